@@ -1,0 +1,52 @@
+"""Fused loss and gradient for the hinge-loss family, over NumPy arrays and CSR matrices.
+
+>>> import hingefast as hf
+>>> hf.SquaredHinge().value_and_grad([1, -1], [0.5, -2.0], reduction="sum")
+(0.25, array([-1.,  0.]))
+"""
+
+from importlib.metadata import version as _version
+
+from hingefast._checks import InvalidCSRError
+from hingefast._config import show_config
+from hingefast.linear import decision_function, linear_value_and_grad
+from hingefast.losses import (
+    AlgebraicHinge,
+    GaussianHinge,
+    Hinge,
+    HuberizedHinge,
+    HuberMargin,
+    LogisticLoss,
+    ModifiedHuber,
+    PerceptronLoss,
+    SmoothHinge,
+    SoftplusHinge,
+    SquaredHinge,
+    get_loss,
+)
+from hingefast.margins import MarginReport, margin_report
+from hingefast.objective import Objective
+
+__version__ = _version("hingefast")
+
+__all__ = [
+    "AlgebraicHinge",
+    "GaussianHinge",
+    "Hinge",
+    "HuberMargin",
+    "HuberizedHinge",
+    "InvalidCSRError",
+    "LogisticLoss",
+    "MarginReport",
+    "ModifiedHuber",
+    "Objective",
+    "PerceptronLoss",
+    "SmoothHinge",
+    "SoftplusHinge",
+    "SquaredHinge",
+    "decision_function",
+    "get_loss",
+    "linear_value_and_grad",
+    "margin_report",
+    "show_config",
+]

@@ -1,0 +1,60 @@
+"""`show_config`: what runs, on what, built how."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from typing import Any
+
+import numpy as np
+
+from hingefast import _parallel
+from hingefast._kernels import loops
+
+__all__ = ["show_config"]
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Versions, the instruction-set level in use and the compiler that made it.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print the configuration, or return it.
+
+    Returns
+    -------
+    dict or None
+        With keys ``hingefast``, ``python``, ``numpy``, ``machine``, ``level``, ``levels`` (those that this
+        machine can run), ``compiler`` and ``threads`` (what a call uses by default).
+
+    Raises
+    ------
+    ValueError
+        For another mode.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.show_config(mode="dicts")["level"] in hf.show_config(mode="dicts")["levels"]
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode is {mode!r}, must be 'stdout' or 'dicts'")
+    config = {
+        "hingefast": importlib.metadata.version("hingefast"),
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} processors",
+        "level": loops.level(),
+        "levels": loops.supported_levels(),
+        "compiler": loops.compiler(),
+        "threads": _parallel.resolve_threads(None),
+    }
+    if mode == "dicts":
+        return config
+    for name, value in config.items():
+        print(f"{name + ':':<11}{', '.join(value) if isinstance(value, list) else value}")
+    return None

@@ -1,0 +1,30 @@
+# CSR X, read in place or, where NumPy must cast it, through a tile.
+from libc.stdint cimport int64_t
+
+from hingefast._kernels.linear cimport Layout, LinearPass, Scratch, Task
+from hingefast._kernels.slopes cimport MAX_BLOCK, Block, Fault, Targets
+
+cdef struct Span:
+    # The entries of a block's rows: where each begins and ends in data and indices.
+    const void* data
+    const void* indices
+    int wide                 # whether indices are int64
+    int64_t starts[MAX_BLOCK]
+    int64_t ends[MAX_BLOCK]
+    int64_t origins[MAX_BLOCK]   # where each row begins in X.indices, for messages (set by cast_entries)
+
+cdef class CSR(Layout):
+    cdef object data, indices, indptr
+    cdef const void* data_at         # NULL: through a tile
+    cdef const void* indices_at
+    cdef const void* indptr_at
+    cdef int wide_indices, wide_indptr
+    cdef int64_t n_stored
+    cdef Py_ssize_t max_task_entries
+
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil
+    cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
+                               Fault* fault) noexcept nogil
+    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil
+    cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil

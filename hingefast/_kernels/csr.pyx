@@ -1,0 +1,271 @@
+"""The pass over CSR X: score a block of rows, find its slopes, accumulate its active rows from the cache.
+
+The buffers are never trusted: row pointers are clamped into the stored entries as they are read, column
+indices into [0, n_features) each time one is used, so another thread that changes them meanwhile can only
+change numbers. A block's faults are looked at in a fixed order: row pointers, column indices, labels,
+weights, rows.
+"""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
+
+cimport numpy as cnp
+
+import numpy as np
+
+from hingefast._kernels.linear cimport INDEX_TILE, TILE, Layout, LinearPass, Scratch, Task
+from hingefast._kernels.loops cimport (
+    HF_FAULT_INDEX, HF_FAULT_INDPTR, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+)
+from hingefast._kernels.slopes cimport (
+    MAX_BLOCK, SLOPE, Block, Fault, Targets, add_block, add_curved_block, use_buffers,
+)
+
+cnp.import_array()
+
+cdef enum:
+    # Entries of a task, and that they are worth eight passes over a gradient at least.
+    TASK_ENTRIES = 262144
+    ENTRIES_PER_FEATURE = 8
+    # Rows of a task: so that a matrix of all but empty rows is shared out too.
+    MAX_TASK_ROWS = 65536
+    # Entries between two looks for Ctrl-C: a few milliseconds.
+    SLICE_ENTRIES = 1048576
+    # Entries of a block: scored and then accumulated, they should still be in a second-level cache.
+    BLOCK_ENTRIES = 32768
+
+
+cdef class CSR(Layout):
+    """CSR X.
+
+    Parameters
+    ----------
+    data, indices : ndarray of shape (n_stored,)
+        Entries, of any real dtype, and their columns, int32 or int64.
+    indptr : ndarray of shape (n_rows + 1,)
+        Contiguous native int32 or int64.
+    n_features : int
+    is_f64 : bool
+        Whether scores are computed in float64.
+    """
+
+    def __cinit__(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, Py_ssize_t n_features,
+                  bint is_f64):
+        self.data, self.indices, self.indptr = data, indices, indptr
+        self.is_f64 = is_f64
+        self.n_rows = cnp.PyArray_DIM(indptr, 0) - 1
+        self.n_features = n_features
+        self.n_stored = cnp.PyArray_SIZE(data)
+        self.wide_indices = cnp.PyArray_ITEMSIZE(indices) == 8
+        self.wide_indptr = cnp.PyArray_ITEMSIZE(indptr) == 8
+        self.max_task_entries = max(TASK_ENTRIES, ENTRIES_PER_FEATURE * n_features)
+        self.indptr_at = cnp.PyArray_DATA(indptr)
+        if (cnp.PyArray_TYPE(data) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
+                and cnp.PyArray_ISCARRAY_RO(data) and cnp.PyArray_ISCARRAY_RO(indices)):
+            self.data_at = cnp.PyArray_DATA(data)
+            self.indices_at = cnp.PyArray_DATA(indices)
+
+    cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Entries of rows first .. end of X, as far as the row pointers can be believed."""
+        cdef int64_t start, stop
+        if self.wide_indptr:
+            start, stop = (<const int64_t*>self.indptr_at)[first], (<const int64_t*>self.indptr_at)[end]
+        else:
+            start, stop = (<const int32_t*>self.indptr_at)[first], (<const int32_t*>self.indptr_at)[end]
+        if start < 0 or stop < start or stop > self.n_stored:
+            return 0
+        return stop - start
+
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil:
+        """The end of as many rows from `first` as hold at most `limit` entries together; at least one row."""
+        cdef Py_ssize_t entries = 0, at, low, high, middle, row
+        cdef Block block
+        cdef Fault fault
+        cdef Span span
+        if targets.row_numbers == NULL and targets.row_step == 1:
+            # Row pointers rise: halve the distance. Where they do not, any cut will do, the walk tells.
+            low, high = first + 1, end
+            while low < high:
+                middle = low + (high - low + 1) // 2
+                if self.length(targets.first_row + first, targets.first_row + middle) <= limit:
+                    low = middle
+                else:
+                    high = middle - 1
+            return low
+        at = first
+        while at < end:
+            if targets.load_rows(&block, at, 1, &fault) == 1:
+                row = block.rows[0] if block.row_index != NULL else block.first_row
+                entries += self.length(row, row + 1)
+                if entries > limit and at > first:
+                    break
+            at += 1
+        return at
+
+    def arrays(self):
+        """The arrays that X consists of."""
+        return (self.data, self.indices, self.indptr)
+
+    cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
+        return self.cut(targets, first, min(first + MAX_TASK_ROWS, targets.n_rows), self.max_task_entries)
+
+    cdef Py_ssize_t slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        if self.max_task_entries <= SLICE_ENTRIES:
+            return end
+        return self.cut(targets, first, end, SLICE_ENTRIES)
+
+    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
+                               Fault* fault) noexcept nogil:
+        """Clamped row pointers of n loaded rows; returns the place of the first faulty row, or n."""
+        cdef Py_ssize_t at = active.csr_spans[self.wide_indptr](
+            self.indptr_at, block.row_index, block.first_row, targets.row_step, n, self.n_stored, span.starts,
+            span.ends)
+        span.data, span.indices, span.wide = self.data_at, self.indices_at, self.wide_indices
+        if at < 0:
+            return n
+        fault.kind, fault.position = HF_FAULT_INDPTR, first + at
+        fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * targets.row_step
+        if self.wide_indptr:
+            fault.seen[0] = (<const int64_t*>self.indptr_at)[fault.row]
+            fault.seen[1] = (<const int64_t*>self.indptr_at)[fault.row + 1]
+        else:
+            fault.seen[0] = (<const int32_t*>self.indptr_at)[fault.row]
+            fault.seen[1] = (<const int32_t*>self.indptr_at)[fault.row + 1]
+        return at
+
+    cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
+                  Py_ssize_t end) noexcept nogil:
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4
+        cdef Block block
+        cdef Span span
+        cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, i
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef int failed = 0
+        cdef Fault index_fault
+        use_buffers(&block)
+        while start < end and not failed:
+            n = min(<Py_ssize_t>MAX_BLOCK, end - start)
+            good = targets.load_rows(&block, start, n, &task.fault)
+            sound = self.load_spans(targets, &block, &span, start, good, &task.fault)
+            if sound < good:
+                failed = -1
+                break
+            entries = 0
+            for i in range(good):
+                entries += span.ends[i] - span.starts[i]
+                if entries > BLOCK_ENTRIES and i >= 16:
+                    n = good = i // 16 * 16     # whole lines of lanes
+                    break
+            if self.data_at == NULL and self.cast_entries(scratch, &span, good) != 0:
+                failed = -1
+                break
+
+            fault_at = -1
+            if self.n_features > 0:
+                fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, good,
+                                                          self.n_features, work.coef, work.intercept,
+                                                          block.score_buffer)
+            else:
+                fault_at = score_empty_rows(&span, real, good, work.intercept, block.score_buffer)
+            if fault_at >= 0:
+                task.fault.row = (block.rows[fault_at] if block.row_index != NULL
+                                  else block.first_row + fault_at * targets.row_step)
+                self.find_index(&span, fault_at, &task.fault)
+                failed = -1
+                break
+            if targets.load(&block, self.is_f64, start, good, &task.fault) != 0 or good < n:
+                failed = -1
+                break
+
+            if work.scores_out != NULL:
+                memcpy(work.scores_out + start * itemsize, block.score_buffer, n * itemsize)
+            if work.loss != NULL:
+                if work.direction == NULL:
+                    add_block(work.loss, &block, self.is_f64, 0, n, start - task.first, work.want, &task.sums)
+                else:
+                    if self.n_features > 0:
+                        real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n,
+                                                       self.n_features, work.direction, work.direction_intercept,
+                                                       block.value_buffer)
+                    else:
+                        score_empty_rows(&span, real, n, work.direction_intercept, block.value_buffer)
+                    add_curved_block(work.loss, &block, self.is_f64, 0, n, start - task.first, &task.sums)
+                if work.want & SLOPE and self.n_features > 0:
+                    real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
+                                                        block.slopes, n, self.n_features, task.grad)
+            start += n
+        hf_fp_leave(caller)
+        return failed
+
+    cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil:
+        """Which column index of a row is outside, and what it was."""
+        cdef int64_t k, j
+        fault.kind = HF_FAULT_INDEX
+        for k in range(span.starts[row], span.ends[row]):
+            if span.wide:
+                j = (<const int64_t*>span.indices)[k]
+            else:
+                j = (<const int32_t*>span.indices)[k]
+            fault.position = k if self.data_at != NULL else span.origins[row] + k - span.starts[row]
+            fault.seen[0] = j
+            if j < 0 or j >= self.n_features:
+                return
+
+    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil:
+        """Bring the entries of n rows into the tile, one row behind the other."""
+        cdef Py_ssize_t i
+        cdef int64_t at = 0, length
+        try:
+            dtype = np.float64 if self.is_f64 else np.float32
+            data = np.concatenate([self.data[span.starts[i]:span.ends[i]] for i in range(n)] or [self.data[:0]])
+            columns = np.concatenate(
+                [self.indices[span.starts[i]:span.ends[i]] for i in range(n)] or [self.indices[:0]])
+            data = np.ascontiguousarray(data, dtype=dtype)
+            columns = np.ascontiguousarray(columns, dtype=np.int64)
+            length = cnp.PyArray_NBYTES(<cnp.ndarray>data)
+            span.data = memcpy(scratch.get(TILE, length), cnp.PyArray_DATA(<cnp.ndarray>data), length)
+            length = cnp.PyArray_NBYTES(<cnp.ndarray>columns)
+            span.indices = memcpy(scratch.get(INDEX_TILE, length), cnp.PyArray_DATA(<cnp.ndarray>columns), length)
+            span.wide = 1
+            for i in range(n):
+                length = span.ends[i] - span.starts[i]
+                span.origins[i] = span.starts[i]
+                span.starts[i] = at
+                at += length
+                span.ends[i] = at
+            return 0
+        except BaseException as error:
+            self.error = error
+            return -1
+
+    cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
+                         void* theta) noexcept nogil:
+        """Step the columns that the batch's rows store, and leave the gradient buffer all zeros."""
+        cdef Py_ssize_t start = 0, n
+        cdef Block block
+        cdef Span span
+        cdef Fault fault
+        if self.data_at == NULL or self.n_features == 0:
+            return -1
+        while start < targets.n_rows:
+            n = targets.load_rows(&block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
+            self.load_spans(targets, &block, &span, start, n, &fault)
+            active.real[theta_is_f64].step_sparse[span.wide](span.indices, span.starts, span.ends, n, self.n_features,
+                                                             total, divisor, rate, theta)
+            start += MAX_BLOCK
+        return 0
+
+
+cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, double intercept,
+                                 void* scores) noexcept nogil:
+    """Scores of rows of a matrix without columns; the place of the first row that has entries all the same."""
+    cdef Py_ssize_t i, fault_at = -1
+    cdef double nothing[1]
+    cdef const void* rows[MAX_BLOCK]
+    nothing[0] = 0
+    for i in range(n):
+        rows[i] = nothing
+        if span.ends[i] > span.starts[i] and fault_at < 0:
+            fault_at = i
+    real.score_rows(rows, n, 0, nothing, intercept, scores)
+    return fault_at

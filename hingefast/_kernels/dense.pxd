@@ -1,0 +1,12 @@
+# Dense X in rows, read in place or through a tile.
+from hingefast._kernels.linear cimport Layout, LinearPass, Scratch, Task
+from hingefast._kernels.slopes cimport Block, Fault, Targets
+
+cdef class Dense(Layout):
+    cdef object X                    # the array
+    cdef const char* data            # rows in place; NULL: through a tile
+    cdef Py_ssize_t row_stride       # bytes
+    cdef Py_ssize_t itemsize         # of the computing dtype
+    cdef Py_ssize_t tile_capacity    # rows of a tile
+    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
+                       Py_ssize_t n) noexcept with gil

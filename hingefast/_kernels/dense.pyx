@@ -1,0 +1,204 @@
+"""The pass over dense X: score a block of rows, find its slopes, accumulate it while the next is scored.
+
+Rows are worked on in chunks of 64 (the unit in which labels are decoded and float32 gradients are widened)
+and, within those, in blocks of as many rows as a second-level cache holds comfortably. Rows with a slope wait
+in a queue; the loop that scores the next block adds them to the gradient in the same sweep over the columns,
+so that X comes from memory once and both halves of the arithmetic overlap with reading it.
+"""
+from libc.string cimport memcpy, memmove, memset
+
+cimport numpy as cnp
+
+import numpy as np
+
+from hingefast._kernels.linear cimport BLOCK_GRAD, TILE, Layout, LinearPass, Scratch, Task
+from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.slopes cimport (
+    SLOPE, Block, Fault, Targets, add_block, add_curved_block, use_buffers,
+)
+
+cnp.import_array()
+
+cdef enum:
+    # Rows of a chunk; the number that numerics promise for float32 gradients.
+    CHUNK = 64
+    # Elements of a task: about a millisecond of reading, some hundred times its hand-out and merge.
+    TASK_ELEMENTS = 1048576
+    MAX_TASK_ROWS = 65536
+    # Elements between two looks for Ctrl-C: about 5 ms in place, 50 ms through a slow cast.
+    SLICE_ELEMENTS = 4194304
+    # Bytes of X in a block: with the block before it and the gradient it should stay in a second-level
+    # cache. Smaller blocks pay more calls, larger ones come back from the third level.
+    BLOCK_BYTES = 131072
+    # Bytes of a tile.
+    TILE_BYTES = 262144
+
+
+cdef class Dense(Layout):
+    """Dense X.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+        Any real dtype, any strides.
+    is_f64 : bool
+        Whether scores are computed in float64.
+    """
+
+    def __cinit__(self, cnp.ndarray X, bint is_f64):
+        self.X = X
+        self.is_f64 = is_f64
+        self.itemsize = 8 if is_f64 else 4
+        self.n_rows = cnp.PyArray_DIM(X, 0)
+        self.n_features = cnp.PyArray_DIM(X, 1)
+        self.row_stride = cnp.PyArray_STRIDE(X, 0)
+        if (cnp.PyArray_TYPE(X) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
+                and cnp.PyArray_ISNOTSWAPPED(X) and cnp.PyArray_ISALIGNED(X)
+                and (cnp.PyArray_STRIDE(X, 1) == self.itemsize or self.n_features <= 1)):
+            self.data = <const char*>cnp.PyArray_DATA(X)
+        else:
+            self.tile_capacity = min(max(TILE_BYTES // max(self.n_features * self.itemsize, 1) // 4 * 4, 4), 1024)
+
+    def arrays(self):
+        """The arrays that X consists of."""
+        return (self.X,)
+
+    cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
+        cdef Py_ssize_t chunks = TASK_ELEMENTS // (CHUNK * max(self.n_features, <Py_ssize_t>1))
+        return min(first + min(max(chunks, <Py_ssize_t>1) * CHUNK, <Py_ssize_t>MAX_TASK_ROWS), targets.n_rows)
+
+    cdef Py_ssize_t slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        cdef Py_ssize_t n = SLICE_ELEMENTS // max(self.n_features, <Py_ssize_t>1)
+        n = n // CHUNK * CHUNK if n >= CHUNK else max(n // 4 * 4, <Py_ssize_t>4)
+        return min(first + n, end)
+
+    cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1:
+        if work.want & SLOPE:
+            task.block_grad = task.grad
+            if not self.is_f64:
+                task.block_grad = scratch.get(BLOCK_GRAD, self.n_features * self.itemsize)
+                memset(task.block_grad, 0, self.n_features * self.itemsize)
+        if self.data == NULL:
+            scratch.get(TILE, self.tile_capacity * self.n_features * self.itemsize)
+        return 0
+
+    cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
+                  Py_ssize_t end) noexcept nogil:
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Py_ssize_t d = self.n_features, tile_rows = active.tile_rows
+        cdef Block block
+        cdef const void* rows[CHUNK]
+        # Rows whose slopes are known and that are not yet in the gradient: fewer than a tile from the block
+        # before, and at most one block.
+        cdef const void* pending[2 * CHUNK]
+        cdef double pending_slopes[2 * CHUNK]          # in the computing dtype
+        cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left, i, row
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef int failed = 0
+        use_buffers(&block)
+        block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
+        block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
+        if self.data == NULL:
+            block_rows = min(block_rows, self.tile_capacity)
+        start = first
+        while start < end and not failed:
+            n = min(CHUNK - start % CHUNK, end - start)
+            good = targets.load_rows(&block, start, n, &task.fault)
+            if targets.load(&block, self.is_f64, start, good, &task.fault) != 0 or good < n:
+                failed = -1
+                break
+            at = -block_rows
+            while at + block_rows < n:
+                at += block_rows
+                m = min(block_rows, n - at)
+                if self.data == NULL:
+                    # The tile is about to be overwritten: what waits in it goes into the gradient first.
+                    real.accumulate_rows(pending, pending_slopes, n_pending, d, task.block_grad)
+                    n_pending = 0
+                    if self.cast_rows(targets, scratch, &block, at, m) != 0:
+                        failed = -1
+                        break
+                    for i in range(m):
+                        rows[i] = <const char*>scratch.buffers[TILE] + i * d * self.itemsize
+                else:
+                    for i in range(m):
+                        row = (block.rows[at + i] if block.row_index != NULL
+                               else block.first_row + (at + i) * targets.row_step)
+                        rows[i] = self.data + row * self.row_stride
+
+                # Score this block; as far as rows are waiting, accumulate them in the same loop.
+                fused = min(n_pending, m) // tile_rows * tile_rows
+                if fused > 0:
+                    real.score_accumulate_rows(rows, pending, pending_slopes, fused, d, work.coef, work.intercept,
+                                               <char*>block.score_buffer + at * self.itemsize, task.block_grad)
+                if fused < m:
+                    real.score_rows(rows + fused, m - fused, d, work.coef, work.intercept,
+                                    <char*>block.score_buffer + (at + fused) * self.itemsize)
+                left = n_pending - fused
+                if self.is_f64 == 0 and at == 0 or left >= tile_rows:
+                    real.accumulate_rows(pending + fused, <char*>pending_slopes + fused * self.itemsize, left, d,
+                                         task.block_grad)
+                    left = 0
+                elif left > 0:
+                    memmove(pending, pending + fused, left * sizeof(void*))
+                    memmove(pending_slopes, <char*>pending_slopes + fused * self.itemsize, left * self.itemsize)
+                n_pending = left
+                if self.is_f64 == 0 and start % CHUNK == 0 and at == 0 and start > task.first and work.want & SLOPE:
+                    real.flush(task.block_grad, d, task.grad)
+
+                # Slopes of this block; its active rows join the queue.
+                if work.loss == NULL:
+                    continue
+                if work.direction == NULL:
+                    add_block(work.loss, &block, self.is_f64, at, m, start + at - task.first, work.want, &task.sums)
+                else:
+                    real.score_rows(rows, m, d, work.direction, work.direction_intercept,
+                                    block.values + at * self.itemsize)
+                    add_curved_block(work.loss, &block, self.is_f64, at, m, start + at - task.first, &task.sums)
+                if work.want & SLOPE:
+                    n_pending = queue_active(&block, rows, self.is_f64, at, m, pending, pending_slopes, n_pending)
+            if work.scores_out != NULL and not failed:
+                memcpy(work.scores_out + start * self.itemsize, block.score_buffer, n * self.itemsize)
+            start += n
+        if not failed:
+            real.accumulate_rows(pending, pending_slopes, n_pending, d, task.block_grad)
+            if self.is_f64 == 0 and end == task.end and work.want & SLOPE:
+                real.flush(task.block_grad, d, task.grad)
+        hf_fp_leave(caller)
+        return failed
+
+    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
+                       Py_ssize_t n) noexcept with gil:
+        """Bring n rows of X from place `at` of the block into the tile."""
+        cdef Py_ssize_t i, first
+        cdef char* tile = <char*>scratch.buffers[TILE]
+        try:
+            if block.row_index != NULL:
+                source = self.X[[block.rows[at + i] for i in range(n)]]
+            else:
+                first = block.first_row + at * targets.row_step
+                source = [self.X[first + i * targets.row_step] for i in range(n)] if targets.row_step < 0 else (
+                    self.X[first:first + n * targets.row_step:targets.row_step])
+            cast = np.ascontiguousarray(source, dtype=np.float64 if self.is_f64 else np.float32)
+            memcpy(tile, cnp.PyArray_DATA(<cnp.ndarray>cast), n * self.n_features * self.itemsize)
+            return 0
+        except BaseException as error:
+            self.error = error
+            return -1
+
+
+cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                             const void** pending, void* pending_slopes, Py_ssize_t n_pending) noexcept nogil:
+    """Append the rows whose slope is not zero, so that the others are never multiplied with anything."""
+    cdef Py_ssize_t i
+    cdef const double* slopes_f64 = <const double*>block.slope_buffer + at
+    cdef const float* slopes_f32 = <const float*>block.slope_buffer + at
+    for i in range(n):
+        pending[n_pending] = rows[i]
+        if is_f64:
+            (<double*>pending_slopes)[n_pending] = slopes_f64[i]
+            n_pending += slopes_f64[i] != 0
+        else:
+            (<float*>pending_slopes)[n_pending] = slopes_f32[i]
+            n_pending += slopes_f32[i] != 0
+    return n_pending

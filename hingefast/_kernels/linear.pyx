@@ -1,0 +1,444 @@
+"""A pass over X: tasks of rows, each with its own sums, added to the total in task order.
+
+What happens to the rows of a task stands in dense.pyx and csr.pyx; here is what they share: buffers, the
+order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
+"""
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+cimport numpy as cnp
+
+import threading
+
+from hingefast import _checks, _parallel
+from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state
+from hingefast._kernels.slopes cimport SLOPE, SLOPE_SUM, VALUE, Targets
+
+cnp.import_array()
+
+cdef size_t LINE_BYTES = 64
+
+# Task gradients that live at once may take this much together; one that is larger alone is not made.
+cdef size_t MAX_TASK_GRADIENTS = 64 << 20
+
+_local = threading.local()
+
+
+cdef class Scratch:
+    """Buffers of one thread. Growing one loses what it held."""
+
+    def __dealloc__(self):
+        for which in range(N_BUFFERS):
+            free(self.blocks[which])
+
+    cdef void* get(self, int which, size_t size) except NULL:
+        """A buffer of at least `size` bytes that begins at a cache line, so that no vector straddles two."""
+        if self.sizes[which] < size or self.buffers[which] == NULL:
+            free(self.blocks[which])
+            self.blocks[which] = self.buffers[which] = NULL
+            self.sizes[which] = 0
+            if which == GRAD:
+                self.grad_is_zero = False
+            self.blocks[which] = malloc(size + LINE_BYTES)
+            if self.blocks[which] == NULL:
+                raise MemoryError()
+            self.buffers[which] = <char*>self.blocks[which] + LINE_BYTES - <size_t>self.blocks[which] % LINE_BYTES
+            self.sizes[which] = size
+        return self.buffers[which]
+
+
+cdef Scratch borrow_scratch():
+    """This thread's scratch; a new one if a call on this thread is using it (a signal handler's call)."""
+    cdef Scratch scratch
+    try:
+        scratch = _local.scratch
+    except AttributeError:
+        scratch = _local.scratch = Scratch.__new__(Scratch)
+    if scratch.busy:
+        scratch = Scratch.__new__(Scratch)
+    scratch.busy = True
+    return scratch
+
+
+cdef class Layout:
+    """X in one layout. What a new layout has to bring: how tasks are cut, and the walk over a task's rows."""
+
+    cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
+        """Where the task that begins at row `first` of the batch ends; does not depend on the batch's size."""
+        return targets.n_rows
+
+    cdef Py_ssize_t slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """How far to go before looking whether the call was interrupted."""
+        return end
+
+    cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
+                  Py_ssize_t end) noexcept nogil:
+        """Score, slope and accumulate rows first .. end of the batch; 0, or -1 with the fault noted."""
+        return 0
+
+    cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1:
+        """Get the buffers that `walk` needs for a task beside its gradient."""
+        return 0
+
+    cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
+                         void* theta) noexcept nogil:
+        """Step the columns that the batch stores; -1 where the layout cannot."""
+        return -1
+
+
+cdef class LinearPass:
+    """One call over X: what is asked, and its sums while they grow."""
+
+    def cancel(self):
+        """Let running tasks end at their next slice, and no further one begin."""
+        self.cancelled = True
+        if self.turn is not None:
+            with self.turn:
+                self.turn.notify_all()
+
+    cdef bint take(self, Task* task) noexcept:
+        """The next task; False when there is none."""
+        if self.next_first >= self.targets.n_rows or self.cancelled or self.next_number > self.fault_number:
+            return False
+        task.number = self.next_number
+        task.first = self.next_first
+        task.end = self.layout.task_end(self.targets, task.first)
+        self.next_number += 1
+        self.next_first = task.end
+        return True
+
+    def work(self):
+        """Take tasks until none is left, merging each when its turn has come."""
+        cdef Task task
+        cdef bint taken
+        cdef bint is_main = self.lock is None or threading.get_ident() == self.main_thread()
+        cdef Scratch scratch = self.main_scratch if is_main else borrow_scratch()
+        try:
+            while True:
+                if self.lock is None:
+                    taken = self.take(&task)
+                else:
+                    with self.lock:
+                        taken = self.take(&task)
+                if not taken:
+                    return
+                self.do_task(&task, scratch)
+        except BaseException as error:
+            if self.error is None:
+                self.error = error
+            self.cancel()
+            raise
+        finally:
+            if not is_main:
+                scratch.busy = False
+
+    def main_thread(self):
+        return self.keep[0]
+
+    cdef int do_task(self, Task* task, Scratch scratch) except -1:
+        cdef Layout layout = self.layout
+        cdef Targets targets = self.targets
+        cdef size_t n_features = layout.n_features
+        cdef Py_ssize_t first = task.first, end
+        cdef int failed = 0
+        memset(&task.sums, 0, sizeof(task.sums))
+        task.fault.kind = 0
+        task.grad = NULL
+        task.block_grad = NULL
+        if self.want & SLOPE:
+            task.grad = self.total
+            if not self.one_accumulator:
+                task.grad = <double*>scratch.get(GRAD, n_features * sizeof(double))
+                if not scratch.grad_is_zero:
+                    memset(task.grad, 0, n_features * sizeof(double))
+                scratch.grad_is_zero = False
+        layout.reserve(self, scratch, task)
+        while first < task.end and not failed:
+            with nogil:
+                end = layout.slice_end(targets, first, task.end)
+                failed = layout.walk(self, targets, scratch, task, first, end)
+            first = end
+            if self.cancelled:
+                return 0
+            PyErr_CheckSignals()
+        if failed:
+            self.fail(task)
+            return 0
+        if self.turn is None:
+            self.merge(task)
+            return 0
+        with self.turn:
+            while self.n_merged != task.number:
+                if self.cancelled or self.fault_number < task.number:
+                    return 0
+                self.turn.wait()
+            self.merge(task)
+            self.turn.notify_all()
+        return 0
+
+    cdef int fail(self, Task* task) except -1:
+        """Keep the fault of the lowest task."""
+        if self.turn is None:
+            self.fault_number = task.number
+            self.fault = task.fault
+            return 0
+        with self.turn:
+            if task.number < self.fault_number:
+                self.fault_number = task.number
+                self.fault = task.fault
+            self.turn.notify_all()
+        return 0
+
+    cdef int merge(self, Task* task) except -1:
+        """Add the sums of a task to the total; tasks come here in their order."""
+        cdef hf_fp_state caller
+        cdef Py_ssize_t n_features = self.layout.n_features
+        cdef double part[2]
+        with nogil:
+            caller = hf_fp_enter()
+            part[0], part[1] = self.total_value, active.merge_lanes(task.sums.values)
+            self.total_value = active.sum_in_order(part, 2)
+            part[0], part[1] = self.total_weight, active.merge_lanes(task.sums.weights)
+            self.total_weight = active.sum_in_order(part, 2)
+            part[0], part[1] = self.total_slope, active.merge_lanes(task.sums.slopes)
+            self.total_slope = active.sum_in_order(part, 2)
+            if task.grad != NULL and task.grad != self.total:
+                if self.total == NULL:
+                    pass
+                elif task.number == 0:
+                    memcpy(self.total, task.grad, n_features * sizeof(double))
+                else:
+                    active.add(self.total, task.grad, n_features)
+            hf_fp_leave(caller)
+        self.n_merged += 1
+        return 0
+
+    cdef int run(self, n_threads) except -1:
+        """Do all tasks, on as many threads as help, and raise what was found wrong.
+
+        Afterwards the sums of the call are in total_value, total_weight, total_slope and total.
+        """
+        cdef size_t grad_bytes = self.layout.n_features * sizeof(double)
+        cdef Scratch scratch = self.main_scratch
+        cdef Py_ssize_t threads = 1, n_rows = self.targets.n_rows
+        cdef bint single = n_rows == 0 or self.layout.task_end(self.targets, 0) >= n_rows
+        self.fault_number = n_rows + 1
+        self.one_accumulator = grad_bytes > MAX_TASK_GRADIENTS and (self.want & SLOPE) != 0
+        if n_threads is not None or not single:
+            threads = _parallel.resolve_threads(n_threads)
+        if single or self.one_accumulator:
+            threads = 1
+        elif self.want & SLOPE:
+            threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
+        if self.want & SLOPE:
+            if single and not self.one_accumulator:
+                # One task: its gradient is the total, and nothing is merged.
+                self.total = <double*>scratch.get(GRAD, grad_bytes)
+                if n_rows == 0:
+                    memset(self.total, 0, grad_bytes)
+                    scratch.grad_is_zero = True
+            else:
+                self.total = <double*>scratch.get(TOTAL, grad_bytes)
+                memset(self.total, 0, grad_bytes)
+        self.keep = (threading.get_ident(), self.keep)
+        if threads > 1:
+            self.lock = threading.Lock()
+            self.turn = threading.Condition()
+            _parallel.run(self.work, threads, self.cancel)
+        else:
+            self.work()
+        error = self.error or self.layout.error or self.targets.take_error()
+        if error is not None:
+            self.layout.error = None
+            raise error
+        if self.fault_number <= n_rows:
+            _checks.raise_linear_fault(self.fault.kind, self.fault.position, self.fault.row,
+                                       (<char*>self.fault.seen)[:16], self.targets, self.layout)
+        return 0
+
+
+cdef LinearPass prepare(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef,
+                        double intercept, Scratch scratch):
+    """A pass ready to run; `coef` is a contiguous float32 or float64 vector."""
+    cdef LinearPass work = LinearPass.__new__(LinearPass)
+    work.layout = layout
+    work.targets = targets
+    work.keep = (loss, coef)
+    work.loss = &loss.real[layout.is_f64] if loss is not None else NULL
+    work.want = want
+    work.intercept = intercept
+    work.main_scratch = scratch
+    work.coef = in_computing_dtype(layout, coef, scratch, COEF)
+    return work
+
+
+cdef const void* in_computing_dtype(Layout layout, cnp.ndarray coef, Scratch scratch, int which) except NULL:
+    """The numbers of `coef` in the dtype the scores are computed in: in place, or rounded into scratch."""
+    cdef int coef_is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
+    cdef const void* source = cnp.PyArray_DATA(coef)
+    cdef void* target
+    cdef hf_fp_state caller
+    if coef_is_f64 == layout.is_f64:
+        return source
+    target = scratch.get(which, layout.n_features * (8 if layout.is_f64 else 4))
+    caller = hf_fp_enter()
+    active.real[layout.is_f64].round_coef[coef_is_f64](source, layout.n_features, target)
+    hf_fp_leave(caller)
+    return target
+
+
+def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef, double intercept,
+                   double alpha, double intercept_alpha, bint mean, cnp.ndarray out, n_threads):
+    """Value and gradient of reduction(loss) + alpha/2 |coef|^2 + intercept_alpha/2 intercept^2.
+
+    Parameters
+    ----------
+    layout, targets, loss
+        X, labels and the loss.
+    want : int
+        VALUE, SLOPE or both.
+    coef : ndarray of shape (n_features,)
+        Contiguous float32 or float64.
+    out : ndarray of shape (n_features,) and coef's dtype, or None
+        Written last; may be coef's own memory.
+
+    Returns
+    -------
+    value : float or None
+    grad_intercept : float or None
+    """
+    cdef Scratch scratch = borrow_scratch()
+    cdef LinearPass work
+    cdef int coef_is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
+    cdef double divisor = 1, value = 0, grad_intercept = 0
+    cdef double[2] part
+    cdef const void* coef_data = cnp.PyArray_DATA(coef)
+    cdef void* out_data = cnp.PyArray_DATA(out) if out is not None else NULL
+    cdef hf_fp_state caller
+    try:
+        work = prepare(layout, targets, loss, want | (SLOPE_SUM if want & SLOPE else 0), coef, intercept, scratch)
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        with nogil:
+            caller = hf_fp_enter()
+            if work.want & VALUE:
+                value = active.penalized(work.total_value, divisor, alpha,
+                                         active.squared_norm[coef_is_f64](coef_data, layout.n_features)
+                                         if alpha != 0 else 0)
+                if intercept_alpha != 0:
+                    part[0] = intercept
+                    part[1] = value
+                    value = active.penalized(value, 1, intercept_alpha, active.squared_norm[1](part, 1))
+            if work.want & SLOPE:
+                active.finish_grad[coef_is_f64](work.total, layout.n_features, divisor, alpha, coef_data, out_data)
+                part[0] = intercept
+                active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, part, &grad_intercept)
+            hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+    return value, grad_intercept
+
+
+cdef double mean_divisor(LinearPass work) except? -1:
+    """The sum of weights, which the mean divides by."""
+    cdef double weight = work.total_weight
+    if not work.targets.has_weights and not work.targets.has_class_weight:
+        weight = work.targets.n_rows
+    if weight == 0:
+        raise ValueError(_checks.zero_weight_message(work.targets.n_rows))
+    return weight
+
+
+def decision_function(Layout layout, Targets targets, cnp.ndarray coef, double intercept, cnp.ndarray out, n_threads):
+    """Scores of the batch into `out`, in the computing dtype."""
+    cdef Scratch scratch = borrow_scratch()
+    cdef LinearPass work
+    try:
+        work = prepare(layout, targets, None, 0, coef, intercept, scratch)
+        work.scores_out = <char*>cnp.PyArray_DATA(out)
+        work.run(n_threads)
+    finally:
+        scratch.busy = False
+
+
+def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, double intercept, cnp.ndarray direction,
+          double direction_intercept, double alpha, double intercept_alpha, bint mean, cnp.ndarray out, n_threads):
+    """Generalised Hessian at (coef, intercept) times a direction; coefficients into `out`, intercept returned."""
+    cdef Scratch scratch = borrow_scratch()
+    cdef LinearPass work
+    cdef int is_f64 = cnp.PyArray_TYPE(direction) == cnp.NPY_FLOAT64
+    cdef double divisor = 1, of_intercept = 0
+    cdef hf_fp_state caller
+    try:
+        work = prepare(layout, targets, loss, SLOPE | SLOPE_SUM, coef, intercept, scratch)
+        work.direction = in_computing_dtype(layout, direction, scratch, DIRECTION)
+        work.direction_intercept = direction_intercept
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        caller = hf_fp_enter()
+        active.finish_grad[is_f64](work.total, layout.n_features, divisor, alpha, cnp.PyArray_DATA(direction),
+                                   cnp.PyArray_DATA(out))
+        active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &direction_intercept, &of_intercept)
+        hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+    return of_intercept
+
+
+def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint has_intercept, double rate,
+         double alpha, double intercept_alpha, bint mean, n_threads):
+    """theta -= rate * gradient of the batch, in place; returns the value before the step.
+
+    `theta` is contiguous float32 or float64: coef, then the intercept if there is one. Where the batch is one
+    task of a layout that stores few columns and alpha is 0, only those columns are touched.
+    """
+    cdef Scratch scratch = borrow_scratch()
+    cdef LinearPass work
+    cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
+    cdef Py_ssize_t n_features = layout.n_features
+    cdef char* data = <char*>cnp.PyArray_DATA(theta)
+    cdef char* at_intercept = data + n_features * (8 if is_f64 else 4)
+    cdef double divisor = 1, value = 0, intercept = 0, grad_intercept = 0, part[2]
+    cdef float rounded[1]
+    cdef void* grad
+    cdef hf_fp_state caller
+    cdef bint stored = False
+    if has_intercept:
+        intercept = (<double*>at_intercept)[0] if is_f64 else (<float*>at_intercept)[0]
+    try:
+        work = prepare(layout, targets, loss, VALUE | SLOPE | SLOPE_SUM, theta, intercept, scratch)
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        grad = scratch.get(TILE, n_features * (8 if is_f64 else 4)) if alpha != 0 else NULL
+        with nogil:
+            caller = hf_fp_enter()
+            value = active.penalized(work.total_value, divisor, alpha,
+                                     active.squared_norm[is_f64](data, n_features) if alpha != 0 else 0)
+            if has_intercept:
+                part[0] = intercept
+                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[1](part, 1))
+                if is_f64:
+                    active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, part, &grad_intercept)
+                    active.real[1].step(&grad_intercept, 1, rate, at_intercept)
+                else:
+                    active.finish_grad[0](&work.total_slope, 1, divisor, intercept_alpha, at_intercept, rounded)
+                    active.real[0].step(rounded, 1, rate, at_intercept)
+            if alpha == 0 and work.n_merged <= 1 and not work.one_accumulator:
+                stored = layout.step_stored(targets, work.total, divisor, rate, is_f64, data) == 0
+            hf_fp_leave(caller)
+        if stored:
+            scratch.grad_is_zero = True
+        else:
+            grad = scratch.get(TILE, n_features * (8 if is_f64 else 4))
+            with nogil:
+                caller = hf_fp_enter()
+                active.finish_grad[is_f64](work.total, n_features, divisor, alpha, data, grad)
+                active.real[is_f64].step(grad, n_features, rate, data)
+                hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+    return value

@@ -1,0 +1,121 @@
+# The table of C loops of the level in use, and a loss as the loops take it.
+from libc.stdint cimport int32_t, int64_t
+
+cdef extern from "../_loops/loops.h" nogil:
+    enum:
+        HF_INT8
+        HF_INT16
+        HF_INT32
+        HF_INT64
+        HF_UINT8
+        HF_UINT16
+        HF_UINT32
+        HF_UINT64
+        HF_FLOAT32
+        HF_FLOAT64
+    enum:
+        HF_HINGE
+        HF_S_FAMILY
+        HF_PSI_G
+        HF_PSI_M
+        HF_SOFTPLUS
+    enum:
+        HF_NO_FAULT
+        HF_FAULT_INDPTR
+        HF_FAULT_INDEX
+        HF_FAULT_LABEL
+        HF_FAULT_WEIGHT
+        HF_FAULT_ROW
+    enum:
+        HF_VALUE_LANES
+        HF_TILE_ROWS
+
+    ctypedef struct hf_loss:
+        int family
+        double margin
+        double width
+        double rate
+        double kink_slope
+
+    ctypedef struct hf_classes:
+        double negative
+        double positive
+        int64_t negative_int
+        int64_t positive_int
+
+    ctypedef struct hf_catalogue_row:
+        const char* name
+        const char* class_name
+        const char* aliases
+        const char* parameters
+        const char* smoothness
+        void (*bind)(const double* parameters, hf_loss* loss) noexcept nogil
+
+    ctypedef struct hf_real_loops:
+        void (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
+                               void* values, void* slopes) noexcept nogil
+        void (*curvature[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
+                             void* curvatures) noexcept nogil
+        Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil
+        void (*decode_labels[10])(const void* labels, Py_ssize_t n, const hf_classes* classes,
+                                  void* signs) noexcept nogil
+        void (*class_weights)(const void* signs, double negative, double positive, Py_ssize_t n,
+                              double* weights) noexcept nogil
+        void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
+                           double* lanes) noexcept nogil
+        void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
+        void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
+        void (*store[2])(const void* x, Py_ssize_t n, void* out, int stream) noexcept nogil
+        void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
+                           double intercept, void* scores) noexcept nogil
+        void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
+                                Py_ssize_t n_features, void* grad) noexcept nogil
+        void (*score_accumulate_rows)(const void* const* rows, const void* const* pending,
+                                      const void* pending_slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                      const void* coef, double intercept, void* scores, void* grad) noexcept nogil
+        void (*flush)(void* block_grad, Py_ssize_t n, double* grad) noexcept nogil
+        Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                        const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                        const void* coef, double intercept, void* scores) noexcept nogil
+        void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                       const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
+                                       Py_ssize_t n_features, double* grad) noexcept nogil
+        void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
+        void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
+        void (*step_sparse[2])(const void* indices, const int64_t* starts, const int64_t* ends, Py_ssize_t n_rows,
+                               Py_ssize_t n_features, double* total, double divisor, double rate,
+                               void* theta) noexcept nogil
+        void (*elementary[3])(const void* x, Py_ssize_t n, void* out) noexcept nogil
+
+    ctypedef struct hf_loops:
+        const char* level
+        const char* compiler
+        const hf_catalogue_row* catalogue
+        Py_ssize_t n_catalogue
+        Py_ssize_t tile_rows
+        hf_real_loops real[2]
+        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, double* out) noexcept nogil
+        void (*gather[4])(const void* source, Py_ssize_t stride, const int64_t* rows, Py_ssize_t n,
+                          void* out) noexcept nogil
+        Py_ssize_t (*csr_spans[2])(const void* indptr, const int64_t* rows, Py_ssize_t first, Py_ssize_t step,
+                                   Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
+        double (*merge_lanes)(const double* lanes) noexcept nogil
+        void (*add)(double* total, const double* part, Py_ssize_t n) noexcept nogil
+        double (*squared_norm[2])(const void* coef, Py_ssize_t n) noexcept nogil
+        void (*finish_grad[2])(const double* total, Py_ssize_t n, double divisor, double alpha, const void* coef,
+                               void* out) noexcept nogil
+        double (*divide)(double x, double y) noexcept nogil
+        double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
+        double (*penalized)(double total, double divisor, double alpha, double squared_norm) noexcept nogil
+        void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
+
+    ctypedef int hf_fp_state
+    hf_fp_state hf_fp_enter()
+    void hf_fp_leave(hf_fp_state caller)
+    int hf_cpu_supports(const char* level)
+
+cdef const hf_loops* active
+
+cdef class BoundLoss:
+    cdef hf_loss real[2]    # [0] as float32 arithmetic can hold it, [1] float64
+    cdef readonly bint has_curvature

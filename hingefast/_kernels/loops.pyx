@@ -1,0 +1,156 @@
+"""The C loops: which instruction-set level runs, and the catalogue of losses they know."""
+import os
+
+import numpy as np
+
+cimport numpy as cnp
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #include "../_loops/loops.h"
+    #if HF_HAVE_X86_LEVELS
+    #define HF_N_LEVELS 3
+    static const hf_loops *const hf_levels[] = {&hf_loops_base, &hf_loops_x86_v3, &hf_loops_x86_v4};
+    #else
+    #define HF_N_LEVELS 1
+    static const hf_loops *const hf_levels[] = {&hf_loops_base};
+    #endif
+    #ifndef HF_TEST_OVERREAD
+    #define HF_TEST_OVERREAD 0
+    #endif
+    #include <stdlib.h>
+    /* Reads one byte behind a heap block, to prove that a sanitizer build would see a kernel do so. */
+    static int hf_overread(void) {
+        int seen = 0;
+    #if HF_TEST_OVERREAD
+        volatile char *block = malloc(64);
+        seen = block[63 + 1];
+        free((void *)block);
+    #endif
+        return seen;
+    }
+    """
+    enum:
+        HF_N_LEVELS
+        HF_TEST_OVERREAD
+    const hf_loops* hf_levels[3]
+    int hf_overread()
+
+
+def supported_levels():
+    """Names of the compiled levels that this machine can run, slowest first."""
+    return [hf_levels[i].level.decode() for i in range(HF_N_LEVELS) if hf_cpu_supports(hf_levels[i].level)]
+
+
+cdef const hf_loops* choose_level() except NULL:
+    """The level that HINGEFAST_LEVEL names, or the best that the machine can run."""
+    cdef const hf_loops* best = hf_levels[0]
+    wanted = os.environ.get("HINGEFAST_LEVEL", "")
+    compiled = [hf_levels[i].level.decode() for i in range(HF_N_LEVELS)]
+    if wanted and wanted not in compiled:
+        raise ImportError(f"HINGEFAST_LEVEL is {wanted!r}, must be one of {', '.join(compiled)}")
+    for i in range(HF_N_LEVELS):
+        supported = hf_cpu_supports(hf_levels[i].level)
+        if wanted == hf_levels[i].level.decode():
+            if not supported:
+                raise ImportError(f"HINGEFAST_LEVEL is {wanted!r}, which this machine cannot run "
+                                  f"(it can: {', '.join(supported_levels())})")
+            return hf_levels[i]
+        if supported:
+            best = hf_levels[i]
+    return best
+
+
+active = choose_level()
+
+
+def level():
+    """Name of the level in use."""
+    return active.level.decode()
+
+
+def compiler():
+    """Name and version of the compiler that made the loops."""
+    return active.compiler.decode()
+
+
+def catalogue():
+    """What the C catalogue knows: for each margin loss its names, parameters and smoothness.
+
+    Returns
+    -------
+    list of dict
+        With keys ``name``, ``class_name``, ``aliases`` (list of str), ``parameters`` (list of
+        ``(name, kind, default)``) and ``smoothness``.
+    """
+    rows = []
+    for i in range(active.n_catalogue):
+        parameters = []
+        for text in active.catalogue[i].parameters.decode().split():
+            name, rest = text.split(":")
+            kind, default = rest.split("=")
+            parameters.append((name, kind, float(default)))
+        rows.append({
+            "name": active.catalogue[i].name.decode(),
+            "class_name": active.catalogue[i].class_name.decode(),
+            "aliases": active.catalogue[i].aliases.decode().split(),
+            "parameters": parameters,
+            "smoothness": active.catalogue[i].smoothness.decode(),
+        })
+    return rows
+
+
+cdef class BoundLoss:
+    """A loss of the catalogue with its parameters, as the loops take it.
+
+    Parameters
+    ----------
+    name : str
+        Canonical name, as in `catalogue`.
+    parameters : tuple of float
+        In the order of the catalogue row; checked by the caller.
+    """
+
+    def __cinit__(self, str name, tuple parameters):
+        cdef double values[4]
+        cdef hf_fp_state caller
+        for i in range(active.n_catalogue):
+            if active.catalogue[i].name.decode() == name:
+                break
+        else:
+            raise ValueError(f"no loss is called {name!r}")
+        for k, parameter in enumerate(parameters[:4]):
+            values[k] = parameter
+        self.real[1].family = 0
+        self.real[1].margin = self.real[1].width = self.real[1].rate = self.real[1].kink_slope = 0
+        caller = hf_fp_enter()
+        active.catalogue[i].bind(values, &self.real[1])
+        active.round_loss(&self.real[1], &self.real[0])
+        hf_fp_leave(caller)
+        self.has_curvature = self.real[1].family != HF_HINGE
+
+
+def elementary(str name, cnp.ndarray x):
+    """Our own ``exp``, ``log1p`` or ``erfc`` of a contiguous float32 or float64 array, for their tests."""
+    cdef int which = ["exp", "log1p", "erfc"].index(name)
+    cdef int is_f64 = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT64
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(x)
+    cdef hf_fp_state caller
+    if not (is_f64 or cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32) or not cnp.PyArray_ISCARRAY_RO(x):
+        raise TypeError("x must be a C-contiguous float32 or float64 array")
+    cdef cnp.ndarray out = np.empty_like(x)
+    cdef const void* source = cnp.PyArray_DATA(x)
+    cdef void* target = cnp.PyArray_DATA(out)
+    with nogil:
+        caller = hf_fp_enter()
+        active.real[is_f64].elementary[which](source, n, target)
+        hf_fp_leave(caller)
+    return out
+
+
+if HF_TEST_OVERREAD:
+    def overread_for_sanitizer():
+        """Read behind the end of a heap block; only in a build made to test the sanitizer."""
+        return hf_overread()

@@ -1,0 +1,284 @@
+"""The pass over given scores: values and gradient of a margin loss, in tasks of a fixed number of rows."""
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.string cimport memcpy, memset
+
+cimport numpy as cnp
+
+import threading
+
+import numpy as np
+
+from hingefast import _checks, _parallel
+from hingefast._kernels.loops cimport (
+    BoundLoss, HF_VALUE_LANES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
+)
+from hingefast._kernels.slopes cimport (
+    MAX_BLOCK, SLOPE, VALUE, Block, Fault, Sums, Targets, add_block, element_type, use_buffers,
+)
+
+cnp.import_array()
+
+cdef enum:
+    # Rows of a task: small enough to share out, large enough that handing it out costs nothing.
+    TASK_ROWS = 65536
+    # Calls of fewer rows stay on the calling thread (some 100 us of work).
+    PARALLEL_ROWS = 262144
+    # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
+    # Below that whoever reads the gradient next finds it in a cache.
+    STREAM_BYTES = 12582912
+
+MEAN, SUM, NONE = "mean", "sum", "none"
+
+
+cdef class ScorePass:
+    """One call on scores: what to read, what to find out, where to write."""
+
+    cdef const hf_loss* loss
+    cdef object keep                 # the loss and arrays that the pointers belong to
+    cdef Targets targets
+    cdef object foreign_scores       # scores that NumPy must cast block by block, or None
+    cdef const char* scores
+    cdef char* grad                  # or NULL
+    cdef char* row_values            # or NULL
+    cdef int is_f64, grad_is_f64, want
+    cdef bint stream, weights_only, cancelled
+    cdef double factor               # of the slopes
+    cdef double* task_sums           # one number a task
+    cdef Py_ssize_t n_rows, n_tasks, next_task, fault_task
+    cdef Fault fault
+    cdef object lock, error
+
+    def __dealloc__(self):
+        PyMem_Free(self.task_sums)
+
+    def cancel(self):
+        """Let no further task begin."""
+        self.cancelled = True
+
+    cdef int begin(self, bint weights_only) except -1:
+        """Get ready to go over all tasks."""
+        self.weights_only = weights_only
+        self.next_task = 0
+        self.fault_task = self.n_tasks
+        if self.task_sums == NULL:
+            self.task_sums = <double*>PyMem_Malloc(self.n_tasks * sizeof(double))
+            if self.task_sums == NULL:
+                raise MemoryError()
+        return 0
+
+    cdef double total(self) noexcept nogil:
+        """The sum over all tasks, in task order."""
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef double sum = active.sum_in_order(self.task_sums, self.n_tasks)
+        hf_fp_leave(caller)
+        return sum
+
+    def work(self):
+        """Take tasks until none is left; the lowest fault found is kept."""
+        cdef Py_ssize_t k
+        cdef Fault fault
+        cdef bint failed
+        while not self.cancelled:
+            if self.lock is None:
+                k = self.next_task
+                self.next_task += 1
+            else:
+                with self.lock:
+                    k = self.next_task
+                    self.next_task += 1
+            if k >= self.n_tasks or k > self.fault_task:
+                return
+            fault.kind = 0
+            with nogil:
+                failed = self.task(k, &fault) != 0
+            if failed:
+                if self.lock is None:
+                    self.keep_fault(k, &fault)
+                else:
+                    with self.lock:
+                        self.keep_fault(k, &fault)
+            PyErr_CheckSignals()
+
+    cdef void keep_fault(self, Py_ssize_t k, Fault* fault):
+        if k < self.fault_task:
+            self.fault_task = k
+            self.fault = fault[0]
+
+    cdef int task(self, Py_ssize_t k, Fault* fault) noexcept nogil:
+        """All rows of one task, block by block; 0, or -1 with the first fault noted."""
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
+        cdef Py_ssize_t first = k * TASK_ROWS, end = min(first + TASK_ROWS, self.n_rows), at = first, n = 0
+        cdef bint direct = self.grad != NULL and self.is_f64 == self.grad_is_f64 and not self.stream
+        cdef Block block
+        cdef Sums sums
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef int failed = 0
+        memset(&sums, 0, sizeof(sums))
+        use_buffers(&block)
+        while at < end:
+            n = min(<Py_ssize_t>MAX_BLOCK, end - at)
+            self.targets.load_rows(&block, at, n, fault)
+            if self.targets.load(&block, self.is_f64, at, n, fault) != 0:
+                failed = -1
+                break
+            if self.weights_only:
+                active.real[1].sum_values(block.weights, NULL, 0, n, sums.weights)
+                at += n
+                continue
+            if self.foreign_scores is None:
+                block.scores = self.scores + at * itemsize
+            elif self.cast_scores(&block, at, n) != 0:
+                failed = -1
+                break
+            if direct:
+                block.slopes = self.grad + at * grad_itemsize
+            if self.row_values != NULL:
+                block.values = self.row_values + at * itemsize
+            add_block(self.loss, &block, self.is_f64, 0, n, at - first, self.want, &sums)
+            if self.grad != NULL:
+                if self.factor != 1:
+                    real.scale(block.slopes, NULL, self.factor, n)
+                if not direct:
+                    real.store[self.grad_is_f64](block.slopes, n, self.grad + at * grad_itemsize, self.stream)
+            if self.row_values != NULL and block.weights != NULL:
+                real.scale(block.values, block.weights, 1, n)
+            at += n
+        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
+        hf_fp_leave(caller)
+        return failed
+
+    cdef int cast_scores(self, Block* block, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
+        """Bring a block of scores of another dtype or order into the computing dtype by NumPy."""
+        try:
+            dtype = np.float64 if self.is_f64 else np.float32
+            cast = np.ascontiguousarray(self.foreign_scores[at:at + n], dtype=dtype)
+            memcpy(block.score_buffer, cnp.PyArray_DATA(<cnp.ndarray>cast), n * (8 if self.is_f64 else 4))
+            block.scores = <const char*>block.score_buffer
+            return 0
+        except BaseException as error:
+            self.error = error
+            return -1
+
+    cdef int run(self, n_threads) except -1:
+        """Do all tasks and raise what was found wrong."""
+        cdef Py_ssize_t threads = 1
+        if n_threads is not None or self.n_rows >= PARALLEL_ROWS:
+            threads = min(<Py_ssize_t>_parallel.resolve_threads(n_threads), self.n_tasks)
+        if threads > 1 and self.n_rows >= PARALLEL_ROWS:
+            self.lock = threading.Lock()
+            _parallel.run(self.work, threads, self.cancel)
+        else:
+            self.work()
+        error = self.error or self.targets.take_error()
+        if error is not None:
+            raise error
+        if self.fault_task < self.n_tasks:
+            _checks.raise_target_fault(self.fault.kind, self.fault.position, self.fault.row,
+                                       (<char*>self.fault.seen)[:16], self.targets, self.keep[1])
+        return 0
+
+
+cdef bint plain(object x, Py_ssize_t n) noexcept:
+    """Whether x is an ndarray of n contiguous, aligned, native numbers in one dimension."""
+    return (cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 1
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x)
+            and (n < 0 or cnp.PyArray_DIM(<cnp.ndarray>x, 0) == n))
+
+
+cdef bint overlap(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Whether the address ranges of two contiguous arrays meet."""
+    cdef const char* a = <const char*>cnp.PyArray_DATA(x)
+    cdef const char* b = <const char*>cnp.PyArray_DATA(y)
+    return a < b + cnp.PyArray_NBYTES(y) and b < a + cnp.PyArray_NBYTES(x)
+
+
+def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads):
+    """Value (want = 1), gradient (2) or both (3) of a margin loss on scores; the rules of every loss method.
+
+    Recognises the plain case - contiguous native arrays of one length, no weights, default classes - and
+    runs it at once. All else goes to `_checks.score_arguments`, which converts it or raises.
+    """
+    cdef ScorePass work
+    cdef Targets targets
+    cdef Py_ssize_t n
+    cdef int number, label_type, is_f64
+    cdef bint is_plain = False, is_mean, is_none
+    cdef cnp.ndarray grad = None
+    cdef double total_weight, value
+    values = None
+    if plain(scores, -1) and sample_weight is None and class_weight is None and classes is None:
+        n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
+        number = cnp.PyArray_TYPE(<cnp.ndarray>scores)
+        is_f64 = number == cnp.NPY_FLOAT64
+        is_plain = (is_f64 or number == cnp.NPY_FLOAT32) and plain(y, n) and n > 0
+        is_plain = is_plain and (reduction == MEAN or reduction == SUM) and type(reduction) is str
+        if is_plain:
+            label_type = element_type(<cnp.ndarray>y)
+            is_plain = label_type >= 0 and not cnp.PyArray_ISBOOL(<cnp.ndarray>y)
+        if is_plain and out is not None:
+            is_plain = (want != VALUE and plain(out, n) and cnp.PyArray_TYPE(<cnp.ndarray>out) == number
+                        and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                        and not overlap(<cnp.ndarray>out, <cnp.ndarray>scores)
+                        and not overlap(<cnp.ndarray>out, <cnp.ndarray>y))
+    if is_plain:
+        classes = (-1, 1)
+        if want & SLOPE:
+            grad = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
+    else:
+        (y, scores, is_f64, sample_weight, class_weight, classes, reduction, values, grad) = (
+            _checks.score_arguments(want, y, scores, sample_weight, class_weight, classes, reduction, out))
+        n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
+    is_mean = reduction == MEAN
+    is_none = values is not None
+    targets = Targets.__new__(Targets, n, y, classes, sample_weight, class_weight)
+    work = ScorePass.__new__(ScorePass)
+    work.keep = (loss, scores, values, grad)
+    work.loss = &loss.real[is_f64]
+    work.targets = targets
+    work.is_f64 = is_f64
+    work.want = want
+    work.n_rows = n
+    work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
+    work.factor = 1
+    if is_plain or (cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>scores)
+                    and cnp.PyArray_TYPE(<cnp.ndarray>scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
+        work.scores = <const char*>cnp.PyArray_DATA(<cnp.ndarray>scores)
+    else:
+        work.foreign_scores = scores
+    if grad is not None:
+        work.grad = <char*>cnp.PyArray_DATA(grad)
+        work.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
+        work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
+    if is_none:
+        work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+    total_weight = n
+    if is_mean:
+        if targets.has_weights or targets.has_class_weight:
+            work.begin(True)
+            work.run(n_threads)
+            total_weight = work.total()
+        if total_weight == 0:
+            raise ValueError(_checks.zero_weight_message(n))
+        work.factor = reciprocal(total_weight)
+    work.begin(False)
+    work.run(n_threads)
+    if is_none:
+        return values if want == VALUE else grad if want == SLOPE else (values, grad)
+    if want == SLOPE:
+        return grad
+    value = quotient(work.total(), total_weight if is_mean else 1)
+    return value if want == VALUE else (value, grad)
+
+
+cdef double reciprocal(double x) noexcept:
+    return quotient(1, x)
+
+
+cdef double quotient(double x, double y) noexcept:
+    """x / y under the default rounding, whatever the caller's."""
+    cdef hf_fp_state caller = hf_fp_enter()
+    cdef double result = active.divide(x, y)   # behind a pointer: the compiler cannot move it out
+    hf_fp_leave(caller)
+    return result

@@ -1,0 +1,80 @@
+# The slope stage of every pass: row numbers, labels and weights of a block of rows; values and slopes.
+from libc.stdint cimport int64_t
+
+cimport numpy as cnp
+
+from hingefast._kernels.loops cimport hf_classes, hf_loss
+
+cdef enum:
+    # What a pass has to find out.
+    VALUE = 1
+    SLOPE = 2
+    SLOPE_SUM = 4
+
+cdef enum:
+    # Rows worked on together. Its buffers (Block, 40 KB) live on the stack and stay in the first-level
+    # cache while the three stages pass over them.
+    MAX_BLOCK = 512
+
+cdef struct Fault:
+    int kind              # HF_FAULT_*; HF_NO_FAULT is 0
+    Py_ssize_t position   # row of the batch, or, for HF_FAULT_INDEX, entry of X.indices
+    Py_ssize_t row        # row of X
+    int64_t seen[2]       # what stood there: integers, or the bytes of a label or weight
+
+cdef struct Block:
+    int64_t rows[MAX_BLOCK]      # row numbers of the caller's arrays, checked
+    const int64_t* row_index     # rows, or NULL where the rows are evenly spaced
+    Py_ssize_t first_row         # the first row, where they are
+    const void* signs            # -1 or +1 in the computing dtype
+    const double* weights        # or NULL: all one
+    const char* scores           # these three in the computing dtype; they point into the buffers below,
+    char* values                 # or straight into the caller's arrays
+    char* slopes
+    double sign_buffer[MAX_BLOCK]
+    double weight_buffer[MAX_BLOCK]
+    double staged[MAX_BLOCK]
+    double score_buffer[MAX_BLOCK]
+    double value_buffer[MAX_BLOCK]
+    double slope_buffer[MAX_BLOCK]
+
+cdef struct Sums:
+    # Sums over the rows of a task, in 16 lanes counted by the row's place in the task.
+    double values[16]
+    double weights[16]
+    double slopes[16]
+
+cdef struct Vector:
+    const char* data
+    Py_ssize_t stride     # bytes
+    int dtype             # HF_INT8 ..., or -1: cast by NumPy block by block
+    int log2_itemsize
+
+cdef class Targets:
+    cdef object y, sample_weight, rows, error
+    cdef readonly Py_ssize_t n_rows     # of the batch
+    cdef readonly Py_ssize_t n_total    # rows of the caller's arrays
+    cdef Vector labels, weights
+    cdef bint has_labels, has_weights, has_class_weight
+    cdef bint plain_signs[2]            # labels are -1 and +1 in float32, float64: no decoding
+    cdef hf_classes classes
+    cdef double class_weight[2]
+    cdef const char* row_numbers        # int64, or NULL: first_row + i*row_step
+    cdef Py_ssize_t row_stride, first_row, row_step
+
+    cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil
+
+    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil
+    cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
+                   const char* found, Vector* vector) noexcept nogil
+    cdef int select(self, rows) except -1
+    cpdef Targets batch(self, rows)
+
+cdef int element_type(cnp.ndarray x)
+cdef void use_buffers(Block* block) noexcept nogil
+cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                    Py_ssize_t place, int want, Sums* sums) noexcept nogil
+cdef void add_curved_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                           Py_ssize_t place, Sums* sums) noexcept nogil

@@ -1,0 +1,291 @@
+"""The slope stage: labels, weights and rows of a batch; values and slopes of a block of scores.
+
+Knows no layout of X. `Targets` turns the caller's labels and weights into signs and float64 weights, block
+by block, and never holds a full-length copy; `add_block` applies the loss.
+"""
+from libc.string cimport memcpy
+from libc.stdint cimport int64_t
+
+cimport numpy as cnp
+
+import numpy as np
+
+from hingefast._kernels.loops cimport (
+    HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16, HF_INT32,
+    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_loss, hf_real_loops,
+)
+
+cnp.import_array()
+
+cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
+
+
+cdef int element_type(cnp.ndarray x):
+    """HF_INT8 ... for a native dtype that the loops read, -1 for one that NumPy must cast first."""
+    cdef int number = cnp.PyArray_TYPE(x)
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
+    if not cnp.PyArray_ISNOTSWAPPED(x):
+        return -1
+    if number == cnp.NPY_FLOAT64:
+        return HF_FLOAT64
+    if number == cnp.NPY_FLOAT32:
+        return HF_FLOAT32
+    if cnp.PyTypeNum_ISSIGNED(number) and cnp.PyTypeNum_ISINTEGER(number):
+        return HF_INT8 if size == 1 else HF_INT16 if size == 2 else HF_INT32 if size == 4 else HF_INT64
+    if cnp.PyTypeNum_ISINTEGER(number) or cnp.PyTypeNum_ISBOOL(number):
+        return HF_UINT8 if size == 1 else HF_UINT16 if size == 2 else HF_UINT32 if size == 4 else HF_UINT64
+    return -1
+
+
+cdef Vector describe(cnp.ndarray x):
+    """Pointer, stride and element type of a 1-D array."""
+    cdef Vector vector
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
+    vector.data = <const char*>cnp.PyArray_DATA(x)
+    vector.stride = cnp.PyArray_STRIDE(x, 0)
+    vector.dtype = element_type(x)
+    vector.log2_itemsize = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
+    return vector
+
+
+cdef class Targets:
+    """Labels, weights and rows of a batch, as the kernels read them.
+
+    Parameters
+    ----------
+    n_total : int
+        Rows of the caller's arrays.
+    y : ndarray of shape (n_total,) or None
+        Labels of any real dtype; None where only the rows matter.
+    classes : tuple of two numbers
+        (negative, positive).
+    sample_weight : ndarray of shape (n_total,) or None
+    class_weight : tuple of two floats or None
+        Weights of the negative and of the positive class.
+    rows : slice, ndarray of int64 or None
+        The batch: a slice with indices already fitted to ``n_total`` as ``(start, stop, step)``, or row
+        numbers, which are checked as they are used.
+    """
+
+    def __cinit__(self, Py_ssize_t n_total, y=None, classes=(-1, 1), sample_weight=None, class_weight=None,
+                  rows=None):
+        self.n_total = self.n_rows = n_total
+        self.y = y
+        self.sample_weight = sample_weight
+        self.rows = rows
+        self.row_step = 1
+        self.has_labels = y is not None
+        self.has_weights = sample_weight is not None
+        if self.has_labels:
+            self.labels = describe(y)
+            negative, positive = classes
+            self.classes.negative = negative
+            self.classes.positive = positive
+            self.classes.negative_int = negative if negative == int(negative) else NO_INTEGER
+            self.classes.positive_int = positive if positive == int(positive) else NO_INTEGER
+            if negative == -1 and positive == 1:
+                self.plain_signs[0] = self.labels.dtype == HF_FLOAT32
+                self.plain_signs[1] = self.labels.dtype == HF_FLOAT64
+        if self.has_weights:
+            self.weights = describe(sample_weight)
+        if class_weight is not None:
+            self.has_class_weight = True
+            self.class_weight[0], self.class_weight[1] = class_weight
+        if rows is not None:
+            self.select(rows)
+
+    cpdef Targets batch(self, rows):
+        """The same targets for other rows; nothing is checked or converted again."""
+        cdef Targets other = Targets.__new__(Targets, self.n_total)
+        other.y, other.sample_weight = self.y, self.sample_weight
+        other.labels, other.weights = self.labels, self.weights
+        other.has_labels, other.has_weights = self.has_labels, self.has_weights
+        other.has_class_weight = self.has_class_weight
+        other.plain_signs[0], other.plain_signs[1] = self.plain_signs[0], self.plain_signs[1]
+        other.classes = self.classes
+        other.class_weight[0], other.class_weight[1] = self.class_weight[0], self.class_weight[1]
+        other.select(rows)
+        return other
+
+    cdef int select(self, rows) except -1:
+        """Make `rows` the batch: a ``(start, stop, step)`` tuple or an int64 array."""
+        self.rows = rows
+        if type(rows) is tuple:
+            start, stop, step = rows
+            self.first_row, self.row_step = start, step
+            self.n_rows = len(range(start, stop, step))
+        else:
+            self.row_numbers = <const char*>cnp.PyArray_DATA(<cnp.ndarray>rows)
+            self.row_stride = cnp.PyArray_STRIDE(<cnp.ndarray>rows, 0)
+            self.n_rows = cnp.PyArray_SIZE(<cnp.ndarray>rows)
+        return 0
+
+    def take_error(self):
+        """The exception that a cast inside a pass raised, if one did; it is forgotten then."""
+        error, self.error = self.error, None
+        return error
+
+    cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Row numbers of positions first .. first + n of the batch; returns how many before a bad one."""
+        cdef Py_ssize_t i
+        cdef int64_t row
+        if self.row_numbers == NULL:
+            block.row_index = NULL
+            block.first_row = self.first_row + first * self.row_step
+            return n
+        block.row_index = block.rows
+        for i in range(n):
+            memcpy(&row, self.row_numbers + (first + i) * self.row_stride, sizeof(row))
+            if row < 0 or row >= self.n_total:
+                fault.kind, fault.position, fault.row = HF_FAULT_ROW, first + i, first + i
+                fault.seen[0] = row
+                return i
+            block.rows[i] = row
+        return n
+
+    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil:
+        """The block's n elements of labels or weights, one behind the other; NULL if a cast failed."""
+        cdef Py_ssize_t step = self.row_step * vector.stride
+        if vector.dtype < 0:
+            return <const char*>block.staged if self.stage(block, labels, n) == 0 else NULL
+        if block.row_index == NULL and step == (<Py_ssize_t>1 << vector.log2_itemsize):
+            if <size_t>vector.data % <size_t>step == 0:
+                return vector.data + block.first_row * vector.stride
+        if block.row_index == NULL:
+            active.gather[vector.log2_itemsize](vector.data + block.first_row * vector.stride, step, NULL, n,
+                                                block.staged)
+        else:
+            active.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
+        return <const char*>block.staged
+
+    cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil:
+        """Cast the block's labels or weights of a foreign dtype to float64 by NumPy."""
+        cdef Py_ssize_t i
+        try:
+            source = self.y if labels else self.sample_weight
+            if block.row_index == NULL:
+                where = range(block.first_row, block.first_row + n * self.row_step, self.row_step)
+            else:
+                where = [block.rows[i] for i in range(n)]
+            cast = np.ascontiguousarray(source[np.fromiter(where, np.intp, n)], dtype=np.float64)
+            memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
+            return 0
+        except BaseException as error:
+            self.error = error
+            return -1
+
+    cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Signs and weights of the n rows loaded; 0, or -1 with the first fault noted."""
+        cdef const hf_real_loops* real = &active.real[is_f64]
+        cdef const char* found
+        cdef Py_ssize_t at
+        cdef int dtype
+        block.weights = NULL
+        if self.has_labels:
+            found = self.elements(&self.labels, block, True, n)
+            if found == NULL:
+                return -1
+            if self.plain_signs[is_f64]:
+                block.signs = found
+                if found == <const char*>block.staged:
+                    memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
+                    block.signs = block.sign_buffer
+            else:
+                dtype = HF_FLOAT64 if self.labels.dtype < 0 else self.labels.dtype
+                real.decode_labels[dtype](found, n, &self.classes, block.sign_buffer)
+                block.signs = block.sign_buffer
+            at = real.find_bad_sign(block.signs, n)
+            if at >= 0:
+                self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
+                return -1
+        if self.has_weights:
+            found = self.elements(&self.weights, block, False, n)
+            if found == NULL:
+                return -1
+            dtype = HF_FLOAT64 if self.weights.dtype < 0 else self.weights.dtype
+            at = active.decode_weights[dtype](found, n, block.weight_buffer)
+            if at >= 0:
+                self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
+                return -1
+            block.weights = block.weight_buffer
+        if self.has_class_weight:
+            if not self.has_weights:
+                for at in range(n):
+                    block.weight_buffer[at] = 1
+            real.class_weights(block.signs, self.class_weight[0], self.class_weight[1], n, block.weight_buffer)
+            block.weights = block.weight_buffer
+        return 0
+
+    cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
+                   const char* found, Vector* vector) noexcept nogil:
+        """Keep where a label or weight is wrong and the bytes that stood there."""
+        cdef Py_ssize_t itemsize = 8 if vector.dtype < 0 else <Py_ssize_t>1 << vector.log2_itemsize
+        fault.kind, fault.position = kind, first + at
+        fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * self.row_step
+        fault.seen[0] = 0
+        memcpy(fault.seen, found + at * itemsize, itemsize)
+
+    def seen_label(self, bytes seen):
+        """The label or weight whose bytes a fault kept."""
+        dtype = np.dtype(np.float64) if self.labels.dtype < 0 else self.y.dtype
+        return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+
+    def class_pair(self):
+        """(negative, positive), as numbers."""
+        return self.classes.negative, self.classes.positive
+
+    def labels_are_bool(self):
+        """Whether labels are booleans, read as 0 and 1."""
+        return self.y.dtype.kind == "b"
+
+    def seen_weight(self, bytes seen):
+        """The weight whose bytes a fault kept."""
+        dtype = np.dtype(np.float64) if self.weights.dtype < 0 else self.sample_weight.dtype
+        return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+
+
+cdef void use_buffers(Block* block) noexcept nogil:
+    """Let scores, values and slopes of the block lie in the block itself."""
+    block.scores = <const char*>block.score_buffer
+    block.values = <char*>block.value_buffer
+    block.slopes = <char*>block.slope_buffer
+
+
+cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                    Py_ssize_t place, int want, Sums* sums) noexcept nogil:
+    """Values and weighted slopes of the block's rows at .. at + n, added to the sums of the task.
+
+    `place` is the place of row `at` in its task. Slopes come out as d (w*loss) / d score.
+    """
+    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
+    cdef char* values = block.values + skip if want & VALUE else NULL
+    cdef char* slopes = block.slopes + skip if want & SLOPE else NULL
+    cdef const double* weights = block.weights + at if block.weights != NULL else NULL
+    real.margin_loss[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, values, slopes)
+    if want & VALUE:
+        real.sum_values(values, weights, place, n, sums.values)
+    if weights != NULL:
+        active.real[1].sum_values(weights, NULL, place, n, sums.weights)
+        if want & SLOPE:
+            real.scale(slopes, weights, 1, n)
+    if want & SLOPE_SUM:
+        real.sum_values(slopes, NULL, place, n, sums.slopes)
+
+
+cdef void add_curved_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                           Py_ssize_t place, Sums* sums) noexcept nogil:
+    """Slopes of a Hessian product: w * phi''(margin) * (row . direction).
+
+    The block's values hold row . direction.
+    """
+    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
+    cdef char* slopes = block.slopes + skip
+    cdef const double* weights = block.weights + at if block.weights != NULL else NULL
+    real.curvature[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, slopes)
+    real.multiply_active(slopes, block.values + skip, n)
+    if weights != NULL:
+        active.real[1].sum_values(weights, NULL, place, n, sums.weights)
+        real.scale(slopes, weights, 1, n)
+    real.sum_values(slopes, NULL, place, n, sums.slopes)

@@ -1,0 +1,61 @@
+/* accumulate.h - the accumulate stage: rows of X times their slopes, added to the gradient. Knows no loss.
+ *
+ * Included once for float32 and once for float64. Every number of the gradient receives its rows one by
+ * one in row order, so neither the size of a tile nor rows left out can change its bits.
+ */
+
+/* grad += slopes[i]*rows[i] over n_rows rows of n_features numbers, in order. O(n_rows * n_features). */
+static void FN(accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
+                                ptrdiff_t n_features, void *grad) {
+    const real *slope = slopes;
+    real *HF_RESTRICT g = grad;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= n_rows; i += 4) {
+        const real *HF_RESTRICT x0 = rows[i], *HF_RESTRICT x1 = rows[i + 1], *HF_RESTRICT x2 = rows[i + 2],
+                                *HF_RESTRICT x3 = rows[i + 3];
+        const real s0 = slope[i], s1 = slope[i + 1], s2 = slope[i + 2], s3 = slope[i + 3];
+        for (ptrdiff_t j = 0; j < n_features; j++)
+            g[j] = (((g[j] + x0[j] * s0) + x1[j] * s1) + x2[j] * s2) + x3[j] * s3;
+    }
+    for (; i < n_rows; i++) {
+        const real *HF_RESTRICT x = rows[i];
+        const real s = slope[i];
+        for (ptrdiff_t j = 0; j < n_features; j++)
+            g[j] += x[j] * s;
+    }
+}
+
+/* grad += block_grad, block_grad = 0, over n numbers. O(n). */
+static void FN(flush)(void *block_grad, ptrdiff_t n, double *grad) {
+    real *HF_RESTRICT block = block_grad;
+    for (ptrdiff_t j = 0; j < n; j++) {
+        grad[j] += (double)block[j];
+        block[j] = 0;
+    }
+}
+
+/* grad[indices[k]] += slopes[i]*data[k] in float64 over the entries of n_rows CSR rows, in order; rows whose
+ * slope is zero are skipped. Indices are clamped as in csr_score_rows: one outside adds nothing anywhere
+ * but to column 0, of a gradient that is thrown away. O(number of entries of active rows). */
+#define HF_DEFINE_CSR_ACCUMULATE(SUFFIX, INDEX)                                                            \
+    static void FN(csr_accumulate_rows_##SUFFIX)(                                                          \
+        const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                 \
+        const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad) {                        \
+        const real *HF_RESTRICT x = data;                                                                  \
+        const INDEX *HF_RESTRICT index = indices;                                                          \
+        const real *HF_RESTRICT slope = slopes;                                                            \
+        double *HF_RESTRICT g = grad;                                                                      \
+        const uint64_t width = (uint64_t)n_features;                                                       \
+        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                           \
+            const double s = (double)slope[i];                                                             \
+            if (s == 0)                                                                                    \
+                continue;                                                                                  \
+            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                \
+                uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
+                g[j < width ? j : 0] += (double)x[k] * s;                                                  \
+            }                                                                                              \
+        }                                                                                                  \
+    }
+HF_DEFINE_CSR_ACCUMULATE(i32, int32_t)
+HF_DEFINE_CSR_ACCUMULATE(i64, int64_t)
+#undef HF_DEFINE_CSR_ACCUMULATE

@@ -1,0 +1,495 @@
+/* HEADCOMMENT */
+
+#ifndef HINGEFAST_ELEMENTARY_H
+#define HINGEFAST_ELEMENTARY_H
+
+#include <math.h> /* INFINITY, NAN and fabs, which every compiler expands in place */
+#include <stdint.h>
+#include <string.h>
+
+/* --- printed by ci/fit_elementary.py --- */
+static const double LOG2_E_F64 = 0x1.71547652b82fep+0;
+static const double LN2_HIGH_F64 = 0x1.62e42fefa4p-1;
+static const double LN2_LOW_F64 = -0x1.8432a1b0e2634p-43;
+static const double SQRT_2_F64 = 0x1.6a09e667f3bcdp+0;
+static const double SQRT_2_LOST_F64 = -0x1.3b3efbf5e2228p-54;
+static const double CENTRE_F64 = 0x1.8p+2;
+static const double OFFSET_F64 = 0x1.8p+0;
+static const double ERFC_CENTRE_F64 = 0x1.0f876ccdf6cd9p+2;
+static const double ERFC_OFFSET_F64 = 0x1.0f876ccdf6cd9p+0;
+static const double ERFC_OFFSET_LOST_F64 = 0x1.b1a18f13a34cp-54;
+static const double TAIL_END_F64 = 0x1.35p+5;
+
+static const float LOG2_E_F32 = 0x1.715476p+0f;
+static const float LN2_HIGH_F32 = 0x1.62e4p-1f;
+static const float LN2_LOW_F32 = 0x1.7f7d1cp-20f;
+static const float SQRT_2_F32 = 0x1.6a09e6p+0f;
+static const float SQRT_2_LOST_F32 = 0x1.26055cp-26f;
+static const float CENTRE_F32 = 0x1.cp+1f;
+static const float OFFSET_F32 = 0x1.8p+0f;
+static const float ERFC_CENTRE_F32 = 0x1.3cc8aap+1f;
+static const float ERFC_OFFSET_F32 = 0x1.0f876cp+0f;
+static const float ERFC_OFFSET_LOST_F32 = 0x1.9bed9cp-25f;
+static const float TAIL_END_F32 = 0x1.dp+3f;
+
+/* Degree 9, relative error of what it serves 2^-57.9. */
+static inline double exp_polynomial_f64(double r)
+{
+    const double square = r * r;
+    double odd = 0x1.ad8b86f9ad734p-26;
+    double even = 0x1.28ae866ec1e72p-22;
+    odd = odd * square + 0x1.71df1eb6a06a4p-19;
+    even = even * square + 0x1.a01998dd683e9p-16;
+    odd = odd * square + 0x1.a01a012cda502p-13;
+    even = even * square + 0x1.6c16c1849d4abp-10;
+    odd = odd * square + 0x1.11111111275c1p-7;
+    even = even * square + 0x1.555555555064dp-5;
+    odd = odd * square + 0x1.55555555554fbp-3;
+    return 0x1.000000000000ap-1 + r * (odd + r * even);
+}
+
+/* Degree 4, relative error of what it serves 2^-28.2. */
+static inline float exp_polynomial_f32(float r)
+{
+    const float square = r * r;
+    float even = 0x1.6a5cacp-10f;
+    float odd = 0x1.123af2p-7f;
+    even = even * square + 0x1.5558a4p-5f;
+    odd = odd * square + 0x1.55549p-3f;
+    return 0x1.fffffcp-2f + r * (odd + r * even);
+}
+
+/* Degree 6, relative error of what it serves 2^-59.5. */
+static inline double log1p_polynomial_f64(double z)
+{
+    const double square = z * z;
+    double even = 0x1.2f024f0d837a6p-3;
+    double odd = 0x1.39a20c889439p-3;
+    even = even * square + 0x1.74663b9351253p-3;
+    odd = odd * square + 0x1.c71c521a8b5abp-3;
+    even = even * square + 0x1.24924941da98ep-2;
+    odd = odd * square + 0x1.999999997ff6fp-2;
+    return 0x1.5555555555592p-1 + z * (odd + z * even);
+}
+
+/* Degree 2, relative error of what it serves 2^-30.2. */
+static inline float log1p_polynomial_f32(float z)
+{
+    float even = 0x1.31dfecp-2f;
+    float odd = 0x1.995edap-2f;
+    return 0x1.55557ap-1f + z * (odd + z * even);
+}
+
+/* Degree 22, relative error of what it serves 2^-56.8. */
+static inline double mills_polynomial_f64(double t)
+{
+    const double square = t * t;
+    double even = 0x1.9579f3a74dc56p-30;
+    double odd = 0x1.a8b13aa41d6f5p-29;
+    even = even * square + -0x1.e4b771f329ce8p-27;
+    odd = odd * square + -0x1.7eba0094e19c7p-26;
+    even = even * square + 0x1.022d8ee33fc97p-23;
+    odd = odd * square + 0x1.0742a71e7013ep-25;
+    even = even * square + -0x1.fa31292cae006p-21;
+    odd = odd * square + 0x1.7ea1cfe130e91p-20;
+    even = even * square + 0x1.381e5ca75b01ep-18;
+    odd = odd * square + -0x1.8c1e229a43005p-16;
+    even = even * square + 0x1.ce0c2712cdebfp-16;
+    odd = odd * square + 0x1.07902c4b249e3p-13;
+    even = even * square + -0x1.9851ddb6a335cp-11;
+    odd = odd * square + 0x1.3e5d59181fdadp-9;
+    even = even * square + -0x1.5eac750363d5ap-8;
+    odd = odd * square + 0x1.21221be73146ap-7;
+    even = even * square + -0x1.509d25d82c3f7p-7;
+    odd = odd * square + 0x1.4bf3e81b801cbp-8;
+    even = even * square + 0x1.9210b707dc42bp-7;
+    odd = odd * square + -0x1.73505d4aa27a9p-5;
+    even = even * square + 0x1.7bcf7c8219079p-4;
+    odd = odd * square + -0x1.2c490fc8288c7p-3;
+    return 0x1.f18150766c924p-2 + t * (odd + t * even);
+}
+
+/* Degree 9, relative error of what it serves 2^-26.7. */
+static inline float mills_polynomial_f32(float t)
+{
+    const float square = t * t;
+    float odd = 0x1.299c3ap-13f;
+    float even = 0x1.552b36p-13f;
+    odd = odd * square + -0x1.3d8d98p-10f;
+    even = even * square + -0x1.a588fep-12f;
+    odd = odd * square + 0x1.3a7666p-7f;
+    even = even * square + -0x1.539d5ep-6f;
+    odd = odd * square + 0x1.d9b304p-8f;
+    even = even * square + 0x1.04f9d6p-4f;
+    odd = odd * square + -0x1.87bf14p-3f;
+    return 0x1.103e5cp-1f + t * (odd + t * even);
+}
+
+/* Degree 23, relative error of what it serves 2^-57.1. */
+static inline double loss_polynomial_f64(double t)
+{
+    const double square = t * t;
+    double odd = 0x1.f45c713a935fp-27;
+    double even = 0x1.57c34c5ac6f94p-25;
+    odd = odd * square + -0x1.d599b93154a39p-24;
+    even = even * square + -0x1.436ef33f97486p-22;
+    odd = odd * square + 0x1.cb64f082e1196p-21;
+    even = even * square + 0x1.329c857536a99p-20;
+    odd = odd * square + -0x1.caf53bca19477p-18;
+    even = even * square + 0x1.8dc4843c2dd67p-19;
+    odd = odd * square + 0x1.54a5b705f40ap-15;
+    even = even * square + -0x1.c3024336e1015p-14;
+    odd = odd * square + -0x1.1efb0950b1e1ep-16;
+    even = even * square + 0x1.ae219e574daeep-11;
+    odd = odd * square + -0x1.5c19b51d3f202p-9;
+    even = even * square + 0x1.2df9bd3152d78p-8;
+    odd = odd * square + -0x1.af5b708bd4ab8p-9;
+    even = even * square + -0x1.ad78d74ae7081p-8;
+    odd = odd * square + 0x1.c935ae0a60c42p-6;
+    even = even * square + -0x1.c0d25bc51cf92p-5;
+    odd = odd * square + 0x1.17db18b2b819p-4;
+    even = even * square + -0x1.5a5d541acb76bp-5;
+    odd = odd * square + -0x1.4b5fdae46092p-5;
+    even = even * square + 0x1.5a4de3317fc07p-3;
+    odd = odd * square + -0x1.325e80c5c12a7p-2;
+    return 0x1.27ac12b27c9f1p-1 + t * (odd + t * even);
+}
+
+/* Degree 10, relative error of what it serves 2^-26.5. */
+static inline float loss_polynomial_f32(float t)
+{
+    const float square = t * t;
+    float even = 0x1.2c34p-11f;
+    float odd = 0x1.5c47dp-10f;
+    even = even * square + -0x1.6ed7bp-9f;
+    odd = odd * square + -0x1.babd9p-8f;
+    even = even * square + 0x1.2d21d4p-6f;
+    odd = odd * square + 0x1.0ff0e2p-7f;
+    even = even * square + -0x1.597acep-4f;
+    odd = odd * square + 0x1.cb5358p-4f;
+    even = even * square + 0x1.8abf2cp-5f;
+    odd = odd * square + -0x1.750628p-2f;
+    return 0x1.5632c4p-1f + t * (odd + t * even);
+}
+/* --- end of what ci/fit_elementary.py prints --- */
+
+/* 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer, of either sign, and leaves it in the low bits. */
+static const double SHIFT_F64 = 0x1.8p52;
+static const float SHIFT_F32 = 0x1.8p23f;
+
+/* exp is 0 below and inf above. */
+static const double EXP_LOW_F64 = -746.0;
+static const double EXP_HIGH_F64 = 710.0;
+static const float EXP_LOW_F32 = -104.0f;
+static const float EXP_HIGH_F32 = 89.0f;
+
+/* erfc is 0 from here on; ERFC_END * sqrt(2) must stay below TAIL_END. */
+static const double ERFC_END_F64 = 27.3125;
+static const float ERFC_END_F32 = 10.25f;
+
+/* For corrections that need two digits. */
+static const double SQRT_HALF_F64 = 0.707;
+static const float SQRT_HALF_F32 = 0.707f;
+
+/* Bit patterns: 1.0, sqrt(1/2), the fraction field, 2^52 or 2^23, and a mask for the upper half of a significand. */
+static const uint64_t ONE_BITS_F64 = 0x3ff0000000000000u;
+static const uint64_t SQRT_HALF_BITS_F64 = 0x3fe6a09e667f3bcdu;
+static const uint64_t FRACTION_BITS_F64 = 0x000fffffffffffffu;
+static const uint64_t INTEGER_BITS_F64 = 0x4330000000000000u;
+static const uint64_t UPPER_HALF_BITS_F64 = 0xfffffffff8000000u;
+static const uint32_t ONE_BITS_F32 = 0x3f800000u;
+static const uint32_t SQRT_HALF_BITS_F32 = 0x3f3504f3u;
+static const uint32_t FRACTION_BITS_F32 = 0x007fffffu;
+static const uint32_t INTEGER_BITS_F32 = 0x4b000000u;
+static const uint32_t UPPER_HALF_BITS_F32 = 0xfffff000u;
+
+/* The bits of a number as an integer, and back. memcpy is how C says it; compilers emit no call. */
+static inline uint64_t bits_f64(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline double from_bits_f64(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint32_t bits_f32(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float from_bits_f32(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* A power of e, (1 + fraction) * scale_1 * scale_2; the scales are powers of two. */
+typedef struct {
+    double fraction;
+    double scale_1;
+    double scale_2;
+} exponential_f64;
+
+/* exp(high + low), in parts.
+
+   high: a number of an ordinary exponential and a little more: |high/log(2)| below 2^11 (f64) or 2^8 (f32), or NaN.
+   low: |low| at most about 2^-9.
+
+   Cody and Waite: high = n log(2) + r, the product of n and LN2_HIGH is exact, low joins r. 2^n comes as two
+   factors, so that the one rounding of a subnormal result is the last operation. n and its half are rounded to
+   integers by adding a number whose last place is 1; its low bits are then exponents. */
+static inline exponential_f64 exponential_of_sum_f64(double high, double low)
+{
+    const double shifted = high * LOG2_E_F64 + SHIFT_F64;
+    const double n = shifted - SHIFT_F64;
+    const double shifted_half = n * 0.5 + SHIFT_F64;
+    const double r = (high - n * LN2_HIGH_F64) + (low - n * LN2_LOW_F64);
+    const uint64_t half_bits = bits_f64(shifted_half);
+    exponential_f64 power;
+    power.fraction = r + (r * r) * exp_polynomial_f64(r);
+    power.scale_1 = from_bits_f64((half_bits << 52) + ONE_BITS_F64);
+    power.scale_2 = from_bits_f64(((bits_f64(shifted) - half_bits) << 52) + ONE_BITS_F64);
+    return power;
+}
+
+/* factor * (1 + correction) * power, for a correction of a rounding error or two. The sum is rounded once, where
+   1 + fraction and a product would be rounded twice. */
+static inline double times_exponential_f64(double factor, double correction, exponential_f64 power)
+{
+    return ((factor + factor * (power.fraction + correction)) * power.scale_1) * power.scale_2;
+}
+
+/* exp(x).
+
+   x: any number; -inf gives 0, NaN gives NaN, overflow inf. Subnormal results are rounded, not flushed. */
+static inline double exp_f64(double x)
+{
+    /* Beyond these the result is 0 and inf anyway; comparisons are written so that NaN stays. */
+    const double at_least = x < EXP_LOW_F64 ? EXP_LOW_F64 : x;
+    const double clamped = at_least > EXP_HIGH_F64 ? EXP_HIGH_F64 : at_least;
+    const exponential_f64 power = exponential_of_sum_f64(clamped, 0.0);
+    return ((1.0 + power.fraction) * power.scale_1) * power.scale_2;
+}
+
+/* log(1 + x).
+
+   x: any number; below -1 gives NaN, -1 gives -inf, inf gives inf, NaN gives NaN; tiny x, -0 and subnormals
+   included, gives x.
+
+   1 + x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); what rounding 1 + x lost is put back into f, so for
+   k = 0 f is x itself. log(1 + f) = f - s (f - z q(z)), s = f/(2 + f), z = s*s. The signs (minus k, "f - ...")
+   are chosen so that -0 gives -0. */
+static inline double log1p_f64(double x)
+{
+    const double sum = 1.0 + x;
+    const double lost = x - (sum - 1.0);
+    const uint64_t offset_bits = bits_f64(sum) + (ONE_BITS_F64 - SQRT_HALF_BITS_F64);
+    const uint64_t biased_k = offset_bits >> 52;
+    /* An integer below 2^52 becomes floating point as the low bits of a number whose last place is 1. */
+    const double minus_k = (0x1p52 + 1023.0) - from_bits_f64(INTEGER_BITS_F64 | biased_k);
+    /* One more than -k, so that the largest k stays in range; halved at once. */
+    const double two_to_1_minus_k = from_bits_f64((2047u - biased_k) << 52);
+    const double near_one = from_bits_f64((offset_bits & FRACTION_BITS_F64) + SQRT_HALF_BITS_F64);
+    const double f = (lost * two_to_1_minus_k) * 0.5 - (1.0 - near_one);
+    const double s = f / (2.0 + f);
+    const double z = s * s;
+    const double correction = s * (f - z * log1p_polynomial_f64(z));
+    const double result = (f - (correction + minus_k * LN2_LOW_F64)) - minus_k * LN2_HIGH_F64;
+    const double with_pole = x == -1.0 ? -(double)INFINITY : result;
+    const double with_domain = x < -1.0 ? (double)NAN : with_pole;
+    return x == (double)INFINITY ? x : with_domain;
+}
+
+/* x without the lower half of its significand. */
+static inline double upper_half_f64(double x)
+{
+    return from_bits_f64(bits_f64(x) & UPPER_HALF_BITS_F64);
+}
+
+/* exp(-x*x*factor + low), in parts, without the rounding error of the square.
+
+   x: from 0 to a little beyond where the result underflows, or NaN. factor: 1 or 1/2. low: tiny.
+
+   The upper half of the significand of x has an exact square; the rest of the square is small. */
+static inline exponential_f64 exponential_of_square_f64(double x, double factor, double low)
+{
+    const double upper = upper_half_f64(x);
+    const double square_rest = (x - upper) * (x + upper);
+    return exponential_of_sum_f64(-(upper * upper) * factor, low - square_rest * factor);
+}
+
+/* numerator - (denominator + denominator_lost) * quotient for a rounded quotient: what the division lost, and
+   the sum in its denominator. The products of upper halves are exact. */
+static inline double remainder_f64(double numerator, double denominator, double denominator_lost, double quotient)
+{
+    const double denominator_upper = upper_half_f64(denominator);
+    const double quotient_upper = upper_half_f64(quotient);
+    const double rest = (numerator - denominator_upper * quotient_upper) - denominator_upper * (quotient - quotient_upper);
+    return rest - ((denominator - denominator_upper) + denominator_lost) * quotient;
+}
+
+/* erfc(x).
+
+   x: any number; inf gives 0, -inf gives 2, NaN gives NaN.
+
+   erfc(x) = 2 Q(x sqrt(2)) = sqrt(2) exp(-x*x) mills(t) / (x + ERFC_OFFSET). What the sum, the quotient and sqrt(2) lost
+   in rounding is put back in the exponential. */
+static inline double erfc_f64(double x)
+{
+    const double magnitude = fabs(x);
+    const double size = magnitude > ERFC_END_F64 ? ERFC_END_F64 : magnitude;
+    const double t = (size + size) / (size + ERFC_CENTRE_F64) - 1.0;
+    const double sum = size + ERFC_OFFSET_F64;
+    const double larger = size > ERFC_OFFSET_F64 ? size : ERFC_OFFSET_F64;
+    const double smaller = size > ERFC_OFFSET_F64 ? ERFC_OFFSET_F64 : size;
+    const double sum_lost = (smaller - (sum - larger)) + ERFC_OFFSET_LOST_F64;
+    const double quotient = SQRT_2_F64 / sum;
+    const double correction = remainder_f64(SQRT_2_F64, sum, sum_lost, quotient) * SQRT_HALF_F64 + SQRT_2_LOST_F64;
+    const exponential_f64 power = exponential_of_square_f64(size, 1.0, correction);
+    const double upper_tail = times_exponential_f64(quotient * mills_polynomial_f64(t), 0.0, power);
+    return x < 0.0 ? 2.0 - upper_tail : upper_tail;
+}
+
+/* Upper tail Q(x) of the standard normal distribution, and psi = pdf(x) - x Q(x), the integral of Q above x.
+
+   x: at least 0; inf gives 0 for both, NaN gives NaN for both. For x < 0 use Q(x) = 1 - Q(-x) and
+   psi(x) = psi(-x) - x.
+   psi: one number, written.
+   Returns Q(x).
+
+   Q = exp(-x*x/2) mills(t) / (x + OFFSET) and psi = exp(-x*x/2) loss(t) / (x + OFFSET)^2. */
+static inline double gaussian_tail_f64(double x, double *psi)
+{
+    const double size = x > TAIL_END_F64 ? TAIL_END_F64 : x;
+    const double t = (size + size) / (size + CENTRE_F64) - 1.0;
+    const double sum = size + OFFSET_F64;
+    const double sum_lost = size - (sum - OFFSET_F64); /* exact: OFFSET is a short number */
+    const double inverse = 1.0 / sum;
+    const double correction = remainder_f64(1.0, sum, sum_lost, inverse);
+    const exponential_f64 power = exponential_of_square_f64(size, 0.5, correction);
+    /* The correction is in the exponential once; the square of the inverse needs it twice. */
+    *psi = times_exponential_f64((inverse * inverse) * loss_polynomial_f64(t), correction, power);
+    return times_exponential_f64(inverse * mills_polynomial_f64(t), 0.0, power);
+}
+
+/* As exponential_f64. */
+typedef struct {
+    float fraction;
+    float scale_1;
+    float scale_2;
+} exponential_f32;
+
+/* exp(high + low), in parts; see exponential_of_sum_f64. */
+static inline exponential_f32 exponential_of_sum_f32(float high, float low)
+{
+    const float shifted = high * LOG2_E_F32 + SHIFT_F32;
+    const float n = shifted - SHIFT_F32;
+    const float shifted_half = n * 0.5f + SHIFT_F32;
+    const float r = (high - n * LN2_HIGH_F32) + (low - n * LN2_LOW_F32);
+    const uint32_t half_bits = bits_f32(shifted_half);
+    exponential_f32 power;
+    power.fraction = r + (r * r) * exp_polynomial_f32(r);
+    power.scale_1 = from_bits_f32((half_bits << 23) + ONE_BITS_F32);
+    power.scale_2 = from_bits_f32(((bits_f32(shifted) - half_bits) << 23) + ONE_BITS_F32);
+    return power;
+}
+
+/* factor * (1 + correction) * power; see times_exponential_f64. */
+static inline float times_exponential_f32(float factor, float correction, exponential_f32 power)
+{
+    return ((factor + factor * (power.fraction + correction)) * power.scale_1) * power.scale_2;
+}
+
+/* exp(x); arguments and special values as exp_f64. */
+static inline float exp_f32(float x)
+{
+    const float at_least = x < EXP_LOW_F32 ? EXP_LOW_F32 : x;
+    const float clamped = at_least > EXP_HIGH_F32 ? EXP_HIGH_F32 : at_least;
+    const exponential_f32 power = exponential_of_sum_f32(clamped, 0.0f);
+    return ((1.0f + power.fraction) * power.scale_1) * power.scale_2;
+}
+
+/* log(1 + x); arguments and special values as log1p_f64. */
+static inline float log1p_f32(float x)
+{
+    const float sum = 1.0f + x;
+    const float lost = x - (sum - 1.0f);
+    const uint32_t offset_bits = bits_f32(sum) + (ONE_BITS_F32 - SQRT_HALF_BITS_F32);
+    const uint32_t biased_k = offset_bits >> 23;
+    const float minus_k = (0x1p23f + 127.0f) - from_bits_f32(INTEGER_BITS_F32 | biased_k);
+    const float two_to_1_minus_k = from_bits_f32((255u - biased_k) << 23);
+    const float near_one = from_bits_f32((offset_bits & FRACTION_BITS_F32) + SQRT_HALF_BITS_F32);
+    const float f = (lost * two_to_1_minus_k) * 0.5f - (1.0f - near_one);
+    const float s = f / (2.0f + f);
+    const float z = s * s;
+    const float correction = s * (f - z * log1p_polynomial_f32(z));
+    const float result = (f - (correction + minus_k * LN2_LOW_F32)) - minus_k * LN2_HIGH_F32;
+    const float with_pole = x == -1.0f ? -(float)INFINITY : result;
+    const float with_domain = x < -1.0f ? (float)NAN : with_pole;
+    return x == (float)INFINITY ? x : with_domain;
+}
+
+/* x without the lower half of its significand. */
+static inline float upper_half_f32(float x)
+{
+    return from_bits_f32(bits_f32(x) & UPPER_HALF_BITS_F32);
+}
+
+/* exp(-x*x*factor + low), in parts; see exponential_of_square_f64. */
+static inline exponential_f32 exponential_of_square_f32(float x, float factor, float low)
+{
+    const float upper = upper_half_f32(x);
+    const float square_rest = (x - upper) * (x + upper);
+    return exponential_of_sum_f32(-(upper * upper) * factor, low - square_rest * factor);
+}
+
+/* numerator - (denominator + denominator_lost) * quotient; see remainder_f64. */
+static inline float remainder_f32(float numerator, float denominator, float denominator_lost, float quotient)
+{
+    const float denominator_upper = upper_half_f32(denominator);
+    const float quotient_upper = upper_half_f32(quotient);
+    const float rest = (numerator - denominator_upper * quotient_upper) - denominator_upper * (quotient - quotient_upper);
+    return rest - ((denominator - denominator_upper) + denominator_lost) * quotient;
+}
+
+/* erfc(x); arguments and special values as erfc_f64. */
+static inline float erfc_f32(float x)
+{
+    const float magnitude = fabsf(x);
+    const float size = magnitude > ERFC_END_F32 ? ERFC_END_F32 : magnitude;
+    const float t = (size + size) / (size + ERFC_CENTRE_F32) - 1.0f;
+    const float sum = size + ERFC_OFFSET_F32;
+    const float larger = size > ERFC_OFFSET_F32 ? size : ERFC_OFFSET_F32;
+    const float smaller = size > ERFC_OFFSET_F32 ? ERFC_OFFSET_F32 : size;
+    const float sum_lost = (smaller - (sum - larger)) + ERFC_OFFSET_LOST_F32;
+    const float quotient = SQRT_2_F32 / sum;
+    const float correction = remainder_f32(SQRT_2_F32, sum, sum_lost, quotient) * SQRT_HALF_F32 + SQRT_2_LOST_F32;
+    const exponential_f32 power = exponential_of_square_f32(size, 1.0f, correction);
+    const float upper_tail = times_exponential_f32(quotient * mills_polynomial_f32(t), 0.0f, power);
+    return x < 0.0f ? 2.0f - upper_tail : upper_tail;
+}
+
+/* Q(x), with psi written; arguments and special values as gaussian_tail_f64. */
+static inline float gaussian_tail_f32(float x, float *psi)
+{
+    const float size = x > TAIL_END_F32 ? TAIL_END_F32 : x;
+    const float t = (size + size) / (size + CENTRE_F32) - 1.0f;
+    const float sum = size + OFFSET_F32;
+    const float sum_lost = size - (sum - OFFSET_F32);
+    const float inverse = 1.0f / sum;
+    const float correction = remainder_f32(1.0f, sum, sum_lost, inverse);
+    const exponential_f32 power = exponential_of_square_f32(size, 0.5f, correction);
+    *psi = times_exponential_f32((inverse * inverse) * loss_polynomial_f32(t), correction, power);
+    return times_exponential_f32(inverse * mills_polynomial_f32(t), 0.0f, power);
+}
+
+#endif

@@ -1,0 +1,227 @@
+/* loops.c - all innermost loops of one instruction-set level, and the table that names them.
+ *
+ * Compiled once per level with -DHF_LEVEL=base, x86_v3 or x86_v4. Everything is static but the table
+ * hf_loops_<level>: with shared functions a linker could keep the AVX-512 copy for every level.
+ */
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+
+#include "loops.h"
+
+#include "elementary.h"
+
+#define HF_PASTE(a, b) a##b
+#define HF_PASTE_EXPANDED(a, b) HF_PASTE(a, b)
+#define HF_STRING(x) #x
+#define HF_STRING_EXPANDED(x) HF_STRING(x)
+
+/* ---- what needs no number type ------------------------------------------------------------------ */
+
+/* Copies bytes; with `stream` past the caches where the machine can (SSE2's 16 bytes at a time: the
+ * stores of neighbouring calls fill the same line, so longer vectors bring nothing). O(bytes). */
+static void hf_copy(void *to, const void *from, size_t bytes, int stream) {
+#if defined(__x86_64__) || defined(_M_X64)
+    if (stream && ((uintptr_t)to & 15) == 0) {
+        const char *source = from;
+        char *target = to;
+        size_t i = 0;
+        for (; i + 16 <= bytes; i += 16)
+            _mm_stream_si128((__m128i *)(target + i), _mm_loadu_si128((const __m128i *)(source + i)));
+        memcpy(target + i, source + i, bytes - i);
+        return;
+    }
+#endif
+    (void)stream;
+    memcpy(to, from, bytes);
+}
+
+/* A class as an int32, for labels of 8 and 16 bits: INT32_MIN, which they cannot hold, if out of range. */
+HF_INLINE int32_t hf_narrow(int64_t class) {
+    return class > INT32_MAX || class < INT32_MIN ? INT32_MIN : (int32_t)class;
+}
+
+/* A uint64 label as an int64; one beyond its range as INT64_MIN, which is no class. */
+HF_INLINE int64_t hf_signed(uint64_t label) {
+    return label > (uint64_t)INT64_MAX ? INT64_MIN : (int64_t)label;
+}
+
+/* out[i] = weights[i] as float64; returns the position of the first negative or non-finite one, or -1;
+ * such a weight is written as 0. O(n). */
+#define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                             \
+    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double *out) {              \
+        const TYPE *HF_RESTRICT weight = weights;                                                          \
+        double *HF_RESTRICT to = out;                                                                      \
+        int bad = 0;                                                                                       \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
+            double w = (double)weight[i];                                                                  \
+            bad |= !(w >= 0 && w <= DBL_MAX);                                                              \
+            to[i] = w;                                                                                     \
+        }                                                                                                  \
+        if (!bad)                                                                                          \
+            return -1;                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
+            if (!(to[i] >= 0 && to[i] <= DBL_MAX))                                                         \
+                return i;                                                                                  \
+        return -1;                                                                                         \
+    }
+HF_DEFINE_DECODE_WEIGHTS(i8, int8_t)
+HF_DEFINE_DECODE_WEIGHTS(u8, uint8_t)
+HF_DEFINE_DECODE_WEIGHTS(i16, int16_t)
+HF_DEFINE_DECODE_WEIGHTS(u16, uint16_t)
+HF_DEFINE_DECODE_WEIGHTS(i32, int32_t)
+HF_DEFINE_DECODE_WEIGHTS(u32, uint32_t)
+HF_DEFINE_DECODE_WEIGHTS(i64, int64_t)
+HF_DEFINE_DECODE_WEIGHTS(u64, uint64_t)
+HF_DEFINE_DECODE_WEIGHTS(f32, float)
+HF_DEFINE_DECODE_WEIGHTS(f64, double)
+
+/* out[i] = element rows[i] (or i, where rows is NULL) of a strided array of items of 1, 2, 4 or 8 bytes, at
+ * any alignment. The row numbers have been checked. O(n). */
+#define HF_DEFINE_GATHER(BYTES)                                                                            \
+    static void gather_##BYTES(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n,     \
+                               void *out) {                                                                \
+        const char *from = source;                                                                         \
+        char *to = out;                                                                                    \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
+            memcpy(to + i * BYTES, from + (rows ? (ptrdiff_t)rows[i] : i) * stride, BYTES);                \
+    }
+HF_DEFINE_GATHER(1)
+HF_DEFINE_GATHER(2)
+HF_DEFINE_GATHER(4)
+HF_DEFINE_GATHER(8)
+
+/* Where the entries of n CSR rows begin and end: rows[i], or first + i*step where rows is NULL. Whatever
+ * indptr holds, 0 <= starts[i] <= ends[i] <= n_stored comes out. Returns the position of the first row whose
+ * own two pointers do not satisfy that, or -1. O(n). */
+#define HF_DEFINE_CSR_SPANS(SUFFIX, INDEX)                                                                 \
+    static ptrdiff_t csr_spans_##SUFFIX(const void *indptr, const int64_t *rows, ptrdiff_t first,          \
+                                        ptrdiff_t step, ptrdiff_t n, int64_t n_stored, int64_t *starts,    \
+                                        int64_t *ends) {                                                   \
+        const INDEX *HF_RESTRICT pointer = indptr;                                                         \
+        ptrdiff_t fault = -1;                                                                              \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
+            const ptrdiff_t row = rows ? (ptrdiff_t)rows[i] : first + i * step;                            \
+            const int64_t start = (int64_t)pointer[row], end = (int64_t)pointer[row + 1];                  \
+            const int fits = start >= 0 && start <= end && end <= n_stored;                                \
+            starts[i] = fits ? start : 0;                                                                  \
+            ends[i] = fits ? end : 0;                                                                      \
+            fault = !fits && fault < 0 ? i : fault;                                                        \
+        }                                                                                                  \
+        return fault;                                                                                      \
+    }
+HF_DEFINE_CSR_SPANS(i32, int32_t)
+HF_DEFINE_CSR_SPANS(i64, int64_t)
+
+/* Sum of 16 lanes by halves. */
+static double merge_lanes(const double *lanes) {
+    double lane[HF_VALUE_LANES];
+    memcpy(lane, lanes, sizeof lane);
+    for (int half = HF_VALUE_LANES / 2; half > 0; half /= 2)
+        for (int k = 0; k < half; k++)
+            lane[k] += lane[k + half];
+    return lane[0];
+}
+
+static double divide(double x, double y) { return x / y; }
+
+static double sum_in_order(const double *x, ptrdiff_t n) {
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
+/* total/divisor + alpha/2 * squared_norm */
+static double penalized(double total, double divisor, double alpha, double squared_norm) {
+    double value = total / divisor;
+    return alpha == 0 ? value : value + 0.5 * alpha * squared_norm;
+}
+
+/* total += part, n numbers. O(n). */
+static void add_f64(double *total, const double *part, ptrdiff_t n) {
+    double *HF_RESTRICT to = total;
+    const double *HF_RESTRICT from = part;
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* ---- once for float32, once for float64 ----------------------------------------------------------- */
+
+#define real float
+#define FN(name) HF_PASTE(name, _f32)
+#define square_root_f32 sqrtf
+#include "losses.h"
+#include "lanes.h"
+#include "slope.h"
+#include "score.h"
+#include "accumulate.h"
+#include "vectors.h"
+#include "undef.h"
+
+#define real double
+#define FN(name) HF_PASTE(name, _f64)
+#define square_root_f64 sqrt
+#include "losses.h"
+#include "lanes.h"
+#include "slope.h"
+#include "score.h"
+#include "accumulate.h"
+#include "vectors.h"
+#include "undef.h"
+
+/* ---- the table ------------------------------------------------------------------------------------- */
+
+#define HF_ROW(NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND)                                         \
+    {NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND},
+static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
+
+#define HF_DTYPES(PREFIX, POSTFIX)                                                                         \
+    {PREFIX##i8##POSTFIX,  PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,               \
+     PREFIX##u8##POSTFIX,  PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,               \
+     PREFIX##f32##POSTFIX, PREFIX##f64##POSTFIX}
+
+#define HF_REAL_LOOPS(S)                                                                                   \
+    {                                                                                                      \
+        .margin_loss = {margin_hinge_##S, margin_s_family_##S, margin_psi_g_##S, margin_psi_m_##S,         \
+                        margin_softplus_##S},                                                              \
+        .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S,                    \
+                      curvature_psi_m_##S, curvature_softplus_##S},                                        \
+        .find_bad_sign = find_bad_sign_##S, .decode_labels = HF_DTYPES(decode_, _##S),                     \
+        .class_weights = class_weights_##S, .sum_values = sum_values_##S, .multiply_active = multiply_active_##S, \
+        .scale = scale_##S, .store = {store_f32_##S, store_f64_##S}, .score_rows = score_rows_##S,         \
+        .accumulate_rows = accumulate_rows_##S, .score_accumulate_rows = score_accumulate_rows_##S,        \
+        .flush = flush_##S, .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},            \
+        .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                 \
+        .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S}, .step = step_##S,                \
+        .step_sparse = {step_sparse_i32_##S, step_sparse_i64_##S},                                         \
+        .elementary = {array_exp_##S, array_log1p_##S, array_erfc_##S},                                    \
+    }
+
+const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
+    .level = HF_STRING_EXPANDED(HF_LEVEL),
+#if defined(__clang__)
+    .compiler = "clang " __clang_version__,
+#elif defined(__GNUC__)
+    .compiler = "gcc " __VERSION__,
+#elif defined(_MSC_VER)
+    .compiler = "MSVC " HF_STRING_EXPANDED(_MSC_VER),
+#else
+    .compiler = "unknown",
+#endif
+    .tile_rows = HF_TILE_ROWS,
+    .catalogue = catalogue,
+    .n_catalogue = sizeof catalogue / sizeof catalogue[0],
+    .real = {HF_REAL_LOOPS(f32), HF_REAL_LOOPS(f64)},
+    .decode_weights = HF_DTYPES(decode_weights_, ),
+    .gather = {gather_1, gather_2, gather_4, gather_8},
+    .csr_spans = {csr_spans_i32, csr_spans_i64},
+    .merge_lanes = merge_lanes,
+    .add = add_f64,
+    .squared_norm = {squared_norm_f32, squared_norm_f64},
+    .finish_grad = {finish_grad_f32, finish_grad_f64},
+    .divide = divide,
+    .sum_in_order = sum_in_order,
+    .penalized = penalized,
+    .round_loss = round_loss_f32,
+};

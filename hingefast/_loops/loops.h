@@ -1,0 +1,128 @@
+/* loops.h - the table of innermost loops, one per instruction-set level; what the Cython kernels see.
+ *
+ * Arrays come as `void *` to float32 or float64 numbers, after the table they stand in ("real" below);
+ * `n` counts elements. No loop allocates, raises or keeps state; none reads or writes outside the
+ * lengths it is given, whatever the arrays hold.
+ */
+#ifndef HF_LOOPS_H
+#define HF_LOOPS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "port.h"
+
+/* Element types of labels, weights and row selections. */
+enum {
+    HF_INT8, HF_INT16, HF_INT32, HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64,
+    HF_FLOAT32, HF_FLOAT64, HF_N_DTYPES
+};
+
+/* Families of margin losses: each is one formula in losses.h. */
+enum { HF_HINGE, HF_S_FAMILY, HF_PSI_G, HF_PSI_M, HF_SOFTPLUS, HF_N_FAMILIES };
+
+/* A margin loss with its parameters, as the loops take it; u = margin - y*z throughout. */
+typedef struct {
+    int family;
+    double margin;      /* where the loss starts */
+    double width;       /* S family: g, where the quadratic ends; psi_G, psi_M: sigma; softplus: beta */
+    double rate;        /* S family: slope per u on the quadratic piece */
+    double kink_slope;  /* hinge: the slope at u = 0 */
+} hf_loss;
+
+/* The two classes of binary labels, for float and for integer labels. A class that is no integer, or no
+ * int64, is INT64_MIN there, which matches nothing (Python refuses INT64_MIN itself as a class). */
+typedef struct {
+    double negative, positive;
+    int64_t negative_int, positive_int;
+} hf_classes;
+
+/* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
+typedef struct {
+    const char *name;        /* canonical snake_case name */
+    const char *class_name;  /* class in hingefast.losses */
+    const char *aliases;     /* further accepted names, separated by spaces */
+    const char *parameters;  /* "name:kind=default", separated by spaces; kinds: margin, width, slope */
+    const char *smoothness;  /* "nonsmooth", "c1" (slope continuous, not smooth) or "smooth" */
+    void (*bind)(const double *parameters, hf_loss *loss);
+} hf_catalogue_row;
+
+/* What a fault in the data was, for the message. */
+enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WEIGHT, HF_FAULT_ROW };
+
+typedef struct {
+    /* slope stage (slope.h) */
+    void (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
+                                       void *values, void *slopes);
+    void (*curvature[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
+                                     void *curvatures);
+    ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);
+    void (*decode_labels[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_classes *classes,
+                                       void *signs);
+    void (*class_weights)(const void *signs, double negative, double positive, ptrdiff_t n, double *weights);
+    void (*sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
+                       double *lanes);
+    void (*multiply_active)(void *x, const void *y, ptrdiff_t n);
+    void (*scale)(void *x, const double *weights, double factor, ptrdiff_t n);
+    void (*store[2])(const void *x, ptrdiff_t n, void *out, int stream);
+    /* dense score and accumulate (score.h, accumulate.h) */
+    void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
+                       double intercept, void *scores);
+    void (*accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
+                            void *grad);
+    void (*score_accumulate_rows)(const void *const *rows, const void *const *pending, const void *pending_slopes,
+                                  ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef, double intercept,
+                                  void *scores, void *grad);
+    void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
+    /* CSR score and accumulate; [0] int32, [1] int64 column indices */
+    ptrdiff_t (*csr_score_rows[2])(const void *data, const void *indices, const int64_t *starts,
+                                   const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
+                                   double intercept, void *scores);
+    void (*csr_accumulate_rows[2])(const void *data, const void *indices, const int64_t *starts,
+                                   const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
+                                   ptrdiff_t n_features, double *grad);
+    /* vectors of coef's size (vectors.h); round_coef takes float32 [0] or float64 [1] */
+    void (*round_coef[2])(const void *coef, ptrdiff_t n, void *out);
+    void (*step)(const void *grad, ptrdiff_t n, double rate, void *theta);
+    void (*step_sparse[2])(const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,
+                           ptrdiff_t n_features, double *total, double divisor, double rate, void *theta);
+    /* the vectorised elementary functions, for their tests */
+    void (*elementary[3])(const void *x, ptrdiff_t n, void *out);
+} hf_real_loops;
+
+typedef struct {
+    const char *level;
+    const char *compiler;
+    ptrdiff_t tile_rows;
+    const hf_catalogue_row *catalogue;
+    ptrdiff_t n_catalogue;
+    hf_real_loops real[2]; /* [0] float32, [1] float64 */
+    ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, double *out);
+    void (*gather[4])(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n, void *out);
+    ptrdiff_t (*csr_spans[2])(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,
+                              ptrdiff_t n, int64_t n_stored, int64_t *starts, int64_t *ends);
+    double (*merge_lanes)(const double *lanes);
+    void (*add)(double *total, const double *part, ptrdiff_t n);
+    double (*squared_norm[2])(const void *coef, ptrdiff_t n);
+    void (*finish_grad[2])(const double *total, ptrdiff_t n, double divisor, double alpha, const void *coef,
+                           void *out);
+    /* Single operations of float64 numbers behind a pointer, where no compiler can move them out of the
+     * default floating-point environment. */
+    double (*divide)(double x, double y);
+    double (*sum_in_order)(const double *x, ptrdiff_t n);
+    double (*penalized)(double total, double divisor, double alpha, double squared_norm);
+    void (*round_loss)(const hf_loss *loss, hf_loss *rounded);
+} hf_loops;
+
+extern const hf_loops hf_loops_base;
+#if HF_HAVE_X86_LEVELS
+extern const hf_loops hf_loops_x86_v3;
+extern const hf_loops hf_loops_x86_v4;
+#endif
+
+/* cpu.c: whether the machine and its operating system support a level, by name; 0 for unknown names. */
+int hf_cpu_supports(const char *level);
+
+#define HF_VALUE_LANES 16
+
+#endif

@@ -1,0 +1,75 @@
+/* port.h - everything that differs between compilers and instruction sets, with a plain C fallback.
+ *
+ * A "line" of lanes is 64 bytes: 16 float32 or 8 float64. Each level holds it in as many of its own
+ * vector registers as that takes (one with AVX-512, two with AVX2, four with SSE2 or NEON), so the
+ * number of lanes, and with it every bit of every sum, is the same at every level.
+ */
+#ifndef HF_PORT_H
+#define HF_PORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define HF_RESTRICT __restrict
+#define HF_INLINE static __forceinline
+#define HF_UNROLL
+#elif defined(__clang__)
+#define HF_RESTRICT restrict
+#define HF_INLINE static inline __attribute__((always_inline))
+#define HF_UNROLL _Pragma("unroll")
+#else
+#define HF_RESTRICT restrict
+#define HF_INLINE static inline __attribute__((always_inline))
+#define HF_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define HF_LINE_BYTES 64
+
+/* Bytes of one vector register; 0: no vector types, plain arrays (MSVC). */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define HF_VECTOR_BYTES 0
+#elif defined(__AVX512F__)
+#define HF_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define HF_VECTOR_BYTES 32
+#else
+#define HF_VECTOR_BYTES 16
+#endif
+
+/* Rows scored and accumulated together by the dense loops. Each row needs one line of accumulators: with
+ * SSE2's sixteen 16-byte registers two rows fill half of them and four rows would spill. */
+#if HF_VECTOR_BYTES >= 32 || defined(__aarch64__)
+#define HF_TILE_ROWS 4
+#else
+#define HF_TILE_ROWS 2
+#endif
+
+/* The floating-point environment. Only the control and status word that SSE and NEON code obeys is
+ * touched: a full fegetenv/fesetenv also saves the x87 unit and costs ten times as much. */
+#if defined(__x86_64__) || defined(_M_X64)
+#include <emmintrin.h>
+typedef unsigned int hf_fp_state;
+/* Round to nearest, no flushing of subnormals, all exceptions masked, no flag raised. */
+#define HF_FP_DEFAULT 0x1F80u
+HF_INLINE hf_fp_state hf_fp_enter(void) {
+    hf_fp_state caller = _mm_getcsr();
+    if (caller != HF_FP_DEFAULT)
+        _mm_setcsr(HF_FP_DEFAULT);
+    return caller;
+}
+HF_INLINE void hf_fp_leave(hf_fp_state caller) { _mm_setcsr(caller); }
+#else
+#include <fenv.h>
+typedef fenv_t hf_fp_state;
+HF_INLINE hf_fp_state hf_fp_enter(void) {
+    hf_fp_state caller;
+    fegetenv(&caller);
+    fesetenv(FE_DFL_ENV);
+    return caller;
+}
+HF_INLINE void hf_fp_leave(hf_fp_state caller) { fesetenv(&caller); }
+#endif
+
+#endif

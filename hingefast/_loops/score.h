@@ -1,0 +1,145 @@
+/* score.h - the score stage: rows of X times coef, plus the intercept. Knows no loss.
+ *
+ * Included once for float32 and once for float64. Column j is added into lane j mod LANES of its row, in
+ * the order of j, and the lanes are merged by halves: the same sum at every level and in every tile.
+ */
+
+/* The columns left over after whole lines, as one line padded with zeros. */
+HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
+    real padded[HF_LINE_BYTES / sizeof(real)] = {0};
+    FN(line) line;
+    for (ptrdiff_t k = 0; k < n; k++)
+        padded[k] = x[k];
+    HF_UNROLL
+    for (int k = 0; k < PARTS; k++)
+        line.p[k] = FN(load_part)(padded + k * PART_LANES);
+    return line;
+}
+
+/* Scores HF_TILE_ROWS rows and, in the same loop over the columns, adds HF_TILE_ROWS earlier rows times
+ * their slopes to grad, row by row in order (with `fused`, a constant where this is inlined). While the new rows come from memory the earlier ones are still in a cache.
+ * rows, pending: HF_TILE_ROWS pointers to n_features numbers; scores: HF_TILE_ROWS numbers, written;
+ * grad: n_features numbers, updated. O(HF_TILE_ROWS * n_features). */
+HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pending, const real *pending_slopes,
+                              ptrdiff_t n_features, const real *HF_RESTRICT coef, real intercept, real *scores,
+                              real *HF_RESTRICT grad, const int fused) {
+    const real *row[HF_TILE_ROWS], *earlier[HF_TILE_ROWS];
+    real slope[HF_TILE_ROWS];
+    FN(line) sum[HF_TILE_ROWS];
+    ptrdiff_t j = 0, n_tail = n_features % LANES;
+    HF_UNROLL
+    for (int r = 0; r < HF_TILE_ROWS; r++) {
+        row[r] = rows[r];
+        memset(&sum[r], 0, sizeof sum[r]);
+        if (fused) {
+            earlier[r] = pending[r];
+            slope[r] = pending_slopes[r];
+        }
+    }
+    for (; j < n_features - n_tail; j += LANES) {
+        HF_UNROLL
+        for (int k = 0; k < PARTS; k++) {
+            const ptrdiff_t at = j + k * PART_LANES;
+            const FN(part) w = FN(load_part)(coef + at);
+            HF_UNROLL
+            for (int r = 0; r < HF_TILE_ROWS; r++)
+                sum[r].p[k] += FN(load_part)(row[r] + at) * w;
+            if (fused) {
+                FN(part) g = FN(load_part)(grad + at);
+                HF_UNROLL
+                for (int r = 0; r < HF_TILE_ROWS; r++)
+                    g += FN(load_part)(earlier[r] + at) * slope[r];
+                FN(store_part)(grad + at, g);
+            }
+        }
+    }
+    if (n_tail) {
+        const FN(line) w = FN(load_tail)(coef + j, n_tail);
+        HF_UNROLL
+        for (int r = 0; r < HF_TILE_ROWS; r++) {
+            const FN(line) x = FN(load_tail)(row[r] + j, n_tail);
+            HF_UNROLL
+            for (int k = 0; k < PARTS; k++)
+                sum[r].p[k] += x.p[k] * w.p[k];
+        }
+        if (fused)
+            for (; j < n_features; j++) {
+                real g = grad[j];
+                for (int r = 0; r < HF_TILE_ROWS; r++)
+                    g += earlier[r][j] * slope[r];
+                grad[j] = g;
+            }
+    }
+    HF_UNROLL
+    for (int r = 0; r < HF_TILE_ROWS; r++)
+        scores[r] = FN(sum_line)(&sum[r]) + intercept;
+}
+
+/* scores[i] = rows[i] . coef + intercept for n_rows rows of n_features numbers. O(n_rows * n_features). */
+static void FN(score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
+                           double intercept, void *scores) {
+    real *out = scores;
+    ptrdiff_t i = 0;
+    for (; i + HF_TILE_ROWS <= n_rows; i += HF_TILE_ROWS)
+        FN(score_tile)(rows + i, NULL, NULL, n_features, coef, (real)intercept, out + i, NULL, 0);
+    if (i < n_rows) { /* fill the last tile up with its first row, and keep only what was asked for */
+        const void *tile[HF_TILE_ROWS];
+        real tile_scores[HF_TILE_ROWS];
+        for (int r = 0; r < HF_TILE_ROWS; r++)
+            tile[r] = rows[i + r < n_rows ? i + r : i];
+        FN(score_tile)(tile, NULL, NULL, n_features, coef, (real)intercept, tile_scores, NULL, 0);
+        for (int r = 0; i + r < n_rows; r++)
+            out[i + r] = tile_scores[r];
+    }
+}
+
+/* Both stages in one loop: scores `rows` and adds pending_slopes[i]*pending[i] to grad. n_rows is a
+ * multiple of HF_TILE_ROWS, and there are as many pending rows. O(n_rows * n_features). */
+static void FN(score_accumulate_rows)(const void *const *rows, const void *const *pending,
+                                      const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                      const void *coef, double intercept, void *scores, void *grad) {
+    const real *slopes = pending_slopes;
+    real *out = scores;
+    for (ptrdiff_t i = 0; i < n_rows; i += HF_TILE_ROWS)
+        FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, out + i, grad, 1);
+}
+
+/* One CSR row set: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the
+ * intercept. Every index is clamped as it is loaded: one outside [0, n_features) is read as 0, and the
+ * position of the first such row is returned (else -1). starts and ends must lie within data and indices;
+ * n_features must not be 0 where a row has entries. Entry k of a row is added into lane k mod 4.
+ * O(number of entries). */
+#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX, UNSIGNED)                                                       \
+    static ptrdiff_t FN(csr_score_rows_##SUFFIX)(                                                          \
+        const void *data, const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,\
+        ptrdiff_t n_features, const void *coef, double intercept, void *scores) {                          \
+        const real *HF_RESTRICT x = data, *HF_RESTRICT w = coef;                                           \
+        const INDEX *HF_RESTRICT index = indices;                                                          \
+        const uint64_t width = (uint64_t)n_features;                                                       \
+        real *HF_RESTRICT out = scores;                                                                    \
+        ptrdiff_t fault = -1;                                                                              \
+        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                           \
+            real sum[4] = {0, 0, 0, 0};                                                                    \
+            int64_t k = starts[i];                                                                         \
+            const int64_t end = ends[i];                                                                   \
+            int outside = 0;                                                                               \
+            for (; k + 4 <= end; k += 4)                                                                   \
+                HF_UNROLL                                                                                  \
+            for (int lane = 0; lane < 4; lane++) {                                                         \
+                uint64_t j = (uint64_t)(int64_t)index[k + lane];                                           \
+                outside |= j >= width;                                                                     \
+                sum[lane] += x[k + lane] * w[j < width ? j : 0];                                           \
+            }                                                                                              \
+            for (int lane = 0; k < end; k++, lane++) {                                                     \
+                uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
+                outside |= j >= width;                                                                     \
+                sum[lane] += x[k] * w[j < width ? j : 0];                                                  \
+            }                                                                                              \
+            out[i] = ((sum[0] + sum[2]) + (sum[1] + sum[3])) + (real)intercept;                            \
+            fault = outside && fault < 0 ? i : fault;                                                      \
+        }                                                                                                  \
+        return fault;                                                                                      \
+    }
+HF_DEFINE_CSR_SCORE(i32, int32_t, uint32_t)
+HF_DEFINE_CSR_SCORE(i64, int64_t, uint64_t)
+#undef HF_DEFINE_CSR_SCORE

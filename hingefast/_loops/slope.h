@@ -1,0 +1,199 @@
+/* slope.h - the slope stage: scores, labels and weights in, values and slopes out. Knows no layout of X.
+ *
+ * Included once for float32 and once for float64. All loops are elementwise, but for the sums, which run
+ * over HF_VALUE_LANES fixed lanes counted by element index.
+ */
+
+/* Applies one formula to n rows: values[i] = phi, slopes[i] = d phi / d score. Either output may be NULL,
+ * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too.
+ * O(n). */
+#define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                               \
+    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,          \
+                         void *values, void *slopes) {                                                     \
+        const hf_loss fixed = *loss;                                                                       \
+        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                        \
+        real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                               \
+        const real margin = (real)fixed.margin;                                                            \
+        if (values == NULL)                                                                                \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+                real u = margin - y[i] * z[i];                                                             \
+                (void)FORMULA;                                                                             \
+                grad[i] = y[i] * slope + 0;                                                                \
+            }                                                                                              \
+        else if (slopes == NULL)                                                                           \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+                real u = margin - y[i] * z[i];                                                             \
+                value[i] = FORMULA;                                                                        \
+            }                                                                                              \
+        else                                                                                               \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+                real u = margin - y[i] * z[i];                                                             \
+                value[i] = FORMULA;                                                                        \
+                grad[i] = y[i] * slope + 0;                                                                \
+            }                                                                                              \
+    }
+HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, 1, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, 0, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_psi_g, FN(psi_g)(&fixed, u, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_psi_m, FN(psi_m)(&fixed, u, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_softplus, FN(softplus)(&fixed, u, &slope))
+#undef HF_DEFINE_MARGIN_LOSS
+
+/* curvatures[i] = phi''(y*z), for n rows. O(n). */
+#define HF_DEFINE_CURVATURE(NAME, FORMULA)                                                                 \
+    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,          \
+                         void *curvatures) {                                                               \
+        const hf_loss fixed = *loss;                                                                       \
+        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                        \
+        real *HF_RESTRICT out = curvatures;                                                                \
+        const real margin = (real)fixed.margin;                                                            \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
+            real u = margin - y[i] * z[i];                                                                 \
+            out[i] = FORMULA;                                                                              \
+        }                                                                                                  \
+    }
+HF_DEFINE_CURVATURE(curvature_hinge, u == u ? 0 : u)
+HF_DEFINE_CURVATURE(curvature_s_family, FN(s_family_curvature)(&fixed, u))
+HF_DEFINE_CURVATURE(curvature_psi_g, FN(psi_g_curvature)(&fixed, u))
+HF_DEFINE_CURVATURE(curvature_psi_m, FN(psi_m_curvature)(&fixed, u))
+HF_DEFINE_CURVATURE(curvature_softplus, FN(softplus_curvature)(&fixed, u))
+#undef HF_DEFINE_CURVATURE
+
+/* Position of the first of n signs that is neither -1 nor +1, or -1. The common case is one pass
+ * without a branch. O(n). */
+static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
+    const real *HF_RESTRICT y = signs;
+    int bad = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        bad |= (y[i] != 1) & (y[i] != -1);
+    if (!bad)
+        return -1;
+    for (ptrdiff_t i = 0; i < n; i++)
+        if (y[i] != 1 && y[i] != -1)
+            return i;
+    return -1; /* the labels changed in between; they are read again before use */
+}
+
+/* signs[i] = -1, +1, or 0 where label i is neither of the two classes. O(n). */
+#define HF_DEFINE_DECODE(SUFFIX, TYPE, WIDE, WIDEN, LOW, HIGH)                                             \
+    static void FN(decode_##SUFFIX)(const void *labels, ptrdiff_t n, const hf_classes *classes,            \
+                                    void *signs) {                                                         \
+        const TYPE *HF_RESTRICT label = labels;                                                            \
+        real *HF_RESTRICT sign = signs;                                                                    \
+        const WIDE low = LOW, high = HIGH;                                                                 \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
+            const WIDE at = WIDEN(label[i]);                                                               \
+            real below = at == low ? (real)-1 : (real)0;                                                   \
+            sign[i] = at == high ? (real)1 : below;                                                        \
+        }                                                                                                  \
+    }
+#define HF_DECODE_NARROW(SUFFIX, TYPE)                                                                     \
+    HF_DEFINE_DECODE(SUFFIX, TYPE, int32_t, (int32_t), hf_narrow(classes->negative_int),                   \
+                     hf_narrow(classes->positive_int))
+#define HF_DECODE_WIDE(SUFFIX, TYPE, WIDEN)                                                                \
+    HF_DEFINE_DECODE(SUFFIX, TYPE, int64_t, WIDEN, classes->negative_int, classes->positive_int)
+#define HF_DECODE_FLOAT(SUFFIX, TYPE)                                                                      \
+    HF_DEFINE_DECODE(SUFFIX, TYPE, double, (double), classes->negative, classes->positive)
+HF_DECODE_NARROW(i8, int8_t)
+HF_DECODE_NARROW(u8, uint8_t)
+HF_DECODE_NARROW(i16, int16_t)
+HF_DECODE_NARROW(u16, uint16_t)
+HF_DECODE_WIDE(i32, int32_t, (int64_t))
+HF_DECODE_WIDE(u32, uint32_t, (int64_t))
+HF_DECODE_WIDE(i64, int64_t, (int64_t))
+HF_DECODE_WIDE(u64, uint64_t, hf_signed)
+HF_DECODE_FLOAT(f32, float)
+HF_DECODE_FLOAT(f64, double)
+#undef HF_DECODE_NARROW
+#undef HF_DECODE_WIDE
+#undef HF_DECODE_FLOAT
+#undef HF_DEFINE_DECODE
+
+/* weights[i] *= the weight of row i's class. O(n). */
+static void FN(class_weights)(const void *signs, double negative, double positive, ptrdiff_t n,
+                              double *weights) {
+    const real *HF_RESTRICT sign = signs;
+    double *HF_RESTRICT weight = weights;
+    for (ptrdiff_t i = 0; i < n; i++)
+        weight[i] *= sign[i] > 0 ? positive : negative;
+}
+
+/* lanes[(first + i) mod 16] += values[i], or weights[i]*values[i] where weights is given; a weight of zero
+ * leaves its row out whatever the value is. `first` is the place of the first row in its task. Sums are
+ * float64. O(n). */
+static void FN(sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
+                           double *lanes) {
+    const real *HF_RESTRICT value = values;
+    double sum[HF_VALUE_LANES];
+    ptrdiff_t i = 0;
+    memcpy(sum, lanes, sizeof sum);
+    if (weights == NULL && first % HF_VALUE_LANES == 0)
+        for (; i + HF_VALUE_LANES <= n; i += HF_VALUE_LANES)
+            for (int k = 0; k < HF_VALUE_LANES; k++)
+                sum[k] += (double)value[i + k];
+    for (; i < n; i++) {
+        const double at = (double)value[i];
+        sum[(first + i) % HF_VALUE_LANES] += weights == NULL ? at : weights[i] == 0 ? 0 : weights[i] * at;
+    }
+    memcpy(lanes, sum, sizeof sum);
+}
+
+/* x[i] = factor*x[i], or weights[i]*factor*x[i] where weights is given; +0 where a weight is zero,
+ * whatever x is. O(n). */
+static void FN(scale)(void *x, const double *weights, double factor, ptrdiff_t n) {
+    real *HF_RESTRICT out = x;
+    if (weights == NULL) {
+        const real by = (real)factor;
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] *= by;
+    } else
+        for (ptrdiff_t i = 0; i < n; i++) {
+            double scaled = weights[i] * factor * (double)out[i];
+            out[i] = weights[i] == 0 ? 0 : (real)scaled;
+        }
+}
+
+/* x[i] *= y[i] where x[i] is not zero; a zero stays, whatever y is. O(n). */
+static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
+    real *HF_RESTRICT out = x;
+    const real *HF_RESTRICT by = y;
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = out[i] == 0 ? 0 : out[i] * by[i];
+}
+
+/* out[i] = x[i], out being float32 or float64. `stream` writes past the caches, which saves reading the
+ * destination first; it needs both element types equal and out aligned to 16 bytes, and is ignored
+ * otherwise. O(n). */
+static void FN(store_f32)(const void *x, ptrdiff_t n, void *out, int stream) {
+    const real *HF_RESTRICT from = x;
+    float *HF_RESTRICT to = out;
+    if (sizeof(real) == sizeof(float)) {
+        hf_copy(out, x, (size_t)n * sizeof(float), stream);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = (float)from[i];
+}
+static void FN(store_f64)(const void *x, ptrdiff_t n, void *out, int stream) {
+    const real *HF_RESTRICT from = x;
+    double *HF_RESTRICT to = out;
+    if (sizeof(real) == sizeof(double)) {
+        hf_copy(out, x, (size_t)n * sizeof(double), stream);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = (double)from[i];
+}
+
+/* The vectorised elementary functions over arrays, for their tests. O(n). */
+#define HF_DEFINE_ELEMENTARY(NAME)                                                                         \
+    static void FN(array_##NAME)(const void *x, ptrdiff_t n, void *out) {                                  \
+        const real *HF_RESTRICT from = x;                                                                  \
+        real *HF_RESTRICT to = out;                                                                        \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
+            to[i] = FN(NAME)(from[i]);                                                                     \
+    }
+HF_DEFINE_ELEMENTARY(exp)
+HF_DEFINE_ELEMENTARY(log1p)
+HF_DEFINE_ELEMENTARY(erfc)
+#undef HF_DEFINE_ELEMENTARY

@@ -1,0 +1,576 @@
+"""The margin losses: parameters, documentation and thin methods.
+
+Every formula lives in ``_loops/losses.h``; its catalogue row there gives the name, the parameters and the
+smoothness that the classes below carry. With y in {-1, +1} and the score z, the margin is m = y*z; t is the
+parameter `margin` and u = t - m. [x > 0] is 1 where x > 0 and else 0.
+
+Losses are immutable: they can be compared, hashed, pickled and shared between threads.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Self
+
+import numpy.typing as npt
+
+from hingefast import _checks
+from hingefast._kernels import loops, scores
+
+__all__ = [
+    "MARGIN_LOSSES",
+    "AlgebraicHinge",
+    "GaussianHinge",
+    "Hinge",
+    "HuberMargin",
+    "HuberizedHinge",
+    "LogisticLoss",
+    "MarginLoss",
+    "ModifiedHuber",
+    "PerceptronLoss",
+    "SmoothHinge",
+    "SoftplusHinge",
+    "SquaredHinge",
+    "get_loss",
+]
+
+_ROWS = {row["class_name"]: row for row in loops.catalogue()}
+
+VALUE, SLOPE = 1, 2
+
+
+class MarginLoss:
+    """A loss phi(m) of one margin m = y*z; the base of all binary losses.
+
+    Attributes
+    ----------
+    name : str
+        Canonical name, accepted wherever a loss is.
+    smoothness : str
+        ``"nonsmooth"``, ``"c1"`` (the slope is continuous, the second derivative jumps) or ``"smooth"``.
+    params : dict
+        Parameters by name.
+    """
+
+    __slots__ = ("_bound", "_parameters")
+
+    name: ClassVar[str]
+    smoothness: ClassVar[str]
+    _names: ClassVar[tuple[str, ...]]
+    _kinds: ClassVar[tuple[str, ...]]
+    _bound: loops.BoundLoss
+    _parameters: tuple[float, ...]
+
+    def __init_subclass__(cls) -> None:
+        row = _ROWS[cls.__name__]
+        cls.name = row["name"]
+        cls.smoothness = row["smoothness"]
+        cls._names = tuple(name for name, _, _ in row["parameters"])
+        cls._kinds = tuple(kind for _, kind, _ in row["parameters"])
+
+    def __init__(self, *parameters: Any) -> None:
+        values = tuple(
+            _check_parameter(name, kind, value)
+            for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
+        )
+        object.__setattr__(self, "_parameters", values)
+        object.__setattr__(self, "_bound", loops.BoundLoss(self.name, values))
+
+    @property
+    def params(self) -> dict[str, float]:
+        return dict(zip(self._names, self._parameters, strict=True))
+
+    def value(
+        self,
+        y: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: npt.ArrayLike | None = None,
+        classes: tuple[Any, Any] | None = None,
+        reduction: str = "mean",
+        out: npt.NDArray[Any] | None = None,
+        n_threads: int | None = None,
+    ) -> Any:
+        """Loss of given scores. Calling the loss is the same.
+
+        Parameters
+        ----------
+        y : array_like of shape (n,)
+            Labels of any real dtype, one of the two `classes` each; read in place.
+        scores : array_like of shape (n,)
+            float32 or float64 are read in place. Computed in float32 for float32, float16, bool and 8- and
+            16-bit integers, else in float64; sums are float64 always.
+        sample_weight : array_like of shape (n,), optional
+            Weights w_i, finite and >= 0. A row of weight 0 is left out, even where its score is NaN.
+        class_weight : pair of float, optional
+            Weights of the negative and of the positive class, multiplied into `sample_weight`.
+        classes : pair of numbers, optional
+            The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+        reduction : {"mean", "sum", "none"}
+            ``"mean"`` is sum(w_i*l_i)/sum(w_i), ``"sum"`` is sum(w_i*l_i), ``"none"`` is w_i*l_i per row.
+        out : ndarray of shape (n,), optional
+            Where to write the values for ``reduction="none"``, in the computing dtype.
+        n_threads : int, optional
+            Threads to use; the result has the same bits for any number. By default
+            ``HINGEFAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else what the process may use.
+
+        Returns
+        -------
+        float or ndarray of shape (n,)
+            The array for ``reduction="none"``.
+
+        Raises
+        ------
+        TypeError
+            For arguments of the wrong kind or dtype, and for `out` with a scalar value.
+        ValueError
+            For wrong shapes, labels outside `classes`, bad weights, an `out` that does not fit, and the mean
+            of no rows or of weights that sum to 0. `out` may hold unspecified numbers where the content of
+            `y` or the weights was found bad.
+
+        Notes
+        -----
+        O(n), one read of `y` and `scores`; no memory of length n is allocated but the result.
+        """
+        return _evaluate(
+            self._bound, VALUE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
+        )
+
+    __call__ = value
+
+    def grad(
+        self,
+        y: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: npt.ArrayLike | None = None,
+        classes: tuple[Any, Any] | None = None,
+        reduction: str = "mean",
+        out: npt.NDArray[Any] | None = None,
+        n_threads: int | None = None,
+    ) -> npt.NDArray[Any]:
+        """Derivative of the value with respect to the scores.
+
+        Parameters and errors are those of `value`.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            w_i*y_i*phi'(m_i), divided by sum(w_i) for ``reduction="mean"``; float32 for float32 scores, else
+            float64; `out` itself where it is given. Rows without a slope get +0.0.
+        """
+        return _evaluate(  # type: ignore[no-any-return]
+            self._bound, SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
+        )
+
+    def value_and_grad(
+        self,
+        y: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: npt.ArrayLike | None = None,
+        classes: tuple[Any, Any] | None = None,
+        reduction: str = "mean",
+        out: Any = None,
+        n_threads: int | None = None,
+    ) -> tuple[Any, npt.NDArray[Any]]:
+        """Value and gradient in one pass over the scores, bit for bit what `value` and `grad` return.
+
+        Parameters and errors are those of `value`; `out` takes the gradient, or ``(values, gradient)`` for
+        ``reduction="none"``.
+
+        Returns
+        -------
+        value : float or ndarray of shape (n,)
+        grad : ndarray of shape (n,)
+
+        Examples
+        --------
+        >>> import hingefast as hf
+        >>> value, grad = hf.Hinge().value_and_grad([1, 1, 1, -1, -1], [2.0, 0.5, -1.0, -2.0, 0.5])
+        >>> value
+        0.8
+        >>> grad
+        array([ 0. , -0.2, -0.2,  0. ,  0.2])
+        """
+        return _evaluate(  # type: ignore[no-any-return]
+            self._bound, VALUE | SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MarginLoss):
+            return NotImplemented
+        return type(self) is type(other) and self._parameters == other._parameters
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self._parameters))
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        return f"{type(self).__name__}({inside})"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[float, ...]]:
+        return type(self), self._parameters
+
+
+_evaluate = scores.evaluate
+
+
+def _check_parameter(name: str, kind: str, value: Any) -> float:
+    """A parameter as a float, if its kind in the catalogue allows it."""
+    number = _checks.as_number(value, name)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {number}, must be finite")
+    if kind == "margin" and number < 0:
+        raise ValueError(f"{name} is {number}, must be >= 0")
+    if kind == "width" and not (number > 0 and math.isfinite(1 / number)):
+        raise ValueError(f"{name} is {number}, must be > 0 and have a finite reciprocal")
+    if kind == "slope" and not -1 <= number <= 0:
+        raise ValueError(f"{name} is {number}, must be in [-1, 0]")
+    return number + 0.0  # -0.0 and 0.0 are the same parameter
+
+
+class Hinge(MarginLoss):
+    """The hinge loss max(0, t - m), slope -1 where m < t.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0.
+    kink_slope : float, default 0.0
+        d phi / d m at m = t exactly, in [-1, 0]. liblinear, XGBoost and Spark use 0, scikit-learn's SGD and
+        torch's clamp -1, JAX -1/2.
+
+    References
+    ----------
+    Cortes & Vapnik, Support-vector networks, Machine Learning 20 (1995).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.Hinge().value([1, 1, 1, -1, -1], [2.0, 0.5, -1.0, -2.0, 0.5])
+    0.8
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, kink_slope: float = 0.0) -> None:
+        super().__init__(margin, kink_slope)
+
+
+class PerceptronLoss(MarginLoss):
+    """The perceptron's loss max(0, -m), slope -1 where m <= 0.
+
+    At m = 0 the slope is -1, not 0: otherwise coef = 0 would be stationary and training would never start.
+
+    References
+    ----------
+    Rosenblatt, The perceptron, Psychological Review 65 (1958).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.PerceptronLoss().grad([1, -1, 1], [0.0, -2.0, -1.0], reduction="sum")
+    array([-1.,  0., -1.])
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class SquaredHinge(MarginLoss):
+    """The squared hinge max(0, u)^2 with u = t - m, slope -2*max(0, u); the loss of the L2-SVM.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0.
+
+    References
+    ----------
+    Fan et al., LIBLINEAR, JMLR 9 (2008).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.SquaredHinge().value([1, 1, 1, -1, -1], [0.5, 1.5, -0.5, -1.5, 0.5], reduction="none")
+    array([0.25, 0.  , 2.25, 0.  , 2.25])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__(margin)
+
+
+class SmoothHinge(MarginLoss):
+    """The hinge with its corner rounded over a width g: u^2/(2g) for 0 < u < g, u - g/2 beyond.
+
+    Within g/2 of the hinge; Rennie's smooth hinge for g = 1.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0.
+    width : float, default 1.0
+        g, how far the quadratic piece goes; > 0 with a finite reciprocal.
+
+    References
+    ----------
+    Rennie & Srebro, Loss functions for preference levels (2005); Shalev-Shwartz & Zhang, Stochastic dual
+    coordinate ascent, JMLR 14 (2013).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.SmoothHinge(width=0.5).value([1, 1, 1], [1.0, 0.75, 0.0], reduction="none")
+    array([0.    , 0.0625, 0.75  ])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, width: float = 1.0) -> None:
+        super().__init__(margin, width)
+
+
+class ModifiedHuber(MarginLoss):
+    """Zhang's modified Huber loss: max(0, u)^2 up to u = 2, then on with slope -4.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0.
+
+    References
+    ----------
+    Zhang, Statistical behavior and consistency of classification methods, Annals of Statistics 32 (2004).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.ModifiedHuber().value([1, 1, 1], [2.0, 0.0, -2.0], reduction="none")
+    array([0., 1., 8.])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__(margin)
+
+
+class HuberizedHinge(MarginLoss):
+    """The hinge with a quadratic piece of half width h centred on its corner.
+
+    0 for m > t + h, (t + h - m)^2/(4h) for |t - m| <= h, t - m below.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, the corner of the hinge it follows; finite and >= 0.
+    half_width : float, default 0.5
+        h > 0 with a finite reciprocal.
+
+    References
+    ----------
+    Chapelle, Training a support vector machine in the primal, Neural Computation 19 (2007); Rosset & Zhu,
+    Piecewise linear regularized solution paths, Annals of Statistics 35 (2007).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.HuberizedHinge().value([1, 1, 1], [1.5, 1.0, 0.0], reduction="none")
+    array([0.   , 0.125, 1.   ])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, half_width: float = 0.5) -> None:
+        super().__init__(margin, half_width)
+
+
+class HuberMargin(MarginLoss):
+    """The Huber loss of the margin's shortfall u = t - m, one-sided: u^2/2 up to d, then d*(u - d/2).
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0. Margins above it are never punished.
+    delta : float, default 1.0
+        d, where the loss turns linear; > 0 with a finite reciprocal.
+
+    References
+    ----------
+    Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35 (1964).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.HuberMargin(delta=2.0).value([1, 1, 1], [2.0, 0.0, -2.0], reduction="none")
+    array([0. , 0.5, 4. ])
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, delta: float = 1.0) -> None:
+        super().__init__(margin, delta)
+
+
+class GaussianHinge(MarginLoss):
+    """psi_G, the hinge smoothed by a Gaussian: u*Phi(v) + sigma*pdf(v) with v = u/sigma.
+
+    Infinitely smooth, and above the hinge by at most sigma/sqrt(2*pi). Phi and pdf are the standard
+    normal's distribution function and density. Computed within (3 + 2*v^2) ulp.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, the corner of the hinge; finite and >= 0.
+    sigma : float, default 1.0
+        Width of the smoothing; > 0 with a finite reciprocal.
+
+    References
+    ----------
+    arXiv:2103.00233 (the smooth hinge losses psi_G and psi_M).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.GaussianHinge().value([1], [1.0])
+    0.3989422804014327
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, sigma: float = 1.0) -> None:
+        super().__init__(margin, sigma)
+
+
+class AlgebraicHinge(MarginLoss):
+    """psi_M, the hinge smoothed by a square root: (u + sqrt(u^2 + sigma^2))/2.
+
+    Infinitely smooth, and above the hinge by at most sigma/2.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, the corner of the hinge; finite and >= 0.
+    sigma : float, default 1.0
+        Width of the smoothing; > 0 with a finite reciprocal.
+
+    References
+    ----------
+    arXiv:2103.00233 (the smooth hinge losses psi_G and psi_M).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.AlgebraicHinge(sigma=2.0).value([1], [1.0])
+    1.0
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, sigma: float = 1.0) -> None:
+        super().__init__(margin, sigma)
+
+
+class SoftplusHinge(MarginLoss):
+    """The softplus of the margin's shortfall: log(1 + exp(beta*u))/beta with u = t - m.
+
+    Infinitely smooth, and above the hinge by at most log(2)/beta. Computed within (3 + |beta*u|) ulp.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, the corner of the hinge; finite and >= 0.
+    beta : float, default 1.0
+        Sharpness; > 0 with a finite reciprocal.
+
+    References
+    ----------
+    Dugas et al., Incorporating second-order functional knowledge, NIPS 13 (2001).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.SoftplusHinge(beta=2.0).value([1], [1.0])
+    0.34657359027997264
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0, beta: float = 1.0) -> None:
+        super().__init__(margin, beta)
+
+
+class LogisticLoss(MarginLoss):
+    """The logistic loss log(1 + exp(-m)): binary cross-entropy for labels -1 and +1.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.LogisticLoss().value([1, -1], [0.0, 0.0])
+    0.6931471805599453
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+#: Margin losses by canonical name, in the order of the documentation.
+MARGIN_LOSSES: dict[str, type[MarginLoss]] = {row["name"]: globals()[name] for name, row in _ROWS.items()}
+
+_BY_NAME: dict[str, MarginLoss] = {
+    name: MARGIN_LOSSES[row["name"]]() for row in _ROWS.values() for name in (row["name"], *row["aliases"])
+}
+
+
+def get_loss(loss: str | MarginLoss) -> MarginLoss:
+    """The loss that an argument names.
+
+    Parameters
+    ----------
+    loss : str or MarginLoss
+        A name of the catalogue, such as ``"squared_hinge"``, stands for the loss with its default parameters.
+
+    Returns
+    -------
+    MarginLoss
+
+    Raises
+    ------
+    ValueError
+        If no loss is called so; the message lists the names.
+    TypeError
+        If `loss` is neither.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.get_loss("log_loss")
+    LogisticLoss()
+    """
+    if isinstance(loss, MarginLoss):
+        return loss
+    if not isinstance(loss, str):
+        what = f"the class {loss.__name__}; pass {loss.__name__}()" if isinstance(loss, type) else type(loss).__name__
+        raise TypeError(f"loss must be a name or a loss object, got {what}")
+    found = _BY_NAME.get(loss)
+    if found is None:
+        raise ValueError(f"loss is {_checks.shorten(loss)!r}, must be one of {', '.join(MARGIN_LOSSES)}")
+    return found
+
+

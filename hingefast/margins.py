@@ -1,0 +1,163 @@
+"""`margin_report`: how a linear classifier's rows lie about its margin, in numbers and in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hingefast import _checks
+
+__all__ = ["MarginReport", "margin_report"]
+
+# Rows looked at together: a few arrays of this length are the memory it takes.
+BLOCK_ROWS = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class MarginReport:
+    """What `margin_report` found; ``str()`` of it says it in words.
+
+    Attributes
+    ----------
+    n_rows : int
+    confident : int
+        Rows on the right side and outside the margin: m > 1.
+    inside : int
+        Rows on the right side but inside the margin: 0 < m <= 1.
+    wrong : int
+        Rows on the wrong side or on the boundary: m <= 0. A NaN score counts here.
+    support_vectors : int
+        Rows that the hinge loss depends on: m <= 1. A NaN score counts here.
+    smallest_margin : float
+        The least m = y*score; NaN if a score is NaN, inf without rows.
+    weight, confident_weight, inside_weight, wrong_weight : float
+        Sums of sample weights over all rows and over the three groups; counts without weights.
+    margin_width : float or None
+        2/||coef||, the distance between the lines m = -1 and m = +1 in units of X; None without `coef`.
+    """
+
+    n_rows: int
+    confident: int
+    inside: int
+    wrong: int
+    support_vectors: int
+    smallest_margin: float
+    weight: float
+    confident_weight: float
+    inside_weight: float
+    wrong_weight: float
+    margin_width: float | None = None
+
+    def __str__(self) -> str:
+        def line(text: str, count: int, weight: float) -> str:
+            share = f"{100 * count / self.n_rows:5.1f} %" if self.n_rows else "    - "
+            weighted = f"  ({100 * weight / self.weight:.1f} % of the weight)" if is_weighted else ""
+            return f"  {text:<46}{count:>{width},}  {share}{weighted}"
+
+        is_weighted = self.weight not in (0, self.n_rows) or self.wrong_weight != self.wrong
+        width = max(len(f"{self.n_rows:,}"), 1)
+        lines = [
+            f"Margins of {self.n_rows:,} rows (label times score: > 0 is right, > 1 is right and confident)",
+            line("right and confident (margin above 1)", self.confident, self.confident_weight),
+            line("right, but inside the margin (0 to 1)", self.inside, self.inside_weight),
+            line("wrong, or undecided (margin 0 or below)", self.wrong, self.wrong_weight),
+            f"  support vectors (margin 1 or below): {self.support_vectors:,}",
+            f"  smallest margin: {self.smallest_margin:.6g}",
+        ]
+        if self.margin_width is not None:
+            lines.append(f"  width of the margin, 2/||coef||: {self.margin_width:.6g}")
+        return "\n".join(lines)
+
+
+def margin_report(
+    y: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    *,
+    coef: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+    classes: tuple[Any, Any] | None = None,
+) -> MarginReport:
+    """How the rows lie about the margin of a classifier.
+
+    Parameters
+    ----------
+    y : array_like of shape (n,)
+        Labels of any real dtype.
+    scores : array_like of shape (n,)
+        As `decision_function` returns them.
+    coef : array_like of shape (d,) or (1, d), optional
+        For the width of the margin.
+    sample_weight : array_like of shape (n,), optional
+        Finite and >= 0; a row of weight 0 is left out.
+    classes : pair of numbers, optional
+        The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+
+    Returns
+    -------
+    MarginReport
+
+    Raises
+    ------
+    TypeError, ValueError
+        As the losses do.
+
+    Notes
+    -----
+    O(n); reads the arrays in pieces and copies none as a whole.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> print(hf.margin_report([1, 1, -1, -1], [2.0, 0.5, -3.0, 0.25], coef=[0.6, 0.8]))
+    Margins of 4 rows (label times score: > 0 is right, > 1 is right and confident)
+      right and confident (margin above 1)          2   50.0 %
+      right, but inside the margin (0 to 1)         1   25.0 %
+      wrong, or undecided (margin 0 or below)       1   25.0 %
+      support vectors (margin 1 or below): 2
+      smallest margin: -0.25
+      width of the margin, 2/||coef||: 2
+    """
+    scores = _checks.real_array(scores, "scores")
+    if scores.ndim != 1:
+        raise ValueError(f"scores must be 1-D for a binary loss, got shape {scores.shape}")
+    labels = _checks.as_labels(y, scores.shape[0], "scores")
+    weights = _checks.as_weights(sample_weight, scores.shape[0], "scores")
+    classes = _checks.as_classes(classes, labels)
+    counts = np.zeros(3, np.int64)
+    sums = np.zeros(3)
+    n_rows, support_vectors, smallest = 0, 0, math.inf
+    for start in range(0, scores.shape[0], BLOCK_ROWS):
+        part = slice(start, start + BLOCK_ROWS)
+        signs = _checks.signs(labels[part], classes, start)
+        weight = None if weights is None else _checks.finite_weights(weights[part], start)
+        margins = signs * scores[part].astype(np.float64)
+        if weight is not None:
+            margins, weight = margins[weight > 0], weight[weight > 0]
+        group = np.where(margins > 1, 0, np.where(margins > 0, 1, 2))
+        counts += np.bincount(group, minlength=3)
+        sums += np.bincount(group, weights=weight, minlength=3)
+        n_rows += margins.size
+        support_vectors += int(np.count_nonzero(~(margins > 1)))
+        if margins.size:
+            smallest = float(np.minimum(smallest, margins.min()))
+    return MarginReport(
+        n_rows,
+        *(int(count) for count in counts),
+        support_vectors,
+        smallest,
+        float(sums.sum()),
+        *(float(total) for total in sums),
+        margin_width=None if coef is None else _margin_width(coef),
+    )
+
+
+def _margin_width(coef: npt.ArrayLike) -> float:
+    vector = _checks.real_array(coef, "coef")
+    if vector.ndim != 1 and vector.shape[:1] != (1,):
+        raise ValueError(f"coef has shape {vector.shape}, must be (d,) or (1, d)")
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    return 2 / norm if norm else math.inf
