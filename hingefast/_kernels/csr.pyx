@@ -17,7 +17,7 @@ from hingefast._kernels.loops cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, Fault, Targets, add_block, add_curved_block, use_buffers,
+    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_block, add_curved_block, block_in,
 )
 
 cnp.import_array()
@@ -78,7 +78,8 @@ cdef class CSR(Layout):
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil:
         """The end of as many rows from `first` as hold at most `limit` entries together; at least one row."""
         cdef Py_ssize_t entries = 0, at, low, high, middle, row
-        cdef Block block
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         cdef Fault fault
         cdef Span span
         if targets.row_numbers == NULL and targets.row_step == 1:
@@ -93,7 +94,7 @@ cdef class CSR(Layout):
             return low
         at = first
         while at < end:
-            if targets.load_rows(&block, at, 1, &fault) == 1:
+            if targets.load_rows(block, at, 1, &fault) == 1:
                 row = block.rows[0] if block.row_index != NULL else block.first_row
                 entries += self.length(row, row + 1)
                 if entries > limit and at > first:
@@ -136,17 +137,17 @@ cdef class CSR(Layout):
                   Py_ssize_t end) noexcept nogil:
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4
-        cdef Block block
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         cdef Span span
         cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, i
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         cdef Fault index_fault
-        use_buffers(&block)
         while start < end and not failed:
             n = min(<Py_ssize_t>MAX_BLOCK, end - start)
-            good = targets.load_rows(&block, start, n, &task.fault)
-            sound = self.load_spans(targets, &block, &span, start, good, &task.fault)
+            good = targets.load_rows(block, start, n, &task.fault)
+            sound = self.load_spans(targets, block, &span, start, good, &task.fault)
             if sound < good:
                 failed = -1
                 break
@@ -173,7 +174,7 @@ cdef class CSR(Layout):
                 self.find_index(&span, fault_at, &task.fault)
                 failed = -1
                 break
-            if targets.load(&block, self.is_f64, start, good, &task.fault) != 0 or good < n:
+            if targets.load(block, self.is_f64, start, good, &task.fault) != 0 or good < n:
                 failed = -1
                 break
 
@@ -181,7 +182,7 @@ cdef class CSR(Layout):
                 memcpy(work.scores_out + start * itemsize, block.score_buffer, n * itemsize)
             if work.loss != NULL:
                 if work.direction == NULL:
-                    add_block(work.loss, &block, self.is_f64, 0, n, start - task.first, work.want, &task.sums)
+                    add_block(work.loss, block, self.is_f64, 0, n, start - task.first, work.want, &task.sums)
                 else:
                     if self.n_features > 0:
                         real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n,
@@ -189,7 +190,7 @@ cdef class CSR(Layout):
                                                        block.value_buffer)
                     else:
                         score_empty_rows(&span, real, n, work.direction_intercept, block.value_buffer)
-                    add_curved_block(work.loss, &block, self.is_f64, 0, n, start - task.first, &task.sums)
+                    add_curved_block(work.loss, block, self.is_f64, 0, n, start - task.first, &task.sums)
                 if work.want & SLOPE and self.n_features > 0:
                     real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
                                                         block.slopes, n, self.n_features, task.grad)
@@ -242,14 +243,15 @@ cdef class CSR(Layout):
                          void* theta) noexcept nogil:
         """Step the columns that the batch's rows store, and leave the gradient buffer all zeros."""
         cdef Py_ssize_t start = 0, n
-        cdef Block block
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         cdef Span span
         cdef Fault fault
         if self.data_at == NULL or self.n_features == 0:
             return -1
         while start < targets.n_rows:
-            n = targets.load_rows(&block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
-            self.load_spans(targets, &block, &span, start, n, &fault)
+            n = targets.load_rows(block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
+            self.load_spans(targets, block, &span, start, n, &fault)
             active.real[theta_is_f64].step_sparse[span.wide](span.indices, span.starts, span.ends, n, self.n_features,
                                                              total, divisor, rate, theta)
             start += MAX_BLOCK

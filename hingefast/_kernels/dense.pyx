@@ -14,7 +14,7 @@ import numpy as np
 from hingefast._kernels.linear cimport BLOCK_GRAD, TILE, Layout, LinearPass, Scratch, Task
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, Fault, Targets, add_block, add_curved_block, use_buffers,
+    SLOPE, Block, BlockSpace, Fault, Targets, add_block, add_curved_block, block_in,
 )
 
 cnp.import_array()
@@ -86,7 +86,8 @@ cdef class Dense(Layout):
                   Py_ssize_t end) noexcept nogil:
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef Py_ssize_t d = self.n_features, tile_rows = active.tile_rows
-        cdef Block block
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         cdef const void* rows[CHUNK]
         # Rows whose slopes are known and that are not yet in the gradient: fewer than a tile from the block
         # before, and at most one block.
@@ -95,7 +96,6 @@ cdef class Dense(Layout):
         cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left, i, row
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
-        use_buffers(&block)
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:
@@ -103,8 +103,8 @@ cdef class Dense(Layout):
         start = first
         while start < end and not failed:
             n = min(CHUNK - start % CHUNK, end - start)
-            good = targets.load_rows(&block, start, n, &task.fault)
-            if targets.load(&block, self.is_f64, start, good, &task.fault) != 0 or good < n:
+            good = targets.load_rows(block, start, n, &task.fault)
+            if targets.load(block, self.is_f64, start, good, &task.fault) != 0 or good < n:
                 failed = -1
                 break
             at = -block_rows
@@ -115,7 +115,7 @@ cdef class Dense(Layout):
                     # The tile is about to be overwritten: what waits in it goes into the gradient first.
                     real.accumulate_rows(pending, pending_slopes, n_pending, d, task.block_grad)
                     n_pending = 0
-                    if self.cast_rows(targets, scratch, &block, at, m) != 0:
+                    if self.cast_rows(targets, scratch, block, at, m) != 0:
                         failed = -1
                         break
                     for i in range(m):
@@ -150,13 +150,13 @@ cdef class Dense(Layout):
                 if work.loss == NULL:
                     continue
                 if work.direction == NULL:
-                    add_block(work.loss, &block, self.is_f64, at, m, start + at - task.first, work.want, &task.sums)
+                    add_block(work.loss, block, self.is_f64, at, m, start + at - task.first, work.want, &task.sums)
                 else:
                     real.score_rows(rows, m, d, work.direction, work.direction_intercept,
                                     block.values + at * self.itemsize)
-                    add_curved_block(work.loss, &block, self.is_f64, at, m, start + at - task.first, &task.sums)
+                    add_curved_block(work.loss, block, self.is_f64, at, m, start + at - task.first, &task.sums)
                 if work.want & SLOPE:
-                    n_pending = queue_active(&block, rows, self.is_f64, at, m, pending, pending_slopes, n_pending)
+                    n_pending = queue_active(block, rows, self.is_f64, at, m, pending, pending_slopes, n_pending)
             if work.scores_out != NULL and not failed:
                 memcpy(work.scores_out + start * self.itemsize, block.score_buffer, n * self.itemsize)
             start += n

@@ -65,7 +65,7 @@ cdef extern from "../_loops/loops.h" nogil:
                            double* lanes) noexcept nogil
         void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
-        void (*store[2])(const void* x, Py_ssize_t n, void* out, int stream) noexcept nogil
+        void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
                            double intercept, void* scores) noexcept nogil
         void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,

@@ -14,7 +14,7 @@ from hingefast._kernels.loops cimport (
     BoundLoss, HF_VALUE_LANES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, VALUE, Block, Fault, Sums, Targets, add_block, element_type, use_buffers,
+    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_block, block_in, element_type,
 )
 
 cnp.import_array()
@@ -110,17 +110,16 @@ cdef class ScorePass:
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
         cdef Py_ssize_t first = k * TASK_ROWS, end = min(first + TASK_ROWS, self.n_rows), at = first, n = 0
-        cdef bint direct = self.grad != NULL and self.is_f64 == self.grad_is_f64 and not self.stream
-        cdef Block block
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         cdef Sums sums
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         memset(&sums, 0, sizeof(sums))
-        use_buffers(&block)
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
-            self.targets.load_rows(&block, at, n, fault)
-            if self.targets.load(&block, self.is_f64, at, n, fault) != 0:
+            self.targets.load_rows(block, at, n, fault)
+            if self.targets.load(block, self.is_f64, at, n, fault) != 0:
                 failed = -1
                 break
             if self.weights_only:
@@ -129,21 +128,17 @@ cdef class ScorePass:
                 continue
             if self.foreign_scores is None:
                 block.scores = self.scores + at * itemsize
-            elif self.cast_scores(&block, at, n) != 0:
+            elif self.cast_scores(block, at, n) != 0:
                 failed = -1
                 break
-            if direct:
-                block.slopes = self.grad + at * grad_itemsize
-            if self.row_values != NULL:
-                block.values = self.row_values + at * itemsize
-            add_block(self.loss, &block, self.is_f64, 0, n, at - first, self.want, &sums)
+            add_block(self.loss, block, self.is_f64, 0, n, at - first, self.want, &sums)
             if self.grad != NULL:
-                if self.factor != 1:
-                    real.scale(block.slopes, NULL, self.factor, n)
-                if not direct:
-                    real.store[self.grad_is_f64](block.slopes, n, self.grad + at * grad_itemsize, self.stream)
-            if self.row_values != NULL and block.weights != NULL:
-                real.scale(block.values, block.weights, 1, n)
+                real.store[self.grad_is_f64](block.slopes, n, self.factor, self.grad + at * grad_itemsize,
+                                             self.stream)
+            if self.row_values != NULL:
+                if block.weights != NULL:
+                    real.scale(block.values, block.weights, 1, n)
+                real.store[self.is_f64](block.values, n, 1, self.row_values + at * itemsize, False)
             at += n
         self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
         hf_fp_leave(caller)

@@ -12,9 +12,11 @@ cdef enum:
     SLOPE_SUM = 4
 
 cdef enum:
-    # Rows worked on together. Its buffers (Block, 40 KB) live on the stack and stay in the first-level
+    # Rows worked on together. The buffers (Block, 28 KB) live on the stack and stay in the first-level
     # cache while the three stages pass over them.
     MAX_BLOCK = 512
+    # Blocks begin at a cache line, and so do all their arrays: no vector straddles two.
+    LINE_BYTES = 64
 
 cdef struct Fault:
     int kind              # HF_FAULT_*; HF_NO_FAULT is 0
@@ -23,6 +25,12 @@ cdef struct Fault:
     int64_t seen[2]       # what stood there: integers, or the bytes of a label or weight
 
 cdef struct Block:
+    double sign_buffer[MAX_BLOCK]
+    double weight_buffer[MAX_BLOCK]
+    double staged[MAX_BLOCK]
+    double score_buffer[MAX_BLOCK]
+    double value_buffer[MAX_BLOCK]
+    double slope_buffer[MAX_BLOCK]
     int64_t rows[MAX_BLOCK]      # row numbers of the caller's arrays, checked
     const int64_t* row_index     # rows, or NULL where the rows are evenly spaced
     Py_ssize_t first_row         # the first row, where they are
@@ -31,12 +39,10 @@ cdef struct Block:
     const char* scores           # these three in the computing dtype; they point into the buffers below,
     char* values                 # or straight into the caller's arrays
     char* slopes
-    double sign_buffer[MAX_BLOCK]
-    double weight_buffer[MAX_BLOCK]
-    double staged[MAX_BLOCK]
-    double score_buffer[MAX_BLOCK]
-    double value_buffer[MAX_BLOCK]
-    double slope_buffer[MAX_BLOCK]
+
+cdef struct BlockSpace:
+    # Seven arrays, the pointers, and room to begin at a line; asserted in slopes.pyx.
+    char bytes[7 * 8 * 512 + 128 + 64]
 
 cdef struct Sums:
     # Sums over the rows of a task, in 16 lanes counted by the row's place in the task.
@@ -73,7 +79,7 @@ cdef class Targets:
     cpdef Targets batch(self, rows)
 
 cdef int element_type(cnp.ndarray x)
-cdef void use_buffers(Block* block) noexcept nogil
+cdef Block* block_in(BlockSpace* space) noexcept nogil
 cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
                     Py_ssize_t place, int want, Sums* sums) noexcept nogil
 cdef void add_curved_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -17,6 +17,8 @@ from hingefast._kernels.loops cimport (
 
 cnp.import_array()
 
+assert sizeof(BlockSpace) >= sizeof(Block) + LINE_BYTES
+
 cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
 
 
@@ -244,11 +246,13 @@ cdef class Targets:
         return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
 
 
-cdef void use_buffers(Block* block) noexcept nogil:
-    """Let scores, values and slopes of the block lie in the block itself."""
+cdef Block* block_in(BlockSpace* space) noexcept nogil:
+    """A block at the first cache line of `space`; scores, values and slopes lie in the block itself."""
+    cdef Block* block = <Block*>(space.bytes + LINE_BYTES - <size_t>space.bytes % LINE_BYTES)
     block.scores = <const char*>block.score_buffer
     block.values = <char*>block.value_buffer
     block.slopes = <char*>block.slope_buffer
+    return block
 
 
 cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -18,22 +18,21 @@
 
 /* ---- what needs no number type ------------------------------------------------------------------ */
 
-/* Copies bytes; with `stream` past the caches where the machine can (SSE2's 16 bytes at a time: the
- * stores of neighbouring calls fill the same line, so longer vectors bring nothing). O(bytes). */
-static void hf_copy(void *to, const void *from, size_t bytes, int stream) {
-#if defined(__x86_64__) || defined(_M_X64)
-    if (stream && ((uintptr_t)to & 15) == 0) {
-        const char *source = from;
-        char *target = to;
-        size_t i = 0;
-        for (; i + 16 <= bytes; i += 16)
-            _mm_stream_si128((__m128i *)(target + i), _mm_loadu_si128((const __m128i *)(source + i)));
-        memcpy(target + i, source + i, bytes - i);
-        return;
+/* Copies bytes, whole cache lines past the caches where the level can. The lines at both ends, which
+ * neighbouring calls share, are written as usual. O(bytes). */
+static void hf_stream(void *to, const void *from, size_t bytes) {
+    char *target = to;
+    const char *source = from;
+    if (HF_CAN_STREAM && bytes >= 2 * HF_LINE_BYTES) {
+        const size_t head = (0 - (uintptr_t)to) % HF_LINE_BYTES;
+        memcpy(target, source, head);
+        for (bytes -= head, target += head, source += head; bytes >= HF_LINE_BYTES; bytes -= HF_LINE_BYTES) {
+            hf_stream_line(target, source);
+            target += HF_LINE_BYTES;
+            source += HF_LINE_BYTES;
+        }
     }
-#endif
-    (void)stream;
-    memcpy(to, from, bytes);
+    memcpy(target, source, bytes);
 }
 
 /* A class as an int32, for labels of 8 and 16 bits: INT32_MIN, which they cannot hold, if out of range. */
@@ -151,6 +150,8 @@ static void add_f64(double *total, const double *part, ptrdiff_t n) {
 #define real float
 #define FN(name) HF_PASTE(name, _f32)
 #define square_root_f32 sqrtf
+#define HUGE_FACTOR 1e38f /* squared it lifts the smallest subnormal above 1 */
+typedef int32_t truth_f32; /* an integer as wide as the numbers: loops over both vectorise */
 #include "losses.h"
 #include "lanes.h"
 #include "slope.h"
@@ -162,6 +163,8 @@ static void add_f64(double *total, const double *part, ptrdiff_t n) {
 #define real double
 #define FN(name) HF_PASTE(name, _f64)
 #define square_root_f64 sqrt
+#define HUGE_FACTOR 1e300
+typedef int64_t truth_f64;
 #include "losses.h"
 #include "lanes.h"
 #include "slope.h"

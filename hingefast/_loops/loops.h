@@ -64,7 +64,7 @@ typedef struct {
                        double *lanes);
     void (*multiply_active)(void *x, const void *y, ptrdiff_t n);
     void (*scale)(void *x, const double *weights, double factor, ptrdiff_t n);
-    void (*store[2])(const void *x, ptrdiff_t n, void *out, int stream);
+    void (*store[2])(void *x, ptrdiff_t n, double factor, void *out, int stream);
     /* dense score and accumulate (score.h, accumulate.h) */
     void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
                        double intercept, void *scores);

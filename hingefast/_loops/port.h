@@ -46,6 +46,26 @@
 #define HF_TILE_ROWS 2
 #endif
 
+/* One cache line written past the caches, in the level's longest stores: with shorter ones a core gives up
+ * half-filled lines, which costs more than it saves. */
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define HF_CAN_STREAM 1
+HF_INLINE void hf_stream_line(void *to, const void *from) { _mm512_stream_si512(to, _mm512_loadu_si512(from)); }
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define HF_CAN_STREAM 1
+HF_INLINE void hf_stream_line(void *to, const void *from) {
+    const __m256i *source = from;
+    __m256i *target = to, low = _mm256_loadu_si256(source), high = _mm256_loadu_si256(source + 1);
+    _mm256_stream_si256(target, low);
+    _mm256_stream_si256(target + 1, high);
+}
+#else
+#define HF_CAN_STREAM 0
+HF_INLINE void hf_stream_line(void *to, const void *from) { memcpy(to, from, HF_LINE_BYTES); }
+#endif
+
 /* The floating-point environment. Only the control and status word that SSE and NEON code obeys is
  * touched: a full fegetenv/fesetenv also saves the x87 unit and costs ten times as much. */
 #if defined(__x86_64__) || defined(_M_X64)

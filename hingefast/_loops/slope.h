@@ -63,9 +63,9 @@ HF_DEFINE_CURVATURE(curvature_softplus, FN(softplus_curvature)(&fixed, u))
  * without a branch. O(n). */
 static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
     const real *HF_RESTRICT y = signs;
-    int bad = 0;
+    FN(truth) bad = 0;
     for (ptrdiff_t i = 0; i < n; i++)
-        bad |= (y[i] != 1) & (y[i] != -1);
+        bad |= y[i] * y[i] != 1 ? 1 : 0; /* no other number than -1 and 1 has a square that rounds to 1 */
     if (!bad)
         return -1;
     for (ptrdiff_t i = 0; i < n; i++)
@@ -161,29 +161,24 @@ static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
         out[i] = out[i] == 0 ? 0 : out[i] * by[i];
 }
 
-/* out[i] = x[i], out being float32 or float64. `stream` writes past the caches, which saves reading the
- * destination first; it needs both element types equal and out aligned to 16 bytes, and is ignored
- * otherwise. O(n). */
-static void FN(store_f32)(const void *x, ptrdiff_t n, void *out, int stream) {
-    const real *HF_RESTRICT from = x;
-    float *HF_RESTRICT to = out;
-    if (sizeof(real) == sizeof(float)) {
-        hf_copy(out, x, (size_t)n * sizeof(float), stream);
-        return;
+/* out[i] = factor*x[i], out being float32 or float64. `stream` writes past the caches, which saves reading
+ * the destination first; it overwrites x, and goes with equal element types only. O(n). */
+#define HF_DEFINE_STORE(SUFFIX, TYPE)                                                                      \
+    static void FN(store_##SUFFIX)(void *x, ptrdiff_t n, double factor, void *out, int stream) {           \
+        const real by = (real)factor;                                                                      \
+        const real *HF_RESTRICT from = x;                                                                  \
+        TYPE *HF_RESTRICT to = out;                                                                        \
+        if (stream) {                                                                                      \
+            if (by != 1)                                                                                   \
+                FN(scale)(x, NULL, factor, n);                                                             \
+            hf_stream(out, x, (size_t)n * sizeof(TYPE));                                                   \
+        } else                                                                                             \
+            for (ptrdiff_t i = 0; i < n; i++)                                                              \
+                to[i] = (TYPE)(from[i] * by);                                                              \
     }
-    for (ptrdiff_t i = 0; i < n; i++)
-        to[i] = (float)from[i];
-}
-static void FN(store_f64)(const void *x, ptrdiff_t n, void *out, int stream) {
-    const real *HF_RESTRICT from = x;
-    double *HF_RESTRICT to = out;
-    if (sizeof(real) == sizeof(double)) {
-        hf_copy(out, x, (size_t)n * sizeof(double), stream);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i++)
-        to[i] = (double)from[i];
-}
+HF_DEFINE_STORE(f32, float)
+HF_DEFINE_STORE(f64, double)
+#undef HF_DEFINE_STORE
 
 /* The vectorised elementary functions over arrays, for their tests. O(n). */
 #define HF_DEFINE_ELEMENTARY(NAME)                                                                         \
