@@ -8,7 +8,6 @@ message names the argument, the rule, the value and the lowest offending positio
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -31,11 +30,11 @@ __all__ = [
     "as_vector",
     "as_weights",
     "balanced_weights",
+    "check_float64",
     "check_out",
     "computes_in_float64",
     "csr_parts",
     "finite_weights",
-    "is_csr",
     "raise_linear_fault",
     "raise_target_fault",
     "real_array",
@@ -75,7 +74,10 @@ def real_array(x: Any, name: str) -> Array:
             raise TypeError(f"{name} is a masked array, whose mask would be ignored; pass {name}.filled(...)")
         if hasattr(x, "tocsr"):
             raise TypeError(f"{name} is a sparse matrix, must be an array; pass {name}.toarray()")
-        x = np.asarray(x)
+        try:
+            x = np.asarray(x)
+        except ValueError as error:
+            raise ValueError(f"{name} is not a regular array: {shorten(error)}") from None
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {shorten(x.dtype)}, must be bool, integer or float")
     return x  # type: ignore[no-any-return]
@@ -97,13 +99,14 @@ def computes_in_float64(dtype: np.dtype[Any]) -> bool:
     return not (dtype.kind == "b" or dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4))
 
 
-def check_out(out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: Sequence[Any]) -> Array:
+def check_out(out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: dict[str, Any]) -> Array:
     """`out`, if a result of this shape and dtype can be written to it.
 
     Parameters
     ----------
-    inputs : sequence
-        What `out` must not share memory with, judged by address ranges; anything but ndarrays is skipped.
+    inputs : dict
+        What `out` must not share memory with, by name, judged by address ranges; anything but ndarrays is
+        skipped.
     """
     dtype = np.dtype(dtype)
     if not isinstance(out, np.ndarray):
@@ -118,9 +121,9 @@ def check_out(out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike,
         raise ValueError(f"{name} must be C-contiguous and aligned")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    for other in inputs:
-        if isinstance(other, np.ndarray) and _overlap(out, other):
-            raise ValueError(f"{name} overlaps the memory of an input or of another output")
+    for other, array in inputs.items():
+        if isinstance(array, np.ndarray) and _overlap(out, array):
+            raise ValueError(f"{name} overlaps the memory of {other}")
     return out
 
 
@@ -152,10 +155,11 @@ def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
         raise ValueError(f"classes is {classes}, must be the pair (negative, positive) for a binary loss")
     if isinstance(classes, (str, bytes, dict, set)):
         raise TypeError(f"classes must be the pair (negative, positive), got {type(classes).__name__}")
-    pair = real_array(classes, "classes")
-    if pair.shape != (2,):
-        raise ValueError(f"classes has shape {pair.shape}, must be the pair (negative, positive)")
-    negative, positive = (value.item() for value in pair)
+    shape = np.shape(classes)
+    if shape != (2,):
+        raise ValueError(f"classes has shape {shape}, must be the pair (negative, positive)")
+    # One by one: NumPy would round integers beyond int64 to floats.
+    negative, positive = (real_array(value, "classes").item() for value in classes)
     if not (math.isfinite(negative) and math.isfinite(positive)):
         raise ValueError(f"classes is ({negative}, {positive}), must be finite")
     if negative == positive:
@@ -210,7 +214,7 @@ def as_rows(rows: Any, n_rows: int) -> tuple[int, int, int] | Array | None:
         raise TypeError("rows is a boolean mask, must be a slice or integers; pass np.flatnonzero(rows)")
     if numbers.size == 0 and numbers.ndim == 1 and not isinstance(rows, np.ndarray):
         numbers = numbers.astype(np.int64)
-    if numbers.dtype.kind not in "iu" or numbers.ndim == 0:
+    if numbers.dtype.kind not in "iu":
         what = "an array" if isinstance(rows, np.ndarray) else type(rows).__name__
         raise TypeError(f"rows must be a slice or a 1-D integer array, got {what} of dtype {shorten(numbers.dtype)}")
     if numbers.ndim != 1:
@@ -295,11 +299,11 @@ def score_arguments(
             values_out = out
         else:
             grad_out = out
-    inputs = [y, scores, sample_weight]
+    inputs = {"y": y, "scores": scores, "sample_weight": sample_weight}
     if values_out is not None:
         check_out(values_out, "out", (n_rows,), computing, inputs)
     if grad_out is not None:
-        check_out(grad_out, "out", (n_rows,), grad_dtype, [*inputs, values_out])
+        check_out(grad_out, "out", (n_rows,), grad_dtype, {**inputs, "the other output": values_out})
     if want & VALUE and per_row and values_out is None:
         values_out = np.empty(n_rows, computing)
     if want & SLOPE and grad_out is None:
@@ -310,19 +314,8 @@ def score_arguments(
 # ---- linear models ----------------------------------------------------------------------------------
 
 
-def is_csr(X: Any) -> bool:
-    """Whether `X` is a sparse matrix in CSR; other sparse formats are a TypeError."""
-    if isinstance(X, (np.ndarray, list, tuple)):
-        return False
-    layout = getattr(X, "format", None)
-    looks_sparse = hasattr(X, "tocsr") or (hasattr(X, "indptr") and hasattr(X, "indices"))
-    if looks_sparse and isinstance(layout, str) and layout != "csr":
-        raise TypeError(f"X is a sparse matrix in format {shorten(layout)!r}, must be 'csr'; pass X.tocsr()")
-    return looks_sparse
-
-
-def csr_parts(X: Any) -> tuple[Array, Array, Array, int]:
-    """Checked parts of a CSR matrix; each attribute of `X` is read once.
+def csr_parts(X: Any) -> tuple[Array, Array, Array, int] | None:
+    """Checked parts of a CSR matrix, or None if `X` is not sparse; each attribute of `X` is read once.
 
     Returns
     -------
@@ -333,13 +326,21 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int]:
     Raises
     ------
     TypeError
-        For dtypes other than real data and int32 or int64 indices.
+        For another sparse format, and for dtypes other than real data and int32 or int64 indices.
     InvalidCSRError
         For lengths and first and last row pointers that do not fit together. The rest of the structure is
         checked while it is read.
     """
+    if isinstance(X, (np.ndarray, list, tuple)):
+        return None
+    indptr = getattr(X, "indptr", None)
+    if indptr is None and not hasattr(X, "tocsr"):
+        return None
+    layout = getattr(X, "format", "csr")
+    if indptr is None or (isinstance(layout, str) and layout != "csr"):
+        raise TypeError(f"X is a sparse matrix in format {shorten(layout)!r}, must be 'csr'; pass X.tocsr()")
     try:
-        indptr, indices, data, shape = X.indptr, X.indices, X.data, X.shape
+        indices, data, shape = X.indices, X.data, X.shape
     except AttributeError as error:
         raise TypeError(f"X must be an array or a CSR matrix with indptr, indices, data and shape: {error}") from None
     try:
@@ -390,6 +391,8 @@ def as_coef(coef: Any, n_features: int) -> tuple[Array, tuple[int, ...]]:
 
 def as_intercept(intercept: Any) -> tuple[float, tuple[int, ...]]:
     """`intercept` as a float, and the shape it was given in: () or (1,)."""
+    if isinstance(intercept, (bool, np.bool_)):
+        raise TypeError(f"intercept must be a number, got {intercept!r}")
     array = real_array(intercept, "intercept")
     if array.shape not in ((), (1,)):
         raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
@@ -410,7 +413,7 @@ def as_number(value: Any, name: str) -> float:
         raise TypeError(f"{name} must be a number, got {value!r}")
     array = value if isinstance(value, (int, float)) else real_array(value, name)
     if isinstance(array, np.ndarray) and array.ndim:
-        raise ValueError(f"{name} has shape {array.shape}, must be a number")
+        raise TypeError(f"{name} has shape {array.shape}, must be a number")
     try:
         return float(array)
     except OverflowError:
@@ -433,9 +436,23 @@ def as_flag(value: Any, name: str) -> bool:
 
 
 def theta_dtype(theta: Any) -> np.dtype[Any]:
-    """The dtype that theta must have to be changed in place: its own if float32, else float64."""
-    is_f32 = isinstance(theta, np.ndarray) and theta.dtype == np.float32
-    return np.dtype(np.float32 if is_f32 else np.float64)
+    """The dtype of a theta that is to be changed in place: float32 or float64."""
+    array = real_array(theta, "theta")
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"theta has dtype {array.dtype}, must be float32 or float64")
+    return array.dtype.newbyteorder("=")
+
+
+def check_float64(dtype: Any) -> None:
+    """Nothing, or float64 spelt any way; all else is an error."""
+    if dtype is None:
+        return
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype is {shorten(dtype)!r}, must be float64 or None") from None
+    if wanted != np.float64:
+        raise ValueError(f"dtype is {wanted}, must be float64 or None")
 
 
 def as_theta(theta: Any, name: str, size: int) -> Array:
@@ -502,7 +519,7 @@ def _raise_label(label: Any, row: int, classes: tuple[float, float], is_bool: bo
     negative, positive = classes
     rule = "False and True" if is_bool else f"{_number(negative)} and {_signed(positive, negative)}"
     if scores is not None and _look_like_labels(scores, negative, positive):
-        hint = "; scores hold only labels: the order is (y, scores)"
+        hint = "; scores hold only labels: were the two swapped? the order is (y, scores)"
     elif (negative, positive) == (-1, 1) and label == 0:
         hint = " (pass classes=(0, 1) for 0/1 labels)"
     elif (negative, positive) == (-1, 1) and label == 2:
@@ -532,6 +549,8 @@ _BYTE_ORDER: Any = "little" if np.little_endian else "big"
 
 
 def _look_like_labels(scores: Array, negative: float, positive: float) -> bool:
+    if scores.dtype.kind == "b":
+        return True
     sample = scores[:10000]
     return bool(sample.size and np.all((sample == negative) | (sample == positive)))
 

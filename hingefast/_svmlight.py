@@ -1,8 +1,8 @@
 """A plain reader of svmlight (libsvm) text files.
 
-One line is one row: ``label [qid:Q] id:value id:value ... [# comment]``. Ids start at 1 and increase strictly within
-a line. The reader is made to be correct and to say what is wrong in a broken file; it works line by line, and nearly
-all of its time is spent inside `bytes.split`, `int` and `float`.
+One line is one row: ``label [qid:Q] id:value id:value ... [# comment]``. Ids start at 1 and increase strictly
+within a line. The reader is made to be correct and to say what is wrong in a broken file; it works line by
+line, and nearly all of its time is spent inside `bytes.split`, `int` and `float`.
 """
 
 import bz2
@@ -11,19 +11,19 @@ import lzma
 import os
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
-from typing import Any, BinaryIO, NoReturn, TypeAlias, cast
+from typing import Any, BinaryIO, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 AnyArray: TypeAlias = npt.NDArray[Any]
+Number = TypeVar("Number", int, float)
 
-# What the decompressors raise for a damaged file (`gzip.BadGzipFile` and bz2's error are OSErrors, and so is what
-# reading a directory or a failing disk raises; only `_decompressed_lines` reads, after the file was opened).
+# What reading a damaged compressed file raises; the errors of gzip and bz2 are OSErrors.
 _DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 _MAX_ID = 2**63 - 1  # a column index is at most int64
@@ -63,9 +63,9 @@ def read_svmlight(
 ) -> tuple[CSR, npt.NDArray[np.float64]]:
     """Read an svmlight file.
 
-    Blank lines, what follows a ``#``, and a ``qid:`` after the label are ignored. Zeros that the file writes out
-    are stored. Feature values may be ``nan`` or ``inf``, as in scikit-learn's reader, and so reach the losses, which
-    answer NaN with NaN; a label must be finite.
+    Blank lines, what follows a ``#``, and a ``qid:`` after the label are ignored. Zeros that the file writes
+    out are stored. Feature values may be ``nan`` or ``inf``, as in scikit-learn's reader, and so reach the
+    losses, which answer NaN with NaN; a label must be finite.
 
     Parameters
     ----------
@@ -157,16 +157,18 @@ def _open(path: str) -> BinaryIO:
 def _parse_row(tokens: list[bytes], n_features: int | None) -> tuple[float, Sequence[int], list[float]]:
     """Turn the tokens of one line into its label, its ids as written (from 1) and its values.
 
-    The numbers of a line are converted together, which is several times faster than token by token. Only a line
-    that fails is looked at token by token, to name the one at fault.
+    The numbers of a line are converted together, which is several times faster than token by token. Only a
+    line that fails is looked at token by token, to name the one at fault.
     """
     label = _parse_label(tokens[0])
     first = 2 if len(tokens) > 1 and tokens[1].startswith(b"qid:") else 1
     features = tokens[first:]
     n = len(features)
-    pieces = b" ".join(features).replace(b":", b" : ").split()
+    text = b" ".join(features)
+    pieces = text.replace(b":", b" : ").split()
     # n tokens that give 3 n pieces with n colons, one at every second place of three, are n times `id:value`.
-    if len(pieces) != 3 * n or pieces[1::3].count(b":") != n:
+    # Python's numbers may hold underscores (1_000), those of svmlight may not.
+    if len(pieces) != 3 * n or pieces[1::3].count(b":") != n or b"_" in text:
         _raise_for(features, n_features)
     try:
         ids = array("q", map(int, pieces[0::3]))
@@ -181,10 +183,9 @@ def _parse_row(tokens: list[bytes], n_features: int | None) -> tuple[float, Sequ
 
 def _parse_label(token: bytes) -> float:
     """Read a finite number; ValueError otherwise."""
-    try:
-        label = float(token)
-    except ValueError:
-        raise ValueError(f"label {_show(token)} is not a number") from None
+    label = _number(token, float)
+    if label is None:
+        raise ValueError(f"label {_show(token)} is not a number")
     if not np.isfinite(label):
         raise ValueError(f"label {_show(token)} is not finite")
     return label
@@ -197,14 +198,11 @@ def _raise_for(features: list[bytes], n_features: int | None) -> NoReturn:
         id_text, colon, value_text = token.partition(b":")
         if not colon or b":" in value_text:
             raise ValueError(f"{_show(token)} is not of the form id:value")
-        try:
-            feature_id = int(id_text)
-        except ValueError:
-            raise ValueError(f"the id in {_show(token)} is not an integer") from None
-        try:
-            float(value_text)
-        except ValueError:
-            raise ValueError(f"the value in {_show(token)} is not a number") from None
+        feature_id = _number(id_text, int)
+        if feature_id is None:
+            raise ValueError(f"the id in {_show(token)} is not an integer")
+        if _number(value_text, float) is None:
+            raise ValueError(f"the value in {_show(token)} is not a number")
         if feature_id < 1:
             raise ValueError(f"the id in {_show(token)} must be at least 1 (ids count from 1, not from 0)")
         if feature_id > _MAX_ID:
@@ -215,6 +213,14 @@ def _raise_for(features: list[bytes], n_features: int | None) -> NoReturn:
             raise ValueError(f"the id in {_show(token)} is larger than n_features={n_features}")
         previous = feature_id
     raise AssertionError("a line was refused without a reason")  # the two ways of checking a row disagree
+
+
+def _number(text: bytes, kind: Callable[[bytes], Number]) -> Number | None:
+    """Read a number with `int` or `float`; None if it is none, or one with underscores."""
+    try:
+        return None if b"_" in text else kind(text)
+    except ValueError:
+        return None
 
 
 def _show(token: bytes) -> str:

@@ -20,8 +20,9 @@ VALUE, SLOPE = 1, 2
 
 def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
     """`X` as the kernels read it, in place or through a tile; `float64` forces scores in float64."""
-    if _checks.is_csr(X):
-        data, indices, indptr, n_features = _checks.csr_parts(X)
+    parts = _checks.csr_parts(X)
+    if parts is not None:
+        data, indices, indptr, n_features = parts
         return csr.CSR(data, indices, indptr, n_features, float64 or _checks.computes_in_float64(data.dtype))
     array = _checks.real_array(X, "X")
     if array.ndim != 2:
@@ -129,7 +130,14 @@ def linear_value_and_grad(
     if out is None:
         grad = np.empty(coef_shape, vector.dtype)
     else:
-        inputs = [*layout.arrays(), labels, weights, coef, vector, intercept, rows]
+        inputs = layout.arrays() | {
+            "y": labels,
+            "sample_weight": weights,
+            "coef": vector,
+            "coef as given": coef,
+            "intercept": intercept,
+            "rows": rows,
+        }
         grad = _checks.check_out(out, "out", coef_shape, vector.dtype, inputs)
     value, grad_intercept = linear.value_and_grad(
         layout,
@@ -191,17 +199,17 @@ def decision_function(
     targets = slopes.Targets(layout.n_rows, rows=_checks.as_rows(rows, layout.n_rows))
     vector, _ = _checks.as_coef(coef, layout.n_features)
     bias, _ = _checks.as_intercept(intercept)
-    scores = scores_output(layout, targets, out, [coef, vector, intercept, rows])
+    scores = scores_output(layout, targets, out, {"coef": coef, "intercept": intercept, "rows": rows})
     linear.decision_function(layout, targets, vector, bias, scores, n_threads)
     return scores
 
 
-def scores_output(layout: linear.Layout, targets: slopes.Targets, out: Array | None, inputs: list[Any]) -> Array:
+def scores_output(layout: linear.Layout, targets: slopes.Targets, out: Array | None, inputs: dict[str, Any]) -> Array:
     """`out` checked, or a new array, for the scores of a batch."""
     dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
     if out is None:
         return np.empty(targets.n_rows, dtype)
-    return _checks.check_out(out, "out", (targets.n_rows,), dtype, [*layout.arrays(), *inputs])
+    return _checks.check_out(out, "out", (targets.n_rows,), dtype, layout.arrays() | inputs)
 
 
 def as_linear_reduction(reduction: Any) -> str:

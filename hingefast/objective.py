@@ -23,7 +23,8 @@ class Objective:
 
     ``theta`` holds the d coefficients and then, with `fit_intercept`, the intercept: `size` numbers, float32 or
     float64, which also is the dtype of gradients. Everything but theta is checked here once; calls check theta
-    alone. X and y are kept by reference, and the kernels stay safe if their contents change later.
+    alone. X and y are kept by reference, and the kernels stay safe if their contents change later: what a call
+    reads it checks again.
 
     Parameters
     ----------
@@ -52,8 +53,7 @@ class Objective:
     Raises
     ------
     TypeError, ValueError, InvalidCSRError
-        As `linear_value_and_grad`. Labels and weights, and the inside of a CSR structure, are checked by each
-        call as it reads them.
+        As `linear_value_and_grad`.
 
     Examples
     --------
@@ -89,8 +89,7 @@ class Objective:
         dtype: npt.DTypeLike | None = None,
         n_threads: int | None = None,
     ) -> None:
-        if dtype is not None and np.dtype(dtype) != np.float64:
-            raise ValueError(f"dtype is {np.dtype(dtype)}, must be float64 or None")
+        _checks.check_float64(dtype)
         self._arguments = (
             X,
             y,
@@ -125,7 +124,10 @@ class Objective:
         else:
             pair = _checks.as_class_weight(class_weight)
         self._targets = slopes.Targets(n_rows, labels, self.classes, weights, pair)
-        self._inputs = [*self._layout.arrays(), labels, weights]
+        fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
+        if fault is not None:
+            _checks.raise_linear_fault(*fault, self._targets, self._layout)
+        self._inputs = self._layout.arrays() | {"y": labels, "sample_weight": weights}
 
     @property
     def n_rows(self) -> int:
@@ -269,7 +271,7 @@ class Objective:
         """
         vector = self._theta(theta)
         targets = slopes.Targets(self.n_rows, rows=_checks.as_rows(rows, self.n_rows))
-        scores = scores_output(self._layout, targets, out, [theta, vector, rows])
+        scores = scores_output(self._layout, targets, out, {"theta": theta, "rows": rows})
         coef, intercept = vector[: self.n_features], self._intercept(vector)
         linear.decision_function(self._layout, targets, coef, intercept, scores, self.n_threads)
         return scores
@@ -293,7 +295,8 @@ class Objective:
         float
             The objective over the batch before the step.
         """
-        _checks.check_out(theta, "theta", (self.size,), _checks.theta_dtype(theta), [*self._inputs, rows])
+        dtype = _checks.theta_dtype(theta)
+        _checks.check_out(theta, "theta", (self.size,), dtype, self._inputs | {"rows": rows})
         rate = _checks.as_rate(lr)
         return linear.step(  # type: ignore[no-any-return]
             self._layout,
@@ -372,7 +375,7 @@ class Objective:
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         if out is None:
             return np.empty(self.size, vector.dtype)
-        return _checks.check_out(out, "out", (self.size,), vector.dtype, [*self._inputs, vector, theta, rows])
+        return _checks.check_out(out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows})
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> tuple[float, float]:
         n_features = self.n_features

@@ -19,7 +19,7 @@ cdef class CSR(Layout):
     cdef const void* indices_at
     cdef const void* indptr_at
     cdef int wide_indices, wide_indptr
-    cdef int64_t n_stored
+    cdef readonly int64_t n_stored
     cdef Py_ssize_t max_task_entries
 
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil

@@ -103,8 +103,37 @@ cdef class CSR(Layout):
         return at
 
     def arrays(self):
-        """The arrays that X consists of."""
-        return (self.data, self.indices, self.indptr)
+        """The arrays that X consists of, by name."""
+        return {"X.data": self.data, "X.indices": self.indices, "X.indptr": self.indptr}
+
+    def first_fault(self, Targets targets):
+        """The first fault of the batch's rows: of all row pointers first, then of all column indices."""
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef Fault fault
+        cdef Span span
+        cdef Py_ssize_t start = 0, n, good, sound, i
+        cdef int64_t k, j
+        found = None
+        while start < targets.n_rows:
+            n = min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start)
+            with nogil:
+                good = targets.load_rows(block, start, n, &fault)
+                sound = self.load_spans(targets, block, &span, start, good, &fault)
+            if sound < good:
+                return fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]
+            if found is None:
+                for i in range(good):
+                    row = block.rows[i] if block.row_index != NULL else block.first_row + i * targets.row_step
+                    columns = self.indices[span.starts[i]:span.ends[i]]
+                    outside = np.flatnonzero((columns < 0) | (columns >= self.n_features))
+                    if outside.size:
+                        k = outside[0]
+                        j = columns[k]
+                        found = (HF_FAULT_INDEX, span.starts[i] + k, row, (<char*>&j)[:8] + bytes(8))
+                        break
+            start += n if good == n else good + 1
+        return found
 
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         return self.cut(targets, first, min(first + MAX_TASK_ROWS, targets.n_rows), self.max_task_entries)

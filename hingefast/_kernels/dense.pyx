@@ -60,8 +60,8 @@ cdef class Dense(Layout):
             self.tile_capacity = min(max(TILE_BYTES // max(self.n_features * self.itemsize, 1) // 4 * 4, 4), 1024)
 
     def arrays(self):
-        """The arrays that X consists of."""
-        return (self.X,)
+        """The arrays that X consists of, by name."""
+        return {"X": self.X}
 
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         cdef Py_ssize_t chunks = TASK_ELEMENTS // (CHUNK * max(self.n_features, <Py_ssize_t>1))

@@ -77,6 +77,10 @@ cdef class Layout:
         """Score, slope and accumulate rows first .. end of the batch; 0, or -1 with the fault noted."""
         return 0
 
+    def first_fault(self, Targets targets):
+        """The first fault in the structure of the batch's rows, as `_checks.raise_linear_fault` takes it."""
+        return None
+
     cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1:
         """Get the buffers that `walk` needs for a task beside its gradient."""
         return 0
@@ -253,8 +257,9 @@ cdef class LinearPass:
             self.layout.error = None
             raise error
         if self.fault_number <= n_rows:
-            _checks.raise_linear_fault(self.fault.kind, self.fault.position, self.fault.row,
-                                       (<char*>self.fault.seen)[:16], self.targets, self.layout)
+            met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
+            first = self.layout.first_fault(self.targets) or self.targets.first_fault()
+            _checks.raise_linear_fault(*(first or met), self.targets, self.layout)
         return 0
 
 
@@ -401,8 +406,9 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
     cdef Py_ssize_t n_features = layout.n_features
     cdef char* data = <char*>cnp.PyArray_DATA(theta)
     cdef char* at_intercept = data + n_features * (8 if is_f64 else 4)
-    cdef double divisor = 1, value = 0, intercept = 0, grad_intercept = 0, part[2]
-    cdef float rounded[1]
+    cdef double divisor = 1, value = 0, intercept = 0, grad_intercept = 0
+    cdef double[2] part
+    cdef float[1] rounded
     cdef void* grad
     cdef hf_fp_state caller
     cdef bint stored = False

@@ -1,5 +1,5 @@
 # The table of C loops of the level in use, and a loss as the loops take it.
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "../_loops/loops.h" nogil:
     enum:
@@ -42,6 +42,10 @@ cdef extern from "../_loops/loops.h" nogil:
         double positive
         int64_t negative_int
         int64_t positive_int
+        uint64_t negative_uint
+        uint64_t positive_uint
+        int negative_fits_uint
+        int positive_fits_uint
 
     ctypedef struct hf_catalogue_row:
         const char* name

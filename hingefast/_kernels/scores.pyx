@@ -170,8 +170,8 @@ cdef class ScorePass:
         if error is not None:
             raise error
         if self.fault_task < self.n_tasks:
-            _checks.raise_target_fault(self.fault.kind, self.fault.position, self.fault.row,
-                                       (<char*>self.fault.seen)[:16], self.targets, self.keep[1])
+            met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
+            _checks.raise_target_fault(*(self.targets.first_fault() or met), self.targets, self.keep[1])
         return 0
 
 

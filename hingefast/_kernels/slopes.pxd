@@ -57,7 +57,7 @@ cdef struct Vector:
     int log2_itemsize
 
 cdef class Targets:
-    cdef object y, sample_weight, rows, error
+    cdef object y, sample_weight, rows, error, given_classes
     cdef readonly Py_ssize_t n_rows     # of the batch
     cdef readonly Py_ssize_t n_total    # rows of the caller's arrays
     cdef Vector labels, weights
@@ -70,6 +70,9 @@ cdef class Targets:
 
     cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
+                         Fault* fault) noexcept nogil
+    cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil
 
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil

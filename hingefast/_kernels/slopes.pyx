@@ -12,7 +12,8 @@ import numpy as np
 
 from hingefast._kernels.loops cimport (
     HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16, HF_INT32,
-    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_loss, hf_real_loops,
+    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
+    hf_real_loops,
 )
 
 cnp.import_array()
@@ -20,6 +21,11 @@ cnp.import_array()
 assert sizeof(BlockSpace) >= sizeof(Block) + LINE_BYTES
 
 cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
+
+
+cdef int64_t as_int64(value) except? -1:
+    """A class as an int64; NO_INTEGER where it is none."""
+    return int(value) if value == int(value) and -2**63 < value < 2**63 else NO_INTEGER
 
 
 cdef int element_type(cnp.ndarray x):
@@ -80,11 +86,18 @@ cdef class Targets:
         self.has_weights = sample_weight is not None
         if self.has_labels:
             self.labels = describe(y)
+            self.given_classes = classes
             negative, positive = classes
             self.classes.negative = negative
             self.classes.positive = positive
-            self.classes.negative_int = negative if negative == int(negative) else NO_INTEGER
-            self.classes.positive_int = positive if positive == int(positive) else NO_INTEGER
+            self.classes.negative_int = as_int64(negative)
+            self.classes.positive_int = as_int64(positive)
+            self.classes.negative_fits_uint = negative == int(negative) and 0 <= negative < 2**64
+            self.classes.positive_fits_uint = positive == int(positive) and 0 <= positive < 2**64
+            if self.classes.negative_fits_uint:
+                self.classes.negative_uint = int(negative)
+            if self.classes.positive_fits_uint:
+                self.classes.positive_uint = int(positive)
             if negative == -1 and positive == 1:
                 self.plain_signs[0] = self.labels.dtype == HF_FLOAT32
                 self.plain_signs[1] = self.labels.dtype == HF_FLOAT64
@@ -105,6 +118,7 @@ cdef class Targets:
         other.has_class_weight = self.has_class_weight
         other.plain_signs[0], other.plain_signs[1] = self.plain_signs[0], self.plain_signs[1]
         other.classes = self.classes
+        other.given_classes = self.given_classes
         other.class_weight[0], other.class_weight[1] = self.class_weight[0], self.class_weight[1]
         other.select(rows)
         return other
@@ -126,6 +140,50 @@ cdef class Targets:
         """The exception that a cast inside a pass raised, if one did; it is forgotten then."""
         error, self.error = self.error, None
         return error
+
+    def first_fault(self):
+        """The first fault of the batch by kind - labels, weights, rows - and then by position.
+
+        A pass stops at the first fault of any kind that it meets; this goes over everything to tell the one
+        that the promised order names.
+
+        Returns
+        -------
+        tuple or None
+            What `_checks.raise_target_fault` takes.
+        """
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef Fault fault
+        cdef Py_ssize_t first = 0, n, good
+        cdef bint is_label, failed
+        cdef hf_fp_state caller
+        found = {}
+        while first < self.n_rows:
+            n = min(<Py_ssize_t>MAX_BLOCK, self.n_rows - first)
+            with nogil:
+                caller = hf_fp_enter()
+                good = self.load_rows(block, first, n, &fault)
+                hf_fp_leave(caller)
+            if good < n:
+                found.setdefault(fault.kind, (fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]))
+            for kind, look in ((HF_FAULT_LABEL, self.has_labels), (HF_FAULT_WEIGHT, self.has_weights)):
+                if not look or kind in found:
+                    continue
+                is_label = kind == HF_FAULT_LABEL
+                with nogil:
+                    caller = hf_fp_enter()
+                    if is_label:
+                        failed = self.load_labels(block, 1, first, good, &fault)
+                    else:
+                        failed = self.load_weights(block, first, good, &fault)
+                    hf_fp_leave(caller)
+                if self.error is not None:
+                    raise self.take_error()
+                if failed:
+                    found[kind] = (kind, fault.position, fault.row, (<char*>fault.seen)[:16])
+            first += n if good == n else good + 1
+        return found[min(found)] if found else None
 
     cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Row numbers of positions first .. first + n of the batch; returns how many before a bad one."""
@@ -178,44 +236,56 @@ cdef class Targets:
 
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Signs and weights of the n rows loaded; 0, or -1 with the first fault noted."""
-        cdef const hf_real_loops* real = &active.real[is_f64]
-        cdef const char* found
-        cdef Py_ssize_t at
-        cdef int dtype
+        cdef Py_ssize_t i
         block.weights = NULL
-        if self.has_labels:
-            found = self.elements(&self.labels, block, True, n)
-            if found == NULL:
-                return -1
-            if self.plain_signs[is_f64]:
-                block.signs = found
-                if found == <const char*>block.staged:
-                    memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
-                    block.signs = block.sign_buffer
-            else:
-                dtype = HF_FLOAT64 if self.labels.dtype < 0 else self.labels.dtype
-                real.decode_labels[dtype](found, n, &self.classes, block.sign_buffer)
-                block.signs = block.sign_buffer
-            at = real.find_bad_sign(block.signs, n)
-            if at >= 0:
-                self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
-                return -1
-        if self.has_weights:
-            found = self.elements(&self.weights, block, False, n)
-            if found == NULL:
-                return -1
-            dtype = HF_FLOAT64 if self.weights.dtype < 0 else self.weights.dtype
-            at = active.decode_weights[dtype](found, n, block.weight_buffer)
-            if at >= 0:
-                self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
-                return -1
-            block.weights = block.weight_buffer
+        if self.has_labels and self.load_labels(block, is_f64, first, n, fault) != 0:
+            return -1
+        if self.has_weights and self.load_weights(block, first, n, fault) != 0:
+            return -1
         if self.has_class_weight:
             if not self.has_weights:
-                for at in range(n):
-                    block.weight_buffer[at] = 1
-            real.class_weights(block.signs, self.class_weight[0], self.class_weight[1], n, block.weight_buffer)
+                for i in range(n):
+                    block.weight_buffer[i] = 1
+            active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], n,
+                                              block.weight_buffer)
             block.weights = block.weight_buffer
+        return 0
+
+    cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
+                         Fault* fault) noexcept nogil:
+        """Signs of the n rows loaded: the labels themselves, where those are -1 and +1 in the computing dtype."""
+        cdef const hf_real_loops* real = &active.real[is_f64]
+        cdef const char* found = self.elements(&self.labels, block, True, n)
+        cdef Py_ssize_t at
+        if found == NULL:
+            return -1
+        if self.plain_signs[is_f64]:
+            block.signs = found
+            if found == <const char*>block.staged:
+                memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
+                block.signs = block.sign_buffer
+        else:
+            real.decode_labels[HF_FLOAT64 if self.labels.dtype < 0 else self.labels.dtype](
+                found, n, &self.classes, block.sign_buffer)
+            block.signs = block.sign_buffer
+        at = real.find_bad_sign(block.signs, n)
+        if at >= 0:
+            self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
+            return -1
+        return 0
+
+    cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Weights of the n rows loaded, as float64."""
+        cdef const char* found = self.elements(&self.weights, block, False, n)
+        cdef Py_ssize_t at
+        if found == NULL:
+            return -1
+        at = active.decode_weights[HF_FLOAT64 if self.weights.dtype < 0 else self.weights.dtype](
+            found, n, block.weight_buffer)
+        if at >= 0:
+            self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
+            return -1
+        block.weights = block.weight_buffer
         return 0
 
     cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
@@ -233,8 +303,8 @@ cdef class Targets:
         return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
 
     def class_pair(self):
-        """(negative, positive), as numbers."""
-        return self.classes.negative, self.classes.positive
+        """(negative, positive), as they were given."""
+        return self.given_classes
 
     def labels_are_bool(self):
         """Whether labels are booleans, read as 0 and 1."""

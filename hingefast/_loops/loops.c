@@ -40,11 +40,6 @@ HF_INLINE int32_t hf_narrow(int64_t class) {
     return class > INT32_MAX || class < INT32_MIN ? INT32_MIN : (int32_t)class;
 }
 
-/* A uint64 label as an int64; one beyond its range as INT64_MIN, which is no class. */
-HF_INLINE int64_t hf_signed(uint64_t label) {
-    return label > (uint64_t)INT64_MAX ? INT64_MIN : (int64_t)label;
-}
-
 /* out[i] = weights[i] as float64; returns the position of the first negative or non-finite one, or -1;
  * such a weight is written as 0. O(n). */
 #define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                             \

@@ -30,11 +30,14 @@ typedef struct {
     double kink_slope;  /* hinge: the slope at u = 0 */
 } hf_loss;
 
-/* The two classes of binary labels, for float and for integer labels. A class that is no integer, or no
- * int64, is INT64_MIN there, which matches nothing (Python refuses INT64_MIN itself as a class). */
+/* The two classes of binary labels, for float, signed and unsigned labels. A class that is no integer, or no
+ * int64, is INT64_MIN there, which matches nothing (Python refuses INT64_MIN itself as a class); `fits_uint`
+ * tells whether the class is a uint64. */
 typedef struct {
     double negative, positive;
     int64_t negative_int, positive_int;
+    uint64_t negative_uint, positive_uint;
+    int negative_fits_uint, positive_fits_uint;
 } hf_classes;
 
 /* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */

@@ -90,7 +90,7 @@ HF_INLINE real FN(softplus)(const hf_loss *loss, real u, real *slope) {
     real beta = (real)loss->width, x = beta * u;
     real decay = FN(exp)(x < 0 ? x : -x), p = (x < 0 ? decay : 1) / (1 + decay);
     *slope = -p;
-    return FN(positive_part)(u) + FN(log1p)(decay) * ((real)1 / beta);
+    return FN(positive_part)(u) + FN(log1p_unit)(decay) * ((real)1 / beta);
 }
 HF_INLINE real FN(softplus_curvature)(const hf_loss *loss, real u) {
     real beta = (real)loss->width, x = beta * u;

@@ -101,9 +101,16 @@ HF_DECODE_NARROW(u16, uint16_t)
 HF_DECODE_WIDE(i32, int32_t, (int64_t))
 HF_DECODE_WIDE(u32, uint32_t, (int64_t))
 HF_DECODE_WIDE(i64, int64_t, (int64_t))
-HF_DECODE_WIDE(u64, uint64_t, hf_signed)
 HF_DECODE_FLOAT(f32, float)
 HF_DECODE_FLOAT(f64, double)
+static void FN(decode_u64)(const void *labels, ptrdiff_t n, const hf_classes *classes, void *signs) {
+    const uint64_t *HF_RESTRICT label = labels;
+    real *HF_RESTRICT sign = signs;
+    const uint64_t low = classes->negative_uint, high = classes->positive_uint;
+    const real at_low = classes->negative_fits_uint ? -1 : 0, at_high = classes->positive_fits_uint ? 1 : 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        sign[i] = label[i] == high && at_high != 0 ? at_high : label[i] == low ? at_low : 0;
+}
 #undef HF_DECODE_NARROW
 #undef HF_DECODE_WIDE
 #undef HF_DECODE_FLOAT
