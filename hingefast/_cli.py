@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import hingefast as hf
+from hingefast._kernels import loops
 from hingefast._numpy_losses import NumpyPass, Pass, agree, tolerance
 from hingefast._parallel import resolve_threads
 from hingefast._svmlight import CSR, SvmlightError, read_svmlight
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     info = commands.add_parser("info", help="print versions, instruction-set level, compiler, threads")
-    info.set_defaults(run=lambda arguments: hf.show_config())
+    info.set_defaults(run=_run_info)
 
     evaluate = commands.add_parser(
         "eval",
@@ -252,6 +253,19 @@ class _Result:
     margins: hf.MarginReport
 
 
+def _run_info(arguments: argparse.Namespace) -> None:
+    _n_threads(None)
+    hf.show_config()
+
+
+def _n_threads(asked: int | None) -> int:
+    """Return the number of threads to use; the environment, which may decide it, may hold anything."""
+    try:
+        return resolve_threads(asked)
+    except ValueError as error:
+        raise _UserError(str(error)) from error
+
+
 def _run_eval(arguments: argparse.Namespace) -> None:
     result = _evaluate(arguments)
     print(_as_json(result) if arguments.json else _as_text(result))
@@ -266,6 +280,8 @@ def _evaluate(arguments: argparse.Namespace) -> _Result:
         raise _UserError(f"cannot read {arguments.data}: {error.strerror or error}") from error
     except SvmlightError as error:
         raise _UserError(str(error)) from error
+    if X.shape[1] > np.iinfo(np.intp).max // 8:
+        raise MemoryError  # NumPy would call an array of so many bytes a ValueError
     classes = _find_classes(labels, arguments.classes, arguments.data)
     y = np.where(labels == classes[1], 1, -1).astype(np.int8)
     class_rows = int(np.count_nonzero(y < 0)), int(np.count_nonzero(y > 0))
@@ -281,11 +297,7 @@ def _evaluate(arguments: argparse.Namespace) -> _Result:
 
     # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
     asked = 1 if arguments.compare and arguments.threads is None else arguments.threads
-    try:
-        config = hf.show_config(mode="dicts") or {}
-        n_threads = resolve_threads(asked)
-    except ValueError as error:  # HINGEFAST_NUM_THREADS or OMP_NUM_THREADS is no number
-        raise _UserError(str(error)) from error
+    n_threads = _n_threads(asked)
     scores = hf.decision_function(X, coef, intercept, n_threads=n_threads)
     margins = hf.margin_report(y, scores, coef=coef)
     return _Result(
@@ -294,7 +306,7 @@ def _evaluate(arguments: argparse.Namespace) -> _Result:
         features=X.shape[1],
         nonzeros=X.data.size,
         dtype=arguments.dtype,
-        level=config["level"],
+        level=loops.level(),
         threads=n_threads,
         classes=classes,
         class_rows=class_rows,
@@ -584,7 +596,9 @@ def _plural(count: int, noun: str) -> str:
 
 def _duration(seconds: float) -> str:
     """Three digits and a unit."""
-    for unit, length in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= length:
-            return f"{seconds / length:#.3g} {unit}".replace(". ", " ")
-    return f"{seconds * 1e6:#.3g} us".replace(". ", " ")
+    unit, number = "us", seconds * 1e6
+    for larger in ("ms", "s"):
+        if number >= 999.5:  # would be shown as 1000
+            unit, number = larger, number / 1000
+    decimals = 2 if number < 9.995 else 1 if number < 99.95 else 0
+    return f"{number:,.{decimals}f} {unit}"

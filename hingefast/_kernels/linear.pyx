@@ -77,6 +77,10 @@ cdef class Layout:
         """Score, slope and accumulate rows first .. end of the batch; 0, or -1 with the fault noted."""
         return 0
 
+    def arrays(self):
+        """The arrays that X consists of, by name."""
+        return {}
+
     def first_fault(self, Targets targets):
         """The first fault in the structure of the batch's rows, as `_checks.raise_linear_fault` takes it."""
         return None

@@ -28,7 +28,7 @@ cdef enum:
     # Below that whoever reads the gradient next finds it in a cache.
     STREAM_BYTES = 12582912
 
-MEAN, SUM, NONE = "mean", "sum", "none"
+MEAN, SUM = "mean", "sum"
 
 
 cdef class ScorePass:

@@ -1,0 +1,23 @@
+from typing import Any
+
+from hingefast._kernels.loops import BoundLoss
+
+MEAN: str
+SUM: str
+
+class ScorePass:
+    def cancel(self) -> None: ...
+    def work(self) -> None: ...
+
+def evaluate(
+    loss: BoundLoss,
+    want: int,
+    y: Any,
+    scores: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    classes: Any,
+    reduction: Any,
+    out: Any,
+    n_threads: Any,
+) -> Any: ...

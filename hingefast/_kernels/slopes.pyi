@@ -1,0 +1,26 @@
+from typing import Any
+
+import numpy.typing as npt
+
+Rows = tuple[int, int, int] | npt.NDArray[Any] | None
+Fault = tuple[int, int, int, bytes]
+
+class Targets:
+    n_rows: int
+    n_total: int
+    def __init__(
+        self,
+        n_total: int,
+        y: npt.NDArray[Any] | None = None,
+        classes: tuple[float, float] = (-1, 1),
+        sample_weight: npt.NDArray[Any] | None = None,
+        class_weight: tuple[float, float] | None = None,
+        rows: Rows = None,
+    ) -> None: ...
+    def batch(self, rows: Rows) -> Targets: ...
+    def first_fault(self) -> Fault | None: ...
+    def take_error(self) -> BaseException | None: ...
+    def class_pair(self) -> tuple[float, float]: ...
+    def labels_are_bool(self) -> bool: ...
+    def seen_label(self, seen: bytes) -> Any: ...
+    def seen_weight(self, seen: bytes) -> Any: ...
