@@ -35,11 +35,14 @@ def _hinge(params: Params, margins: Array) -> tuple[Array, Array]:
     u = params["margin"] - margins
     slopes = -(u > 0).astype(margins.dtype)
     slopes[u == 0] = params["kink_slope"]
+    slopes[np.isnan(u)] = np.nan  # a comparison loses NaN; the minima and maxima of the other losses keep it
     return np.maximum(u, 0), slopes
 
 
 def _perceptron(params: Params, margins: Array) -> tuple[Array, Array]:
-    return np.maximum(-margins, 0), -(margins <= 0).astype(margins.dtype)
+    slopes = -(margins <= 0).astype(margins.dtype)
+    slopes[np.isnan(margins)] = np.nan
+    return np.maximum(-margins, 0), slopes
 
 
 def _squared_hinge(params: Params, margins: Array) -> tuple[Array, Array]:

@@ -1,0 +1,51 @@
+"""linear_value_and_grad: every loss on dense and CSR X; the hinge on every layout, dtype and shape."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.cases import Size, dense_problem, text_problem, tile_problem
+from benchmarks.contest import CONTENDERS, LOSSES, brief, compete
+
+pytestmark = brief
+
+# Moderate: beyond a level-2 cache, and hundreds of problems still fit in minutes. The report uses larger
+# ones.
+SIZE = Size(x_bytes=2**24)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def bench_dense_loss(benchmark: Any, loss: str, contender: str) -> None:
+    compete(benchmark, contender, dense_problem, loss, np.float64, 100, "C", SIZE)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def bench_csr_loss(benchmark: Any, loss: str, contender: str) -> None:
+    pytest.importorskip("scipy")
+    compete(benchmark, contender, text_problem, loss, np.float64, np.int32, 0.5, SIZE)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("n_features", [8, 32, 200, 1000, 10000])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def bench_dense(benchmark: Any, dtype: type, order: str, n_features: int, contender: str) -> None:
+    compete(benchmark, contender, dense_problem, "hinge", dtype, n_features, order, SIZE)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("x_dtype", [np.uint8, np.int8, np.int16, np.bool_])
+def bench_tile(benchmark: Any, x_dtype: type, contender: str) -> None:
+    compete(benchmark, contender, tile_problem, "hinge", x_dtype, 200, SIZE)
+
+
+@pytest.mark.parametrize("contender", CONTENDERS)
+@pytest.mark.parametrize("activity", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def bench_csr(benchmark: Any, dtype: type, index_dtype: type, activity: float, contender: str) -> None:
+    pytest.importorskip("scipy")
+    compete(benchmark, contender, text_problem, "hinge", dtype, index_dtype, activity, SIZE)

@@ -1,0 +1,167 @@
+"""Random data that is fast to make, and imdb where it is at hand.
+
+All of it holds both labels, and rows on both sides of the margin unless a share of active rows is asked for.
+"""
+
+import lzma
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+DATA_VARIABLE = "HINGEFAST_DATA"
+IMDB = "imdb.train.svm.xz"
+
+# Numbers drawn at a time: keeps temporaries in the cache.
+CHUNK = 2**18
+
+# The unigrams and bigrams of imdb, the text that the synthetic CSR matrix imitates.
+TEXT_FEATURES = 177_206
+
+
+class Linear(NamedTuple):
+    """One linear problem. X is an ndarray or a scipy.sparse.csr_array."""
+
+    X: Any
+    y: Array
+    coef: Array
+    intercept: float
+
+
+def labels_and_scores(n_rows: int, dtype: npt.DTypeLike, label_dtype: npt.DTypeLike) -> tuple[Array, Array]:
+    """Labels -1 and +1, margins uniform in [-2, 3): of 5 rows, 2 are wrong and 3 are below margin 1."""
+    rng = np.random.default_rng(1)
+    y, scores = np.empty(n_rows, label_dtype), np.empty(n_rows, dtype)
+    for start in range(0, n_rows, CHUNK):
+        block = slice(start, min(start + CHUNK, n_rows))
+        signs = rng.integers(0, 2, block.stop - start, dtype=np.int8) * np.int8(2) - np.int8(1)
+        y[block] = signs
+        scores[block] = (rng.random(block.stop - start, dtype=np.float32) * 5 - 2) * signs
+    return y, scores
+
+
+@lru_cache(maxsize=1)
+def dense(n_rows: int, n_features: int, dtype: type, label_dtype: type = np.float64) -> Linear:
+    """X uniform in [-1/2, 1/2), scores of standard deviation 1.5, labels their signs with noise."""
+    rng = np.random.default_rng(2)
+    X: Array = np.empty((n_rows, n_features), dtype)
+    flat = X.reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        block = flat[start : start + CHUNK]
+        rng.random(out=block, dtype=dtype)
+        block -= 0.5
+    coef = (rng.standard_normal(n_features) * (1.5 * np.sqrt(12 / n_features))).astype(dtype)
+    return Linear(X, _noisy_signs(rng, X @ coef, label_dtype), coef, 0.125)
+
+
+@lru_cache(maxsize=1)
+def tile(n_rows: int, n_features: int, x_dtype: type) -> Linear:
+    """X of small integers (bool: zeros and ones), a float32 coef, otherwise as `dense`."""
+    rng = np.random.default_rng(3)
+    X: Array
+    if x_dtype is np.bool_:
+        X = rng.integers(0, 2, (n_rows, n_features), dtype=np.uint8).view(np.bool_)
+        spread = 0.5
+    else:
+        limits = np.iinfo(x_dtype)
+        X = rng.integers(limits.min, limits.max, (n_rows, n_features), dtype=x_dtype, endpoint=True)
+        spread = (limits.max - limits.min) / np.sqrt(12)
+    coef = rng.standard_normal(n_features)
+    coef -= coef.mean()  # so that the mean of X, which is not 0, does not shift all scores
+    coef = (coef * (1.5 / spread / np.sqrt(n_features))).astype(np.float32)
+    scores = np.concatenate([X[start : start + 1024] @ coef for start in range(0, n_rows, 1024)])
+    return Linear(X, _noisy_signs(rng, scores, np.float32), coef, 0.125)
+
+
+def _noisy_signs(rng: np.random.Generator, scores: Array, label_dtype: npt.DTypeLike) -> Array:
+    return np.where(scores + rng.standard_normal(len(scores)) > 0, 1, -1).astype(label_dtype)
+
+
+@lru_cache(maxsize=1)
+def text_like(n_bytes: int, dtype: type = np.float64, index_dtype: type = np.int32) -> Any:
+    """A CSR array that looks like text: most rows have 100 to 300 of the columns, which follow Zipf's law."""
+    from scipy.sparse import csr_array
+
+    rng = np.random.default_rng(4)
+    n_rows = max(8, n_bytes // (220 * (np.dtype(dtype).itemsize + np.dtype(index_dtype).itemsize)))
+    draws = np.clip(rng.lognormal(np.log(250), 0.4, n_rows), 10, 2000).astype(np.int64)
+    row = np.repeat(np.arange(n_rows), draws)
+    # d**uniform has a density proportional to 1/k, which is Zipf's law; a row keeps a column once.
+    rank = (TEXT_FEATURES ** rng.random(row.size)).astype(np.int64) - 1
+    keys = row * TEXT_FEATURES + rng.permutation(TEXT_FEATURES)[rank]
+    del row, rank
+    keys.sort()
+    keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))]
+    row, column = np.divmod(keys, TEXT_FEATURES)
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=n_rows))))
+    values = 1 - rng.random(column.size, dtype=np.float32)  # in (0, 1]: no stored zeros
+    X = csr_array((values.astype(dtype), column, indptr), shape=(n_rows, TEXT_FEATURES))
+    return _with_indices(X, index_dtype)
+
+
+def imdb_path() -> Path | None:
+    """Where the imdb training set lies: in the folder that the environment variable HINGEFAST_DATA names."""
+    folder = os.environ.get(DATA_VARIABLE)
+    path = Path(folder, IMDB) if folder else None
+    return path if path is not None and path.is_file() else None
+
+
+@lru_cache(maxsize=1)
+def imdb() -> Any:
+    """The training rows of imdb as a float64 CSR array with int32 indices; term counts as 1 + log(count)."""
+    from scipy.sparse import csr_array
+
+    path = imdb_path()
+    if path is None:
+        raise FileNotFoundError(f"{IMDB} is not in the folder named by {DATA_VARIABLE}")
+    text = lzma.decompress(path.read_bytes())
+    nonzeros = np.array([line.count(b":") for line in text.splitlines()])
+    indptr = np.concatenate(([0], np.cumsum(nonzeros)))
+    numbers = np.fromstring(
+        text.replace(b":", b" "), sep=" "
+    )  # label id value id value ... label id value ...
+    labels = 2 * indptr[:-1] + np.arange(len(nonzeros))
+    pairs = np.delete(numbers, labels).reshape(-1, 2)
+    X = csr_array(
+        (1 + np.log(pairs[:, 1]), pairs[:, 0].astype(np.int64) - 1, indptr),
+        shape=(len(nonzeros), TEXT_FEATURES),
+    )
+    return _with_indices(X, np.int32)
+
+
+def _with_indices(X: Any, index_dtype: type) -> Any:
+    """The same array with the index dtype wanted: SciPy's constructor chooses the smallest one itself."""
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+    return X
+
+
+def with_activity(X: Any, share: float) -> Linear:
+    """Labels and a coef for X such that exactly this share of the rows lies below margin 1.
+
+    The labels are the signs of the scores, so a row's margin is abs(score), and coef is scaled so that the
+    wanted share of them is below 1. Which rows these are is random, as in training.
+    """
+    rng = np.random.default_rng(5)
+    coef = rng.standard_normal(X.shape[1]).astype(X.dtype)
+    scores = X @ coef
+    margins = np.sort(np.abs(scores.astype(np.float64)))
+    n_active = round(share * len(margins))
+    if n_active == len(margins):
+        threshold = 2 * margins[-1]
+    elif n_active == 0:
+        threshold = margins[0] / 2
+    else:
+        threshold = (margins[n_active - 1] + margins[n_active]) / 2
+    y = np.where(scores > 0, 1, -1).astype(X.dtype)
+    return Linear(X, y, (coef / threshold).astype(X.dtype), 0.0)
+
+
+def forget() -> None:
+    """Free the data kept from the last case."""
+    for cached in (dense, tile, text_like, imdb):
+        cached.cache_clear()

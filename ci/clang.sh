@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Proves: clang compiles the package as well, and what it compiles passes the tests (those not marked slow).
+# Run: bash ci/clang.sh [PYTEST_ARGUMENTS...]
+# Without clang it installs Debian's where it may, and says plainly when it has to skip.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+if ! command -v clang >/dev/null && command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    { apt-get update && apt-get install -y --no-install-recommends clang; } >"$tmp/log" 2>&1 || tail -n 3 "$tmp/log"
+fi
+if ! command -v clang >/dev/null; then
+    say "SKIPPED: no clang on this machine, nothing was compiled with it"
+    exit 0
+fi
+
+say "building with $(clang --version | head -n 1)"
+copy_checkout "$tmp/src"
+CC=clang "$PYTHON" -m pip wheel -q --no-deps --wheel-dir "$tmp/wheel" "$tmp/src"
+bash "$root/ci/test.sh" "$tmp"/wheel/*.whl -- -m "not slow" "$@"

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Proves: Python, Cython and C are formatted and free of what linters find, and the stubs describe the compiled modules.
+# Run: bash ci/lint.sh [WHEEL]
+# Without WHEEL it builds the package of this checkout. The tools are pinned in pyproject.toml, group "lint".
+set -euo pipefail
+wheel=${1:+$(realpath "$1")}
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+copy_checkout "$tmp/checkout"
+new_venv "$tmp/venv"
+install_group "$tmp/venv" lint
+export PATH="$tmp/venv/bin:$PATH"
+if [ -z "$wheel" ]; then
+    cp -r "$tmp/checkout" "$tmp/src" # a copy, so that linters do not read what the build leaves
+    wheel="$tmp/src"
+fi
+python -m pip install -qq "$wheel"
+
+failed=
+check() { say "$1"; "$@" || failed="$failed $1"; }
+
+cd "$tmp/checkout"
+c_files() { clang-format --dry-run -Werror hingefast/_loops/*.[ch]; }
+check ruff check .
+check ruff format --check .
+check cython-lint hingefast
+check mypy
+check c_files
+check codespell
+
+stubs=$(cd hingefast/_kernels && printf 'hingefast._kernels.%s\n' *.pyi | sed 's/\.pyi$//')
+printf '.*\\.%s\n' __pyx_capi__ __test__ __reduce_cython__ __setstate_cython__ >"$tmp/allowed" # Cython's own names
+cd "$tmp" # away from the sources: the stubs are compared with the installed modules
+# shellcheck disable=SC2086 # one word for each module
+check stubtest --allowlist "$tmp/allowed" --ignore-unused-allowlist $stubs
+
+[ -z "$failed" ] || { printf '\nfailed:%s\n' "$failed"; exit 1; }

@@ -1,0 +1,563 @@
+"""Promise: the command line shows what the library computes, and tells the user's errors in one line."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+
+import hingefast as hf
+from hingefast import _cli, _numpy_losses
+from hingefast._numpy_losses import NUMPY_LOSSES
+from hingefast._svmlight import read_svmlight
+from hingefast.losses import MARGIN_LOSSES
+
+A9A = Path(__file__).resolve().parents[1] / "examples" / "a9a.xz"
+
+TINY = "+1 1:1\n-1 2:1\n"  # with coef (2, 0.5) and intercept -1: scores 1, -0.5; margins 1, 0.5
+
+
+@pytest.fixture(scope="module")
+def a9a():
+    if not A9A.exists():
+        pytest.skip("examples/a9a.xz is absent")
+    return str(A9A)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "tiny.svm"
+    path.write_text(TINY)
+    return str(path)
+
+
+@pytest.fixture
+def tiny_coef(tmp_path):
+    path = tmp_path / "coef.npy"
+    np.save(path, [2.0, 0.5, -1.0])
+    return str(path)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run main(); return (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        code = _cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def run_json(run):
+    """Run main() with --json, which must succeed; return the object."""
+
+    def run_json(*arguments):
+        code, out, err = run(*arguments, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out, parse_constant=pytest.fail)  # no NaN, no Infinity: not JSON
+
+    return run_json
+
+
+@pytest.fixture
+def fails(run):
+    """Run main(), which must fail as the user's error; return the message."""
+
+    def fails(*arguments):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, "")
+        assert err.startswith("hingefast: error: ") and err.count("\n") == 1
+        return err.removeprefix("hingefast: error: ").rstrip("\n")
+
+    return fails
+
+
+def without_scipy(monkeypatch):
+    for name in ("scipy", "scipy.sparse", "scipy.special"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+# ---- what is computed
+
+
+def test_numbers_of_a_small_file_are_those_computed_by_hand(run_json, tiny, tiny_coef):
+    result = run_json("eval", tiny, "--coef", tiny_coef, "--loss", "hinge")
+    (line,) = result["losses"]
+    assert line["loss"] == "hinge" and line["parameters"] == {"margin": 1.0, "kink_slope": 0.0}
+    assert line["value"] == 0.25  # (0 + 0.5) / 2
+    assert line["gradient_norm"] == pytest.approx(math.sqrt(0.5), rel=1e-15)  # (0, 0.5) and 0.5
+    assert (line["active_rows"], line["errors"], line["comparison"]) == (1, 0, None)
+    assert line["seconds"] > 0 and line["repeats"] >= 3
+    assert (result["rows"], result["features"], result["nonzeros"]) == (2, 2, 2)
+    assert result["classes"] == {"negative": -1.0, "positive": 1.0}
+    assert result["class_rows"] == {"negative": 1, "positive": 1}
+    assert result["coef"] == tiny_coef and result["dtype"] == "float64"
+    report = result["margins"]
+    assert (report["confident"], report["inside"], report["wrong"], report["support_vectors"]) == (0, 2, 0, 2)
+    assert report["smallest_margin"] == 0.5
+    assert report["margin_width"] == pytest.approx(2 / math.sqrt(4.25), rel=1e-15)
+
+
+def test_alpha_penalises_coef_and_not_the_intercept(run_json, tiny, tiny_coef):
+    result = run_json("eval", tiny, "--coef", tiny_coef, "--loss", "hinge", "--alpha", "0.5")
+    (line,) = result["losses"]
+    assert result["alpha"] == 0.5
+    assert line["value"] == 0.25 + 0.25 * 4.25
+    assert line["gradient_norm"] == pytest.approx(math.sqrt(1 + 0.75**2 + 0.5**2), rel=1e-15)
+
+
+def test_a_coef_without_intercept_has_intercept_0(run_json, tiny, tmp_path):
+    np.save(tmp_path / "w.npy", np.array([2, -1], np.float32))
+    result = run_json("eval", tiny, "--coef", tmp_path / "w.npy", "--loss", "perceptron", "squared_hinge")
+    assert [line["loss"] for line in result["losses"]] == ["perceptron", "squared_hinge"]
+    assert [line["value"] for line in result["losses"]] == [0.0, 0.0]  # margins 2 and 1
+
+
+def test_errors_count_the_boundary_and_active_rows_follow_the_loss(run_json, tmp_path):
+    (tmp_path / "data.svm").write_text("1 1:1\n-1 1:-2\n1 2:1\n-1 1:3\n")  # margins 1, 2, 0, -3
+    np.save(tmp_path / "w.npy", [1.0, 0.0])
+    result = run_json("eval", tmp_path / "data.svm", "--coef", tmp_path / "w.npy", "--all")
+    lines = {line["loss"]: line for line in result["losses"]}
+    assert list(lines) == list(MARGIN_LOSSES)
+    assert {line["errors"] for line in lines.values()} == {2}
+    assert lines["hinge"]["active_rows"] == 2 and lines["huberized_hinge"]["active_rows"] == 3
+    assert lines["logistic"]["active_rows"] == 4
+
+
+def test_default_coef_gives_both_classes_a_mean_score_of_1(a9a, run_json):
+    X, y = read_svmlight(a9a)
+    coef, intercept = _cli._class_means_coef(X, y)
+    scores = hf.decision_function(X, coef, intercept)
+    assert np.mean(scores[y > 0]) == pytest.approx(1, abs=1e-12)
+    assert np.mean(scores[y < 0]) == pytest.approx(-1, abs=1e-12)
+    result = run_json("eval", a9a, "--loss", "hinge")
+    assert "class means" in result["coef"]
+    assert result["margins"]["wrong"] == np.count_nonzero(y * scores <= 0)
+
+
+def test_equal_class_means_give_zeros(run_json, tmp_path):
+    (tmp_path / "data.svm").write_text("1 1:1\n-1 1:1\n")
+    result = run_json("eval", tmp_path / "data.svm", "--loss", "hinge")
+    assert result["losses"][0]["value"] == 1.0 and result["margins"]["margin_width"] is None
+
+
+def test_a9a_has_its_known_facts(a9a, run_json):
+    result = run_json("eval", a9a, "--loss", "hinge", "--dtype", "float32", "--threads", "1")
+    assert (result["rows"], result["features"], result["nonzeros"]) == (32_561, 123, 451_592)
+    assert result["class_rows"] == {"negative": 24_720, "positive": 7_841}
+    assert (result["dtype"], result["threads"]) == ("float32", 1)
+    assert result["level"] == hf.show_config(mode="dicts")["level"]
+
+
+@pytest.mark.parametrize("labels, mapped", [("-1 1", (-1, 1)), ("0 1", (0, 1)), ("1 2", (1, 2))])
+def test_usual_labels_are_mapped_and_the_mapping_is_printed(run, run_json, tmp_path, labels, mapped):
+    negative, positive = labels.split()
+    (tmp_path / "data.svm").write_text(f"{positive} 1:1\n{negative} 2:1\n{negative} 2:1\n")
+    result = run_json("eval", tmp_path / "data.svm", "--loss", "hinge")
+    assert tuple(result["classes"].values()) == mapped
+    assert result["class_rows"] == {"negative": 2, "positive": 1}
+    assert result["losses"][0]["value"] == 0.0  # all margins are 1: no label was taken for its opposite
+    code, out, _ = run("eval", tmp_path / "data.svm")
+    assert code == 0 and f"{mapped[0]} -> -1 (2 rows), {mapped[1]} -> +1 (1 rows)" in out
+
+
+@pytest.mark.parametrize("option", [["--classes", "-3,7"], ["--classes=-3,7"]])
+def test_other_labels_are_named_by_classes(run_json, tmp_path, option):
+    (tmp_path / "data.svm").write_text("7 1:1\n-3 2:1\n")
+    result = run_json("eval", tmp_path / "data.svm", *option)
+    assert result["classes"] == {"negative": -3.0, "positive": 7.0}
+    assert [line["loss"] for line in result["losses"]] == ["hinge", "squared_hinge", "logistic"]
+
+
+def test_classes_can_turn_the_usual_labels_round(run_json, tiny, tiny_coef):
+    result = run_json("eval", tiny, "--classes", "1,-1", "--coef", tiny_coef, "--loss", "hinge")
+    assert result["losses"][0]["value"] == 1.75  # margins -1 and -0.5
+
+
+def test_nan_in_the_data_is_null_in_json_and_nan_in_the_table(run, run_json, tmp_path, tiny_coef):
+    (tmp_path / "data.svm").write_text("1 1:nan\n-1 2:1\n")
+    arguments = ("eval", tmp_path / "data.svm", "--coef", tiny_coef, "--all", "--compare")
+    for line in run_json(*arguments)["losses"]:
+        assert line["value"] is None and line["errors"] == 1 and line["comparison"]["agree"], line
+    code, out, err = run(*arguments)
+    assert code == 0 and err == "" and " nan " in out
+
+
+# ---- the comparison
+
+
+@pytest.mark.parametrize("library", ["SciPy", "NumPy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compare_agrees_for_all_losses(a9a, run_json, monkeypatch, library, dtype):
+    if library == "NumPy":
+        without_scipy(monkeypatch)
+    else:
+        pytest.importorskip("scipy")
+    result = run_json("eval", a9a, "--all", "--compare", "--dtype", dtype, "--alpha", "0.01")
+    assert [line["loss"] for line in result["losses"]] == list(MARGIN_LOSSES)
+    assert result["threads"] == 1  # as the other side
+    eps = np.finfo(dtype).eps
+    for line in result["losses"]:
+        other = line["comparison"]
+        assert other["library"] == library and other["agree"], line
+        assert other["ratio"] == pytest.approx(other["seconds"] / line["seconds"])
+        # Coarser than what decided `agree`, but from outside: n roundings of sums of size 1.
+        assert other["value_difference"] <= 451_592 * eps * max(1, line["value"])
+        assert other["gradient_difference"] <= 451_592 * eps * max(1, line["gradient_norm"])
+
+
+@pytest.mark.parametrize("dtype, error", [("float64", 1e-8), ("float32", 0.02)])
+@pytest.mark.parametrize("part", ["value", "slope"])
+@pytest.mark.parametrize("loss", MARGIN_LOSSES)
+def test_compare_notices_a_wrong_formula(a9a, run, run_json, monkeypatch, dtype, error, part, loss):
+    right = NUMPY_LOSSES[loss]
+
+    def wrong(params, margins):
+        values, slopes = right(params, margins)
+        return (values * (1 + error), slopes) if part == "value" else (values, slopes * (1 + error))
+
+    # The tolerance is computed from the right formula, the pass from the wrong one.
+    class WrongPass(_numpy_losses.NumpyPass):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self._loss = wrong
+
+    monkeypatch.setattr(_cli, "NumpyPass", WrongPass)
+    monkeypatch.setattr(_cli, "MIN_REPEATS", 1)
+    monkeypatch.setattr(_cli, "MAX_REPEATS", 1)
+    arguments = ("eval", a9a, "--loss", loss, "--compare", "--dtype", dtype)
+    assert run_json(*arguments)["losses"][0]["comparison"]["agree"] is False
+    _, out, _ = run(*arguments)
+    assert out.count("  NO\n") == 1
+
+
+@pytest.mark.parametrize("loss", MARGIN_LOSSES)
+@pytest.mark.parametrize("number", [1.0, 0.25, 3.0])
+def test_numpy_formulas_are_those_of_the_literature(loss, number, monkeypatch):
+    params = dict.fromkeys(reference.DEFAULTS[loss], number)
+    if "kink_slope" in params:
+        params["kink_slope"] = -0.5
+    margins = np.concatenate(
+        [np.linspace(-6, 12, 73), params.get("margin", 0) + np.array([0.0, -1e-9, 1e-9, -1e3, 20.0])]
+    )
+    for remove_scipy in (False, True):
+        if remove_scipy:
+            without_scipy(monkeypatch)
+        values, slopes = NUMPY_LOSSES[loss](params, margins)
+        for m, value, slope in zip(margins.tolist(), values.tolist(), slopes.tolist(), strict=True):
+            # Relative, except that u = margin - m rounds: u*u and exp(-u*u/2) carry (1 + u*u) eps, and smooth
+            # losses of a small width carry that divided by the width.
+            u = (abs(m) + number) / min(number, 1.0)
+            allowed = 16 * np.finfo(float).eps * (1 + u * u)
+            assert value == pytest.approx(float(reference.phi_mp(loss, params, m)), rel=allowed, abs=1e-300)
+            assert slope == pytest.approx(float(reference.slope_mp(loss, params, m)), rel=allowed, abs=1e-300)
+
+
+@pytest.mark.parametrize("loss", MARGIN_LOSSES)
+def test_numpy_formulas_do_not_overflow_and_keep_float32(loss):
+    params = reference.DEFAULTS[loss]
+    values, slopes = NUMPY_LOSSES[loss](params, np.array([-1e4, 1e4, 0.0], np.float32))
+    assert values.dtype == slopes.dtype == np.float32
+    assert np.isfinite(values).all() and np.isfinite(slopes).all()
+    assert values[1] == pytest.approx(0, abs=1e-4) and slopes[1] == pytest.approx(0, abs=1e-4)
+
+
+def test_products_survive_empty_rows_and_columns(tmp_path, monkeypatch):
+    (tmp_path / "data.svm").write_text("1\n-1 2:3\n1\n1\n-1 1:1 2:2 5:4\n1\n")
+    X, _ = read_svmlight(tmp_path / "data.svm", n_features=6)
+    full = np.zeros(X.shape)
+    full[1, 1], full[4, [0, 1, 4]] = 3, [1, 2, 4]
+    coef, slopes = np.arange(1.0, 7.0), np.arange(2.0, 8.0)
+    for library in ("SciPy", "NumPy"):
+        if library == "NumPy":
+            without_scipy(monkeypatch)
+        elif "scipy" not in sys.modules:
+            pytest.importorskip("scipy")
+        products, name = _numpy_losses._products(X)
+        assert name == library
+        assert products.scores(coef).tolist() == (full @ coef).tolist()
+        assert products.gradient(slopes).tolist() == (full.T @ slopes).tolist()
+
+
+def test_scipy_is_imported_for_compare_only(tiny, tmp_path):
+    code = (
+        "import sys, hingefast._cli as cli\n"
+        f"assert cli.main(['eval', {tiny!r}, '--all']) == 0\n"
+        "assert not [name for name in sys.modules if name.startswith('scipy')]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- how it is shown
+
+
+def test_table_is_aligned_narrow_and_complete(a9a, run, monkeypatch):
+    monkeypatch.chdir(Path(a9a).parent)
+    for arguments in (["--all", "--compare"], ["--all"], ["--alpha", "0.1", "--compare", "--threads", "2"]):
+        code, out, err = run("eval", "a9a.xz", *arguments)
+        lines = out.splitlines()
+        assert (code, err) == (0, "")
+        assert max(map(len, lines)) <= 100
+        assert out.isascii()
+        (head,) = (i for i, line in enumerate(lines) if line.startswith("loss "))
+        table = lines[head : lines.index("", head)]
+        assert len({len(line) for line in table}) == 1  # the last column ends where it began
+        assert [line.split()[0] for line in table[1:]] == (
+            list(MARGIN_LOSSES) if "--all" in arguments else list(_cli.DEFAULT_LOSSES)
+        )
+        for fact in ("32,561", "123", "451,592", "11.3 %", "float64", "-1 -> -1 (24,720 rows)"):
+            assert fact in out
+        for column in table[0].split()[1:]:
+            assert any(line.startswith(column) for line in lines[head + len(table) :]), (
+                f"{column} is not explained"
+            )
+        assert str(hf.margin_report([1], [2.0])).split(" of ")[0] in out
+
+
+def test_table_shows_the_numbers_of_the_json(a9a, run, run_json):
+    code, out, _ = run("eval", a9a, "--loss", "squared_hinge")
+    (line,) = run_json("eval", a9a, "--loss", "squared_hinge")["losses"]
+    cells = next(row for row in out.splitlines() if row.startswith("squared_hinge")).split()
+    assert code == 0 and cells[1] == f"{line['value']:.6g}" and cells[2] == f"{line['gradient_norm']:.5g}"
+    assert cells[3] == f"{line['active_rows']:,}" and cells[4] == f"{line['errors']:,}"
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [
+        (1.5, "1.50 s"),
+        (123.4, "123 s"),
+        (0.0123, "12.3 ms"),
+        (0.9999, "1.00 s"),
+        (0.00099999, "1.00 ms"),
+        (3.21e-6, "3.21 us"),
+        (0.000456, "456 us"),
+        (4321.0, "4,321 s"),
+        (0.09999, "100 ms"),
+        (9.999e-6, "10.0 us"),
+        (0.0, "0.00 us"),
+    ],
+)
+def test_durations_have_three_digits_and_a_unit(seconds, text):
+    assert _cli._duration(seconds) == text
+
+
+def test_without_arguments_it_explains_itself(run):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert "hingefast eval" in out and "hingefast info" in out and "--help" in out
+
+
+def test_the_example_of_the_explanation_runs(run, tmp_path, monkeypatch):
+    _, out, _ = run()
+    printf = next(line for line in out.splitlines() if line.strip().startswith("printf"))
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.svm").write_text(printf.split("'")[1].replace("\\n", "\n"))
+    command = next(line for line in out.splitlines() if line.strip().startswith("hingefast eval tiny.svm"))
+    code, out, err = run(*command.split()[1:])
+    assert (code, err) == (0, "") and "psi_g" in out
+
+
+def test_help_names_every_loss_and_option(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        _cli.main(["eval", "--help"])
+    out = capsys.readouterr().out
+    assert stopped.value.code == 0
+    for name in ("--loss", "--all", "--coef", "--alpha", "--dtype", "--threads", "--classes", "--n-features"):
+        assert name in out
+    assert all(name in out for name in MARGIN_LOSSES)
+
+
+def test_info_prints_the_configuration(run, capsys):
+    hf.show_config()
+    expected = capsys.readouterr().out
+    assert run("info") == (0, expected, "") and "level" in expected
+
+
+# ---- errors of the user
+
+
+def test_missing_and_broken_files(fails, tmp_path):
+    absent = tmp_path / "absent.svm"
+    assert fails("eval", absent) == f"cannot read {absent}: No such file or directory"
+    assert fails("eval", tmp_path).startswith(f"cannot read {tmp_path}: ")
+    broken = tmp_path / "broken.svm"
+    broken.write_text("1 1:2\n1 2:x\n")
+    assert fails("eval", broken) == f"{broken}: line 2: the value in '2:x' is not a number"
+    broken.write_text("")
+    assert fails("eval", broken, "--json") == f"{broken}: the file has no rows"
+
+
+def test_unknown_losses(fails, tiny):
+    message = fails("eval", tiny, "--loss", "hinge", "hing")
+    assert message.startswith("unknown loss 'hing', must be one of hinge, ")
+    assert all(name in message for name in MARGIN_LOSSES)
+
+
+def test_an_alias_is_its_loss_and_a_loss_is_shown_once(run_json, tiny):
+    result = run_json("eval", tiny, "--loss", "log_loss", "hinge", "--loss", "logistic")
+    assert [line["loss"] for line in result["losses"]] == ["logistic", "hinge"]
+
+
+@pytest.mark.parametrize(
+    "labels, option, parts",
+    [
+        ("1 1", [], ["the label 1,", "--classes NEG,POS"]),
+        ("-1 0", [], ["the labels -1, 0,", "--classes NEG,POS"]),
+        ("3 7", [], ["the labels 3, 7,", "--classes NEG,POS"]),
+        ("0 1 2", [], ["3 labels (0, 1, 2)", "--classes NEG,POS"]),
+        (" ".join(map(str, range(20))), [], ["20 labels (0, 1, 2, 3, 4, 5, 6, 7, ...)", "--classes"]),
+        ("0 1 2", ["--classes", "0,1"], ["the labels 0, 1, 2,", "names 0 and 1"]),
+        ("1 1", ["--classes", "0,1"], ["one class only", "--coef"]),
+    ],
+)
+def test_labels_that_do_not_fit(fails, tmp_path, labels, option, parts):
+    path = tmp_path / "data.svm"
+    path.write_text("".join(f"{label} 1:1\n" for label in labels.split()))
+    message = fails("eval", path, *option)
+    assert message.startswith(str(path)) and all(part in message for part in parts)
+
+
+def test_one_class_is_enough_with_a_coef(run_json, tmp_path, tiny_coef):
+    (tmp_path / "data.svm").write_text("1 1:1\n1 2:1\n")
+    result = run_json(
+        "eval", tmp_path / "data.svm", "--classes", "0,1", "--coef", tiny_coef, "--loss", "hinge"
+    )
+    assert result["losses"][0]["value"] == 0.75 and result["class_rows"] == {"negative": 0, "positive": 2}
+
+
+def test_coef_files_that_do_not_fit(fails, run_json, tiny, tmp_path):
+    path = tmp_path / "w.npy"
+    np.save(path, np.ones(5))
+    message = fails("eval", tiny, "--coef", path)
+    assert message == (
+        f"{path} has 5 numbers, must have 2 (the features) or 3 (with the intercept last); "
+        "--n-features 5 makes the data wider"
+    )
+    assert run_json("eval", tiny, "--coef", path, "--n-features", "5")["features"] == 5
+    np.save(path, np.ones(1))
+    assert fails("eval", tiny, "--coef", path).endswith(
+        "must have 2 (the features) or 3 (with the intercept last)"
+    )
+    np.save(path, np.ones((1, 2)))
+    assert (
+        fails("eval", tiny, "--coef", path)
+        == f"{path} must hold a 1-D array of real numbers, got float64 (1, 2)"
+    )
+    np.save(path, np.ones(2, complex))
+    assert "got complex128 (2,)" in fails("eval", tiny, "--coef", path)
+    np.save(path, np.array([1, "x"], object), allow_pickle=True)
+    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
+    path.write_bytes(b"")
+    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
+    path.write_text("1 2 3")
+    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
+    with path.open("wb") as file:
+        np.savez(file, np.ones(2))
+    assert "got an .npz archive" in fails("eval", tiny, "--coef", path)
+    path.unlink()
+    assert fails("eval", tiny, "--coef", path) == f"cannot read {path}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "arguments, part",
+    [
+        (["--alpha", "-1"], "argument --alpha: must be finite and >= 0"),
+        (["--alpha", "nan"], "argument --alpha: must be finite and >= 0"),
+        (["--alpha", "x"], "argument --alpha"),
+        (["--threads", "0"], "argument --threads: must be a positive integer or -1"),
+        (["--threads", "2.0"], "argument --threads"),
+        (["--n-features", "0"], "argument --n-features: must be a positive integer"),
+        (["--n-features", "1"], "line 2: the id in '2:1' is larger than n_features=1"),
+        (["--classes", "1"], "argument --classes: must be two numbers NEG,POS"),
+        (["--classes", "1,1"], "argument --classes: must be two different finite numbers"),
+        (["--classes", "0,nan"], "argument --classes: must be two different finite numbers"),
+        (["--dtype", "float16"], "argument --dtype"),
+        (["--all", "--loss", "hinge"], "not allowed with argument --all"),
+        (["--frobnicate"], "--frobnicate"),
+    ],
+)
+def test_options_out_of_range(fails, tiny, arguments, part):
+    assert part in fails("eval", tiny, *arguments)
+
+
+def test_data_after_loss_is_explained(fails, tiny):
+    assert "before --loss" in fails("eval", "--loss", "hinge", tiny)
+
+
+def test_unknown_commands(fails):
+    assert "frobnicate" in fails("frobnicate")
+
+
+def test_a_broken_thread_setting_of_the_environment_is_told(fails, tiny, monkeypatch):
+    monkeypatch.setenv("HINGEFAST_NUM_THREADS", "many")
+    assert "HINGEFAST_NUM_THREADS is 'many'" in fails("eval", tiny)
+    assert "HINGEFAST_NUM_THREADS is 'many'" in fails("info")
+
+
+@pytest.mark.parametrize("feature_id", [2**48, 2**60, 2**63 - 1])
+def test_too_many_features_for_memory_are_told(fails, tmp_path, feature_id):
+    (tmp_path / "data.svm").write_text(f"1 1:1\n-1 {feature_id}:1\n")
+    assert fails("eval", tmp_path / "data.svm") == "not enough memory"
+
+
+# ---- as a process
+
+
+def environment():
+    return {**os.environ, "HINGEFAST_NUM_THREADS": "1"}
+
+
+def test_python_m_hingefast_is_the_command(tiny, tmp_path):
+    command = [sys.executable, "-m", "hingefast", "eval", tiny, "--loss", "hinge", "--json"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["rows"] == 2
+    done = subprocess.run(
+        [*command, "--loss", "nothing"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (
+        done.returncode == 2
+        and done.stdout == ""
+        and done.stderr.startswith("hingefast: error: unknown loss")
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
+def test_a_closed_pipe_ends_quietly(tiny, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "hingefast", "eval", tiny, "--all"]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment(), stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_ctrl_c_ends_quietly(run, tiny, monkeypatch):
+    def interrupted(*arguments, **keywords):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cli, "read_svmlight", interrupted)
+    assert run("eval", tiny) == (130, "", "")

@@ -1,0 +1,549 @@
+"""Promise: no content of CSR buffers can do harm; a fault gets an error that names the lowest position."""
+
+import sys
+import threading
+import time
+import tracemalloc
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import bits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from linear_cases import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
+from reference import densify
+from scipy import sparse
+
+import hingefast as hf
+
+N_ROWS, N_FEATURES = 40, 50
+THREADS = range(1, 9)
+
+
+def one_call(X, y, coef, **keywords):
+    return hf.linear_value_and_grad(X, y, coef, 0.5, **keywords)
+
+
+def scores_call(X, y, coef, **keywords):
+    return hf.decision_function(X, coef, 0.5, **keywords)
+
+
+def objective_call(X, y, coef, **keywords):
+    objective = hf.Objective(X, y, loss="hinge", **keywords)
+    return objective.value_and_grad(np.append(coef, 0.5))
+
+
+CALLS = [one_call, scores_call, objective_call]
+every_call = pytest.mark.parametrize("call", CALLS, ids=["linear", "decision", "objective"])
+
+
+@pytest.fixture
+def parts():
+    """indptr, indices, data of a valid matrix, with its labels and coefficients."""
+    case = problem(N_ROWS, N_FEATURES, density=0.3, seed=11)
+    indptr, indices, data = csr_parts(case.X, np.int64, np.int64)
+    return SimpleNamespace(indptr=indptr, indices=indices, data=data, y=case.y, coef=case.coef)
+
+
+def matrix(parts, shape=(N_ROWS, N_FEATURES)):
+    return namespace(parts.indptr, parts.indices, parts.data, shape)
+
+
+@every_call
+def test_the_valid_matrix_is_accepted(call, parts):
+    call(matrix(parts), parts.y, parts.coef)
+
+
+# Column indices
+
+
+@every_call
+@pytest.mark.parametrize("index_dtype,indptr_dtype", INDEX_PAIRS)
+@pytest.mark.parametrize("bad", [N_FEATURES, -1, 10**9, -(2**31), 2**32 + 3, -(2**63), 2**63 - 1])
+@pytest.mark.parametrize("place", ["first", "middle", "last"])
+def test_column_outside(call, parts, index_dtype, indptr_dtype, bad, place):
+    if not np.iinfo(index_dtype).min <= bad <= np.iinfo(index_dtype).max:
+        pytest.skip("not a number of this dtype")
+    nnz = len(parts.data)
+    position = {"first": 0, "middle": nnz // 2, "last": nnz - 1}[place]
+    row = int(np.searchsorted(parts.indptr, position, side="right")) - 1
+    parts.indices = parts.indices.astype(index_dtype)
+    parts.indptr = parts.indptr.astype(indptr_dtype)
+    parts.indices[position] = bad
+    with pytest.raises(hf.InvalidCSRError) as caught:
+        call(matrix(parts), parts.y, parts.coef)
+    assert f"X.indices[{position}] (row {row}) is {bad}, must be in [0, {N_FEATURES})" in str(caught.value)
+
+
+def test_every_position_is_checked(parts):
+    good = parts.indices.copy()
+    for position in range(len(good)):
+        parts.indices[position] = N_FEATURES
+        with pytest.raises(hf.InvalidCSRError, match=rf"X\.indices\[{position}\] "):
+            one_call(matrix(parts), parts.y, parts.coef)
+        with pytest.raises(hf.InvalidCSRError, match=rf"X\.indices\[{position}\] "):
+            scores_call(matrix(parts), parts.y, parts.coef)
+        parts.indices[position] = good[position]
+    one_call(matrix(parts), parts.y, parts.coef)
+
+
+@every_call
+def test_lowest_of_several_faults_in_one_task(call, parts):
+    parts.indices[[300, 17, 200]] = [-5, N_FEATURES + 4, -1]
+    row = int(np.searchsorted(parts.indptr, 17, side="right")) - 1
+    with pytest.raises(hf.InvalidCSRError) as caught:
+        call(matrix(parts), parts.y, parts.coef)
+    assert f"X.indices[17] (row {row}) is {N_FEATURES + 4}, must be in [0, {N_FEATURES})" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """About 1.2 million nonzeros: at least four tasks of 2^18."""
+    return random_csr(20_000, 1_200, 60, seed=5)
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+@pytest.mark.parametrize("lowest", [31, 270_011, 700_123, 1_199_999])
+def test_lowest_position_for_any_number_of_threads(large, n_threads, lowest):
+    X, y, coef, _ = large
+    indices = X.indices.copy()
+    indices[1_199_999] = -7
+    indices[max(lowest, 1_100_000)] = -8
+    indices[lowest] = -9
+    faulty = namespace(X.indptr, indices, X.data, X.shape)
+    message = rf"X\.indices\[{lowest}\] \(row {lowest // 60}\) is -9, must be in \[0, 1200\)"
+    for call in (one_call, scores_call):
+        with pytest.raises(hf.InvalidCSRError, match=message):
+            call(faulty, y, coef, n_threads=n_threads)
+
+
+@every_call
+def test_entries_in_a_matrix_without_columns(call):
+    X = namespace(np.array([0, 1, 1]), np.array([0]), np.array([1.0]), (2, 0))
+    with pytest.raises(hf.InvalidCSRError, match=r"X\.indices\[0\] \(row 0\) is 0"):
+        call(X, np.array([1, -1]), np.zeros(0))
+
+
+# Row pointers
+
+
+def pointer_faults():
+    def starts_late(p):
+        p[0] = 1
+
+    def starts_negative(p):
+        p[0] = -1
+
+    def decreasing(p):
+        p[20] = p[19] - 1
+
+    def negative_inside(p):
+        p[20] = -3
+
+    def overshoots(p):
+        p[20] = p[-1] + 1
+
+    def ends_past(p):
+        p[-1] += 1
+
+    def ends_far_past(p):
+        p[-1] = 2**31 - 1
+
+    def last_decreasing(p):
+        p[-1] = p[-2] - 1
+
+    def all_but_first_negative(p):
+        p[1:] = -1
+
+    return list(locals().values())
+
+
+@every_call
+@pytest.mark.parametrize("indptr_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("damage", pointer_faults(), ids=lambda f: f.__name__)
+def test_row_pointer_faults(call, parts, indptr_dtype, damage):
+    parts.indptr = parts.indptr.astype(indptr_dtype)
+    damage(parts.indptr)
+    with pytest.raises(hf.InvalidCSRError, match=r"indptr") as caught:
+        call(matrix(parts), parts.y, parts.coef)
+    assert len(str(caught.value)) <= 500
+
+
+@every_call
+def test_row_pointer_huge(call, parts):
+    for huge in (2**62, 2**63 - 1, -(2**63), 2**32 + int(parts.indptr[7])):
+        parts.indptr = csr_parts(np.eye(N_ROWS, N_FEATURES), np.int64, np.int64)[0]
+        parts.indptr[7] = huge
+        with pytest.raises(hf.InvalidCSRError, match=r"indptr\[[78]\]"):
+            call(matrix(parts), parts.y, parts.coef)
+
+
+@every_call
+def test_the_lowest_pointer_is_named(call, parts):
+    parts.indptr[30] = -4
+    parts.indptr[12] = parts.indptr[11] - 2
+    with pytest.raises(hf.InvalidCSRError, match=r"indptr\[1[12]\]"):
+        call(matrix(parts), parts.y, parts.coef)
+
+
+@pytest.mark.parametrize("n_threads", THREADS)
+def test_the_lowest_pointer_for_any_number_of_threads(large, n_threads):
+    X, y, coef, _ = large
+    indptr = X.indptr.copy()
+    indptr[19_000] = 5
+    indptr[9_000] = 4
+    faulty = namespace(indptr, X.indices, X.data, X.shape)
+    for call in (one_call, scores_call):
+        with pytest.raises(hf.InvalidCSRError, match=r"indptr\[(8999|9000)\]"):
+            call(faulty, y, coef, n_threads=n_threads)
+
+
+@every_call
+@pytest.mark.parametrize("length", [0, 1, N_ROWS - 1, N_ROWS, N_ROWS + 2])
+def test_indptr_of_the_wrong_length(call, parts, length):
+    parts.indptr = np.resize(parts.indptr, length)
+    with pytest.raises(hf.InvalidCSRError, match="indptr"):
+        call(matrix(parts), parts.y, parts.coef)
+
+
+@every_call
+@pytest.mark.parametrize("shorter", ["indices", "data"])
+def test_indices_and_data_of_different_length(call, parts, shorter):
+    setattr(parts, shorter, getattr(parts, shorter)[:-1])
+    with pytest.raises(hf.InvalidCSRError, match=r"indices.*data|data.*indices"):
+        call(matrix(parts), parts.y, parts.coef)
+
+
+@every_call
+def test_empty_arrays_that_scipy_accepts(call):
+    X = namespace(np.array([0, 5, 0]), np.zeros(0, np.int64), np.zeros(0), (2, 3))
+    with pytest.raises(hf.InvalidCSRError, match="indptr"):
+        call(X, np.array([1, -1]), np.ones(3))
+
+
+@every_call
+@pytest.mark.parametrize(
+    "shape", [(2**40, N_FEATURES), (N_ROWS + 1, N_FEATURES), (N_ROWS - 1, N_FEATURES), (2**62, 2**62)]
+)
+def test_shape_that_the_pointers_do_not_have(call, parts, shape):
+    coef = parts.coef
+    with pytest.raises(ValueError):
+        call(matrix(parts, shape), parts.y, coef)
+
+
+@every_call
+@pytest.mark.parametrize("shape", [(N_ROWS,), (N_ROWS, N_FEATURES, 1), (), (-1, N_FEATURES), (N_ROWS, -1)])
+def test_shape_that_is_no_matrix(call, parts, shape):
+    with pytest.raises((ValueError, TypeError), match=r"X|shape"):
+        call(matrix(parts, shape), parts.y, parts.coef)
+
+
+@every_call
+@pytest.mark.parametrize("member", ["indptr", "indices", "data"])
+def test_two_dimensional_members(call, parts, member):
+    setattr(parts, member, getattr(parts, member).reshape(-1, 1))
+    with pytest.raises((ValueError, TypeError), match=member):
+        call(matrix(parts), parts.y, parts.coef)
+
+
+@every_call
+def test_decreasing_pointers_cost_nothing(call):
+    """Clamped only into [0, nnz] these rows would visit 10^10 entries; an honest pass takes milliseconds."""
+    n, nnz = 200_000, 100_000
+    indptr = np.where(np.arange(n + 1) % 2, nnz, 0).astype(np.int64)
+    X = namespace(indptr, np.zeros(nnz, np.int32), np.ones(nnz), (n, 4))
+    y = np.where(np.arange(n) % 2, 1, -1)
+    start = time.perf_counter()
+    with pytest.raises(hf.InvalidCSRError, match=r"indptr\[[12]\]"):
+        call(X, y, np.ones(4))
+    assert time.perf_counter() - start < 2.0
+
+
+# Kinds
+
+
+@every_call
+@pytest.mark.parametrize("form", ["csc", "bsr", "coo", "lil", "dok", "dia"])
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+def test_other_sparse_formats(call, parts, form, kind):
+    X = getattr(sparse, f"{form}_{kind}")(np.eye(4))
+    with pytest.raises(TypeError, match=r"\.tocsr\(\)"):
+        call(X, np.array([1, -1, 1, -1]), np.ones(4))
+
+
+@every_call
+def test_a_namespace_of_another_format(call, parts):
+    X = matrix(parts)
+    X.format = "csc"
+    with pytest.raises(TypeError, match=r"\.tocsr\(\)"):
+        call(X, parts.y, parts.coef)
+    X.format = "csr"
+    call(X, parts.y, parts.coef)
+
+
+@every_call
+@pytest.mark.parametrize("member", ["indices", "indptr"])
+@pytest.mark.parametrize(
+    "dtype", [np.uint32, np.uint64, np.int16, np.int8, np.float64, bool, object, complex]
+)
+def test_index_dtypes(call, parts, member, dtype):
+    good = csr_parts(np.eye(2, 2), np.int64, np.int64)
+    X = namespace(*good, (2, 2))
+    setattr(X, member, getattr(X, member).astype(dtype))
+    with pytest.raises(TypeError, match=member):
+        call(X, np.array([1, -1]), np.ones(2))
+
+
+@every_call
+@pytest.mark.parametrize("dtype", [complex, object, "S3", "U3", "M8[s]", "m8[s]"])
+def test_data_dtypes(call, dtype):
+    indptr, indices, _ = csr_parts(np.eye(2, 2), np.int64, np.int64)
+    X = namespace(indptr, indices, np.zeros(2, dtype=dtype), (2, 2))
+    with pytest.raises(TypeError, match="data"):
+        call(X, np.array([1, -1]), np.ones(2))
+
+
+@every_call
+def test_masked_members(call, parts):
+    for member in ("indptr", "indices", "data"):
+        X = matrix(parts)
+        setattr(X, member, np.ma.masked_array(getattr(X, member)))
+        with pytest.raises(TypeError, match="mask"):
+            call(X, parts.y, parts.coef)
+
+
+# Order of faults and leaks
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 8])
+@pytest.mark.parametrize("position", [0, 250])
+def test_order_of_faults(parts, n_threads, position):
+    """Structure, indices, y, sample_weight: whatever comes first in this list is told, wherever it is."""
+
+    def message():
+        with pytest.raises(ValueError) as caught:
+            one_call(matrix(parts), y, parts.coef, sample_weight=weights, n_threads=n_threads)
+        return str(caught.value)
+
+    y, weights = parts.y.astype(float), np.ones(N_ROWS)
+    weights[0] = -1.0
+    assert "sample_weight[0]" in message()
+    y[1] = 3.0
+    assert "y[1]" in message()
+    good = parts.indices[position]
+    parts.indices[position] = -1
+    assert f"X.indices[{position}]" in message()
+    parts.indices[position] = good
+    parts.indptr[30] = -1
+    assert "indptr" in message()
+    parts.indices[position] = -1
+    assert "indptr" in message()
+
+
+def test_failing_calls_leak_nothing(parts):
+    X = matrix(parts)
+    bad_index = namespace(X.indptr, X.indices.copy(), X.data, X.shape)
+    bad_index.indices[100] = -1
+    bad_pointer = namespace(X.indptr.copy(), X.indices, X.data, X.shape)
+    bad_pointer.indptr[5] = 10**6
+    y_bad = parts.y.copy()
+    y_bad[7] = 0
+    out = np.empty(N_FEATURES)
+    arrays = [
+        X.indptr,
+        X.indices,
+        X.data,
+        bad_index.indices,
+        bad_pointer.indptr,
+        parts.y,
+        y_bad,
+        parts.coef,
+        out,
+    ]
+
+    def failing():
+        for matrix_, labels in ((bad_index, parts.y), (bad_pointer, parts.y), (X, y_bad), (X, parts.y[:-1])):
+            for loss in ("hinge", "logistic"):
+                try:
+                    hf.linear_value_and_grad(matrix_, labels, parts.coef, loss=loss, out=out)
+                except ValueError:
+                    continue
+                raise AssertionError("the call must fail")
+
+    for _ in range(3):
+        failing()
+    counts = [sys.getrefcount(a) for a in arrays]
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(100):
+            failing()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert [sys.getrefcount(a) for a in arrays] == counts
+    # 800 failing calls: one leaked object a call would be 16 KB at least.
+    assert grown < 8_000
+
+
+def test_inputs_and_out_are_untouched_by_a_fault(parts):
+    X = matrix(parts)
+    X.indices[-1] = -1
+    out = np.full(N_FEATURES, 7.0)
+    snapshot = bits(X.indptr, X.indices, X.data, parts.y, parts.coef)
+    with pytest.raises(hf.InvalidCSRError):
+        one_call(X, parts.y, parts.coef, out=out)
+    assert (out == 7.0).all()
+    assert bits(X.indptr, X.indices, X.data, parts.y, parts.coef) == snapshot
+
+
+# Hostile buffers
+
+
+def is_valid(indptr, indices, data, shape):
+    """The definition of CSR, trailing slack allowed."""
+    n, d = shape
+    pointers = [int(p) for p in indptr]
+    if len(pointers) != n + 1 or pointers[0] != 0 or len(indices) != len(data):
+        return False
+    if any(b < a for a, b in pairwise(pointers)) or pointers[-1] > len(indices):
+        return False
+    return all(0 <= int(j) < d for j in indices[: pointers[-1]])
+
+
+def judge(indptr, indices, data, shape, n_threads=None):
+    """The call must accept what is valid, with the right scores, and refuse what is not."""
+    X = namespace(indptr, indices, data, shape)
+    n, d = shape
+    y = np.where(np.arange(n) % 2, 1, -1)
+    coef = 1.0 + np.arange(d, dtype=np.float64)
+    if is_valid(indptr, indices, data, shape):
+        np.testing.assert_allclose(
+            hf.decision_function(X, coef, n_threads=n_threads), densify(X) @ coef, rtol=1e-12, atol=1e-12
+        )
+        value, _, _ = hf.linear_value_and_grad(X, y, coef, reduction="sum", n_threads=n_threads)
+        assert np.isfinite(value)
+        return True
+    for call in (scores_call, one_call):
+        with pytest.raises(hf.InvalidCSRError):
+            call(X, y, coef, n_threads=n_threads)
+    return False
+
+
+SMALL = st.integers(-3, 12)
+HOSTILE = st.one_of(SMALL, SMALL, SMALL, st.sampled_from([2**31 - 1, -(2**31), 2**20]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    indptr=st.lists(HOSTILE, min_size=0, max_size=7),
+    indices=st.lists(HOSTILE, min_size=0, max_size=10),
+    n=st.integers(0, 6),
+    d=st.integers(0, 9),
+    dtypes=st.sampled_from(INDEX_PAIRS),
+    off=st.sampled_from([0, 0, 0, -1, 1]),
+)
+def test_any_buffers(indptr, indices, n, d, dtypes, off):
+    data = np.ones(max(0, len(indices) + off))
+    judge(np.array(indptr, dtypes[0]), np.array(indices, dtypes[1]), data, (n, d))
+
+
+def test_seeded_fuzz_of_contents():
+    """Matrices that are right but for a few numbers: the hardest to refuse, and some stay valid."""
+    rng = np.random.default_rng(77)
+    accepted = refused = 0
+    for _ in range(1500):
+        n, d = int(rng.integers(1, 30)), int(rng.integers(1, 20))
+        dense = rng.standard_normal((n, d)) * (rng.random((n, d)) < 0.4)
+        pair = INDEX_PAIRS[int(rng.integers(4))]
+        indptr, indices, data = csr_parts(dense, *pair)
+        for _ in range(int(rng.integers(0, 3))):
+            target = indptr if rng.random() < 0.5 or not len(indices) else indices
+            bad = int(rng.choice([-1, 0, 1, d - 1, d, n, len(data), len(data) + 1, 2**31 - 1, -(2**31)]))
+            target[int(rng.integers(len(target)))] = bad
+        if judge(indptr, indices, data, (n, d), n_threads=int(rng.integers(1, 4))):
+            accepted += 1
+        else:
+            refused += 1
+    assert accepted > 200 and refused > 200
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_buffers_changed_by_another_thread(large, n_threads):
+    """Calls may succeed or fail while the contents change under them; nothing else, and the next call works."""
+    X, y, coef, intercept = large
+    indptr, indices = X.indptr.copy(), X.indices.copy()
+    shared = namespace(indptr, indices, X.data, X.shape)
+    labels = y.copy()
+    stop = threading.Event()
+    changes = 0
+
+    def disturb():
+        nonlocal changes
+        rng = np.random.default_rng(3)
+        hostile = np.array([-1, 2**31 - 1, -(2**31), 1_200, 0, 700_000], dtype=np.int32)
+        while not stop.is_set():
+            indptr[rng.integers(0, len(indptr), 50)] = rng.choice(hostile, 50)
+            indices[rng.integers(0, len(indices), 50)] = rng.choice(hostile, 50)
+            labels[rng.integers(0, len(labels), 5)] = 0
+            indptr[:] = X.indptr
+            indices[:] = X.indices
+            labels[:] = y
+            changes += 1
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    failed = 0
+    try:
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            try:
+                hf.linear_value_and_grad(shared, labels, coef, intercept, n_threads=n_threads)
+                hf.decision_function(shared, coef, intercept, n_threads=n_threads)
+            except ValueError:
+                failed += 1
+    finally:
+        stop.set()
+        thread.join()
+    assert changes > 10 and failed > 0
+    again = hf.linear_value_and_grad(shared, labels, coef, intercept, n_threads=n_threads)
+    assert bits(again) == bits(hf.linear_value_and_grad(X, y, coef, intercept, n_threads=1))
+
+
+def test_kernels_stay_safe_when_the_data_change_after_the_check():
+    case = problem(60, 20, density=0.3, seed=4)
+    X = as_csr(case.X)
+    objective = hf.Objective(X, case.y, loss="hinge")
+    theta = objective.pack(case.coef, case.intercept)
+    before = bits(objective.value_and_grad(theta))
+    for member, bad in (("indices", -1), ("indices", 10**6), ("indptr", -5), ("indptr", 2**31 - 1)):
+        array = getattr(X, member)
+        good = array[10]
+        array[10] = bad
+        for call in (objective.value_and_grad, objective.decision_function, objective.value, objective.grad):
+            with pytest.raises(hf.InvalidCSRError):
+                call(theta)
+        stepped = theta.copy()
+        with pytest.raises(hf.InvalidCSRError):
+            objective.step(stepped, 0.1)
+        assert np.array_equal(stepped, theta)
+        array[10] = good
+    assert bits(objective.value_and_grad(theta)) == before
+
+
+@every_call
+def test_attributes_are_read_once(call, parts):
+    reads = {}
+
+    class Watched:
+        def __getattr__(self, name):
+            if name in ("indptr", "indices", "data", "shape"):
+                reads[name] = reads.get(name, 0) + 1
+                return getattr(plain, name)
+            raise AttributeError(name)
+
+    plain = matrix(parts)
+    call(Watched(), parts.y, parts.coef)
+    assert reads == {"indptr": 1, "indices": 1, "data": 1, "shape": 1}

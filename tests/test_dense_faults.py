@@ -1,0 +1,596 @@
+"""Promise: bad arguments of linear calls get the right error, named, and lose nothing."""
+
+import numpy as np
+import pytest
+from conftest import bits
+from linear_cases import as_csr, problem
+
+import hingefast as hf
+
+N_ROWS, N_FEATURES = 12, 5
+
+
+@pytest.fixture(params=["dense", "csr"])
+def case(request):
+    """A small problem; `case.A` is X in the layout of the parameter."""
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    case.A = case.X if request.param == "dense" else as_csr(case.X)
+    return case
+
+
+def run(case, **changes):
+    """linear_value_and_grad with some arguments replaced."""
+    arguments = {"X": case.A, "y": case.y, "coef": case.coef, "intercept": case.intercept, **changes}
+    first = [arguments.pop(name) for name in ("X", "y", "coef", "intercept")]
+    return hf.linear_value_and_grad(*first, **arguments)
+
+
+def refused(error, match, case, **changes):
+    with pytest.raises(error, match=match) as caught:
+        run(case, **changes)
+    assert type(caught.value) in (error, hf.InvalidCSRError)
+    assert len(str(caught.value)) <= 500 and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Shapes of X
+
+
+@pytest.mark.parametrize("X", [np.float64(3.0), np.zeros(5), np.zeros((2, 2, 2))], ids=["0d", "1d", "3d"])
+def test_dimensions_of_X(case, X):
+    refused(ValueError, r"\bX\b", case, X=X)
+    with pytest.raises(ValueError, match=r"\bX\b"):
+        hf.decision_function(X, case.coef)
+    with pytest.raises(ValueError, match=r"\bX\b"):
+        hf.Objective(X, case.y, loss="hinge")
+
+
+@pytest.mark.parametrize("d", [0, 1, 5])
+@pytest.mark.parametrize("sparse_too", [False, True])
+def test_no_rows(d, sparse_too):
+    X, y, coef = np.zeros((0, d)), np.zeros(0, np.int8), np.full(d, 2.0)
+    X = as_csr(X) if sparse_too else X
+    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, coef, 1.0, reduction="sum", alpha=0.5)
+    assert value == 0.25 * 4 * d and grad_intercept == 0.0
+    np.testing.assert_array_equal(grad, 0.5 * coef)
+    with pytest.raises(ValueError):
+        hf.linear_value_and_grad(X, y, coef, 1.0)
+    assert hf.decision_function(X, coef).shape == (0,)
+
+
+@pytest.mark.parametrize("sparse_too", [False, True])
+def test_no_columns(sparse_too):
+    """The value at the intercept alone."""
+    X = as_csr(np.zeros((4, 0))) if sparse_too else np.zeros((4, 0))
+    y = np.array([1, -1, 1, 1])
+    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, np.zeros(0), 0.5)
+    assert value == (0.5 * 3 + 1.5) / 4 and grad.shape == (0,) and grad_intercept == (1 - 3) / 4
+    np.testing.assert_array_equal(hf.decision_function(X, np.zeros(0), 0.5), np.full(4, 0.5))
+
+
+# Lengths
+
+
+@pytest.mark.parametrize("length", [0, N_ROWS - 1, N_ROWS + 1])
+def test_length_of_y(case, length):
+    message = refused(ValueError, "y has", case, y=np.ones(length))
+    assert f"y has {length} rows but X has {N_ROWS}" in message
+    with pytest.raises(ValueError, match=f"y has {length} rows but X has {N_ROWS}"):
+        hf.Objective(case.A, np.ones(length), loss="hinge")
+
+
+@pytest.mark.parametrize("length", [0, N_ROWS - 1, N_ROWS + 1])
+def test_length_of_sample_weight(case, length):
+    message = refused(ValueError, "sample_weight", case, sample_weight=np.ones(length))
+    assert str(length) in message and str(N_ROWS) in message
+
+
+@pytest.mark.parametrize("shape", [(N_ROWS, 1), (1, N_ROWS), (N_ROWS, 2), ()])
+def test_shape_of_y_and_sample_weight(case, shape):
+    refused(ValueError, r"\by\b", case, y=np.ones(shape))
+    refused(ValueError, "sample_weight", case, sample_weight=np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (N_FEATURES - 1,), (N_FEATURES + 1,), (1, N_FEATURES + 1), (1, 1, N_FEATURES)]
+)
+def test_shape_of_coef(case, shape):
+    refused(ValueError, r"\bcoef\b", case, coef=np.ones(shape))
+    with pytest.raises(ValueError, match=r"\bcoef\b"):
+        hf.decision_function(case.A, np.ones(shape))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_transposed_coef(case, classes):
+    refused(ValueError, r"pass coef\.T", case, coef=np.ones((N_FEATURES, classes)))
+    with pytest.raises(ValueError, match=r"pass coef\.T"):
+        hf.decision_function(case.A, np.ones((N_FEATURES, classes)))
+
+
+def test_shape_of_intercept(case):
+    for intercept in (np.zeros(2), np.zeros((1, 1)), np.zeros(0)):
+        refused(ValueError, "intercept", case, intercept=intercept)
+    for intercept in ("1", 1j, None, np.array([1j]), object()):
+        refused(TypeError, "intercept", case, intercept=intercept)
+
+
+# Kinds
+
+
+BAD_KINDS = {
+    "complex": lambda shape: np.ones(shape, dtype=complex),
+    "object": lambda shape: np.ones(shape, dtype=object),
+    "str": lambda shape: np.full(shape, "1"),
+    "bytes": lambda shape: np.full(shape, b"1"),
+    "datetime": lambda shape: np.zeros(shape, dtype="M8[D]"),
+    "timedelta": lambda shape: np.zeros(shape, dtype="m8[D]"),
+    "structured": lambda shape: np.zeros(shape, dtype=[("a", "f8")]),
+    "masked": lambda shape: np.ma.masked_array(np.ones(shape), mask=False),
+    "none": lambda shape: None,
+    "string": lambda shape: "abc",
+    "dict": lambda shape: {"a": 1},
+}
+bad_kinds = pytest.mark.parametrize("kind", BAD_KINDS)
+
+
+@bad_kinds
+def test_kinds_of_X(case, kind):
+    bad = BAD_KINDS[kind]((N_ROWS, N_FEATURES))
+    refused(TypeError, r"\bX\b", case, X=bad)
+    with pytest.raises(TypeError, match=r"\bX\b"):
+        hf.decision_function(bad, case.coef)
+    with pytest.raises(TypeError, match=r"\bX\b"):
+        hf.Objective(bad, case.y, loss="hinge")
+
+
+@bad_kinds
+def test_kinds_of_y(case, kind):
+    refused(TypeError, r"\by\b", case, y=BAD_KINDS[kind](N_ROWS))
+    with pytest.raises(TypeError, match=r"\by\b"):
+        hf.Objective(case.A, BAD_KINDS[kind](N_ROWS), loss="hinge")
+
+
+@bad_kinds
+def test_kinds_of_coef(case, kind):
+    refused(TypeError, r"\bcoef\b", case, coef=BAD_KINDS[kind](N_FEATURES))
+
+
+@bad_kinds
+def test_kinds_of_sample_weight(case, kind):
+    if kind != "none":
+        refused(TypeError, "sample_weight", case, sample_weight=BAD_KINDS[kind](N_ROWS))
+
+
+def test_ragged_lists(case):
+    with pytest.raises((TypeError, ValueError), match=r"\bX\b"):
+        run(case, X=[[1.0, 2.0], [1.0]])
+
+
+def test_a_failing_array_protocol_passes_through(case):
+    class Broken:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("no array today")
+
+    for name in ("X", "y", "coef", "sample_weight"):
+        with pytest.raises(RuntimeError, match="no array today"):
+            run(case, **{name: Broken()})
+
+
+# Labels and weights
+
+
+BAD_LABELS = [
+    (np.float64, 0.0),
+    (np.float64, 1.5),
+    (np.float64, np.nan),
+    (np.float64, np.inf),
+    (np.float32, 0.5),
+    (np.int64, 2),
+    (np.int64, 2**32 + 1),
+    (np.int64, -(2**63)),
+    (np.int8, 0),
+    (np.int32, -2),
+]
+
+
+@pytest.mark.parametrize("dtype,bad", BAD_LABELS)
+@pytest.mark.parametrize("place", [0, 7, N_ROWS - 1])
+def test_labels_outside_the_pair(case, dtype, bad, place):
+    y = case.y.astype(dtype)
+    y[place] = bad
+    y[N_ROWS - 1] = bad
+    message = refused(ValueError, rf"y\[{place}\]", case, y=y)
+    assert "must contain only -1 and +1" in message
+    with pytest.raises(ValueError, match=rf"y\[{place}\]"):
+        hf.Objective(case.A, y, loss="hinge").value(np.zeros(N_FEATURES + 1))
+
+
+def test_labels_of_unsigned_bytes(case):
+    y = np.ones(N_ROWS, dtype=np.uint8)
+    y[3] = 255
+    refused(ValueError, r"y\[3\]", case, y=y)
+
+
+def test_zero_one_labels_are_explained(case):
+    y = (case.y > 0).astype(int)
+    first = int(np.flatnonzero(y == 0)[0])
+    message = refused(ValueError, r"y\[", case, y=y)
+    assert message == f"y must contain only -1 and +1; y[{first}] is 0 (pass classes=(0, 1) for 0/1 labels)"
+
+
+@pytest.mark.parametrize("bad", [-1.0, -1e-300, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_negative_or_not_finite(case, bad, dtype):
+    weights = np.ones(N_ROWS, dtype=dtype)
+    bad = dtype(bad) if bad != -1e-300 else -np.finfo(dtype).smallest_subnormal
+    weights[[4, 9]] = bad
+    for reduction in ("mean", "sum"):
+        refused(ValueError, r"sample_weight\[4\]", case, sample_weight=weights, reduction=reduction)
+    with pytest.raises(ValueError, match=r"sample_weight\[4\]"):
+        hf.Objective(case.A, case.y, loss="hinge", sample_weight=weights).value(np.zeros(N_FEATURES + 1))
+
+
+def test_minus_zero_is_a_weight(case):
+    weights = case.weights.copy()
+    weights[5] = 0.0
+    want = bits(run(case, sample_weight=weights))
+    weights[5] = -0.0
+    assert bits(run(case, sample_weight=weights)) == want
+
+
+def test_weights_that_sum_to_zero(case):
+    zero = np.zeros(N_ROWS)
+    refused(ValueError, "weight", case, sample_weight=zero)
+    value, grad, grad_intercept = run(case, sample_weight=zero, reduction="sum")
+    assert value == 0.0 and grad_intercept == 0.0 and not grad.any()
+
+
+def test_a_label_of_weight_zero_is_still_checked(case):
+    weights, y = case.weights.copy(), case.y.copy()
+    weights[6], y[6] = 0.0, 5
+    refused(ValueError, r"y\[6\]", case, y=y, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    "bad", [(1.0,), (1.0, 2.0, 3.0), (1.0, -1.0), (np.nan, 1.0), (1.0, np.inf), "balanced", "unbalanced"]
+)
+def test_class_weight(case, bad):
+    refused(ValueError, "class_weight", case, class_weight=bad)
+
+
+@pytest.mark.parametrize("bad", [(1, 1), (1,), (0, 1, 2), (np.nan, 1)])
+def test_classes(case, bad):
+    refused(ValueError, "classes", case, classes=bad)
+
+
+@pytest.mark.parametrize("bad", ["none", "average", ""])
+def test_reduction(case, bad):
+    message = refused(ValueError, "reduction", case, reduction=bad)
+    assert bad != "none" or "decision_function" in message
+
+
+def test_reduction_of_another_kind(case):
+    for bad in (1, None, b"mean"):
+        with pytest.raises((TypeError, ValueError), match="reduction"):
+            run(case, reduction=bad)
+
+
+# Other arguments
+
+
+@pytest.mark.parametrize("bad", [0, -2, -100, np.int64(0)])
+def test_n_threads_out_of_range(case, bad):
+    refused(ValueError, "n_threads", case, n_threads=bad)
+    with pytest.raises(ValueError, match="n_threads"):
+        hf.decision_function(case.A, case.coef, n_threads=bad)
+    with pytest.raises(ValueError, match="n_threads"):
+        hf.Objective(case.A, case.y, loss="hinge", n_threads=bad)
+
+
+@pytest.mark.parametrize("bad", [2.0, True, "2", np.float64(1), np.True_, [1], 1j])
+def test_n_threads_of_another_kind(case, bad):
+    refused(TypeError, "n_threads", case, n_threads=bad)
+    with pytest.raises(TypeError, match="n_threads"):
+        hf.decision_function(case.A, case.coef, n_threads=bad)
+    with pytest.raises(TypeError, match="n_threads"):
+        hf.Objective(case.A, case.y, loss="hinge", n_threads=bad)
+
+
+@pytest.mark.parametrize("good", [None, 1, 2, -1, np.int64(3), np.uint8(2), 1000])
+def test_n_threads_accepted(case, good):
+    assert bits(run(case, n_threads=good)) == bits(run(case))
+
+
+@pytest.mark.parametrize("bad", [-1e-9, -1, np.nan, np.inf, -np.inf])
+def test_alpha_out_of_range(case, bad):
+    refused(ValueError, "alpha", case, alpha=bad)
+    with pytest.raises(ValueError, match="alpha"):
+        hf.Objective(case.A, case.y, loss="hinge", alpha=bad)
+
+
+@pytest.mark.parametrize("bad", ["1", 1j, None, object()])
+def test_alpha_of_another_kind(case, bad):
+    refused(TypeError, "alpha", case, alpha=bad)
+
+
+def test_alpha_of_numpy(case):
+    for alpha in (np.float64(0.5), np.float32(0.5), np.array(0.5)):
+        assert bits(run(case, alpha=alpha)) == bits(run(case, alpha=0.5))
+
+
+def test_unknown_losses(case):
+    message = refused(ValueError, "loss", case, loss="hinge_loss_of_another_name")
+    assert "hinge" in message
+    for bad in (None, 3, object(), hf.Hinge):
+        refused(TypeError, "loss", case, loss=bad)
+
+
+def test_keywords_are_keywords(case):
+    with pytest.raises(TypeError):
+        hf.linear_value_and_grad(case.A, case.y, case.coef, 0.0, "hinge")
+    with pytest.raises(TypeError):
+        hf.linear_value_and_grad(case.A, case.y, case.coef, 0.0, weights=None)
+
+
+# Values that are not finite
+
+
+def test_coefs_not_finite_follow_ieee():
+    """+inf and -inf as IEEE says, NaN in NaN out."""
+    X = np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 3.0]])
+    y = np.array([1, 1, -1])
+    np.testing.assert_array_equal(hf.decision_function(X, [np.inf, 1.0]), X @ [np.inf, 1.0])
+    np.testing.assert_array_equal(hf.decision_function(X, [np.nan, 1.0]), [np.nan] * 3)
+    sparse = as_csr(X)
+    np.testing.assert_array_equal(hf.decision_function(sparse, [np.inf, 1.0]), [np.inf, -np.inf, np.inf])
+    for A in (X, sparse):
+        value, _, _ = hf.linear_value_and_grad(A, y, np.array([np.inf, 1.0]))
+        assert value == np.inf
+        value, _, _ = hf.linear_value_and_grad(A, y, np.array([np.nan, 1.0]))
+        assert np.isnan(value)
+        value, _, _ = hf.linear_value_and_grad(A, y, np.array([1.0, 1.0]), np.nan)
+        assert np.isnan(value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_features_not_finite_follow_ieee(dtype):
+    X = np.arange(1.0, 13.0).reshape(4, 3).astype(dtype)
+    y = np.array([1, -1, -1, 1])
+    coef = np.array([0.5, -0.25, 0.125], dtype=dtype)
+    for bad in (np.inf, -np.inf, np.nan):
+        Z = X.copy()
+        Z[2, 1] = bad
+        for A in (Z, as_csr(Z)):
+            scores = hf.decision_function(A, coef)
+            np.testing.assert_array_equal(scores, Z @ coef)
+            value, grad, grad_intercept = hf.linear_value_and_grad(A, y, coef)
+            if np.isnan(bad):
+                assert np.isnan(value) and np.isnan(grad).all() and np.isnan(grad_intercept)
+            elif bad < 0:  # z = +inf against y = -1: an infinite loss of slope +1
+                assert value == np.inf and grad[1] == -np.inf and np.isfinite(grad[[0, 2]]).all()
+            else:  # z = -inf, right and far away: nothing
+                assert np.isfinite(value) and np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13, 64, 70])
+@pytest.mark.parametrize("sparse_too", [False, True])
+def test_a_nan_feature_is_seen_in_every_row(dtype, n, sparse_too):
+    case = problem(n, 6, dtype, seed=8)
+    for row in range(n):
+        X = case.X.copy()
+        X[row, row % 6] = np.nan
+        value, grad, _ = hf.linear_value_and_grad(as_csr(X) if sparse_too else X, case.y, case.coef)
+        assert np.isnan(value) and np.isnan(grad[row % 6])
+
+
+# out
+
+
+def test_out_is_returned(case):
+    want = run(case)
+    out = np.full(N_FEATURES, np.nan)
+    value, grad, grad_intercept = run(case, out=out)
+    assert grad is out
+    assert bits(value, grad, grad_intercept) == bits(want)
+    scores = np.full(N_ROWS, np.nan)
+    assert hf.decision_function(case.A, case.coef, case.intercept, out=scores) is scores
+    assert bits(scores) == bits(hf.decision_function(case.A, case.coef, case.intercept))
+
+
+def test_out_of_a_row_of_coef(case):
+    want = run(case, coef=case.coef.reshape(1, -1), intercept=np.array([case.intercept]))
+    out = np.full((1, N_FEATURES), 7.0)
+    got = run(case, coef=case.coef.reshape(1, -1), intercept=np.array([case.intercept]), out=out)
+    assert got[1] is out and bits(got) == bits(want)
+
+
+def bad_outs(shape):
+    readonly = np.full(shape, 7.0)
+    readonly.flags.writeable = False
+    size = int(np.prod(shape))
+    return {
+        "long": np.full(size + 1, 7.0),
+        "short": np.full(size - 1, 7.0),
+        "two_dimensional": np.full((size, 1), 7.0),
+        "row": np.full((1, size), 7.0),
+        "float32": np.full(shape, 7.0, dtype=np.float32),
+        "int64": np.full(shape, 7, dtype=np.int64),
+        "big_endian": np.full(shape, 7.0, dtype=">f8"),
+        "strided": np.full(2 * size, 7.0)[::2],
+        "reversed": np.full(size, 7.0)[::-1],
+        "readonly": readonly,
+    }
+
+
+@pytest.mark.parametrize("name", bad_outs(N_FEATURES))
+def test_out_refused(case, name):
+    out = bad_outs(N_FEATURES)[name]
+    refused(ValueError, r"\bout\b", case, out=out)
+    assert (out == 7).all()
+    out = bad_outs(N_ROWS)[name]
+    with pytest.raises(ValueError, match=r"\bout\b"):
+        hf.decision_function(case.A, case.coef, out=out)
+    assert (out == 7).all()
+
+
+def test_out_of_another_kind(case):
+    for bad in ([0.0] * N_FEATURES, "out", 3.0, np.ma.zeros(N_FEATURES), memoryview(np.zeros(N_FEATURES))):
+        refused(TypeError, r"\bout\b", case, out=bad)
+
+
+def overlapping(kind):
+    """(changes of the call, out) where out shares memory with an input: whole, in part, or only in its range."""
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    n, d = N_ROWS, N_FEATURES
+    if kind == "X row":
+        return {"X": case.X}, case.X[3]
+    if kind in ("X head", "X tail", "X gap"):
+        store = np.zeros(4 * n * d)
+        if kind == "X gap":
+            X = store[: 2 * n * d].reshape(n, 2 * d)[:, :d]
+            out = store[d : 2 * d]
+        else:
+            X = store[2 * d : 2 * d + n * d].reshape(n, d)
+            out = (
+                store[d + 1 : 2 * d + 1] if kind == "X head" else store[2 * d + n * d - 1 : 3 * d + n * d - 1]
+            )
+        X[...] = case.X
+        return {"X": X}, out
+    if kind == "X bytes":
+        store = np.zeros(8 * (n * d + d), dtype=np.uint8)
+        X = store[: 8 * n * d].view(np.float64).reshape(n, d)
+        X[...] = case.X
+        return {"X": X}, store[8 * (n * d - 2) : 8 * (n * d - 2 + d)].view(np.float64)
+    if kind == "y":
+        y = case.y.astype(np.float64)
+        return {"y": y}, y[2 : 2 + d]
+    if kind == "y reversed":
+        y = case.y.astype(np.float64)
+        return {"y": y[::-1]}, y[:d]
+    if kind == "coef":
+        return {"coef": case.coef}, case.coef
+    if kind == "coef part":
+        store = np.zeros(2 * d)
+        store[:d] = case.coef
+        return {"coef": store[:d]}, store[d - 1 : 2 * d - 1]
+    if kind == "weights":
+        return {"sample_weight": case.weights}, case.weights[-d:]
+    if kind == "rows":
+        store = np.zeros(d)
+        rows = store.view(np.int64)[:2]
+        rows[:] = [0, 1]
+        return {"rows": rows}, store
+    raise AssertionError(kind)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "X row",
+        "X head",
+        "X tail",
+        "X gap",
+        "X bytes",
+        "y",
+        "y reversed",
+        "coef",
+        "coef part",
+        "weights",
+        "rows",
+    ],
+)
+def test_out_overlapping_an_input(kind):
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    case.A = case.X
+    changes, out = overlapping(kind)
+    before = bits(out, *changes.values())
+    refused(ValueError, "overlap", case, out=out, **changes)
+    assert bits(out, *changes.values()) == before
+
+
+def test_out_overlapping_sparse_parts():
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    case.A = as_csr(case.X, "namespace", np.int64, np.int64)
+    for out in (case.A.data[3:8], case.A.indices.view(np.float64)[-5:], case.A.indptr.view(np.float64)[:5]):
+        before = bits(case.A.data, case.A.indices, case.A.indptr)
+        refused(ValueError, "overlap", case, out=out)
+        assert bits(case.A.data, case.A.indices, case.A.indptr) == before
+    with pytest.raises(ValueError, match="overlap"):
+        hf.decision_function(case.A, case.coef, out=case.A.data[:N_ROWS])
+
+
+def test_scores_overlapping_an_input():
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    for out in (case.X.ravel()[:N_ROWS], case.X.ravel()[-N_ROWS:]):
+        before = bits(case.X)
+        with pytest.raises(ValueError, match="overlap"):
+            hf.decision_function(case.X, case.coef, out=out)
+        assert bits(case.X) == before
+
+
+def test_neighbours_do_not_overlap():
+    """Address ranges that touch are apart: out may follow X at once."""
+    case = problem(N_ROWS, N_FEATURES, seed=2)
+    size = N_ROWS * N_FEATURES
+    store = np.zeros(size + 2 * N_FEATURES)
+    X = store[N_FEATURES : N_FEATURES + size].reshape(N_ROWS, N_FEATURES)
+    X[...] = case.X
+    want = hf.linear_value_and_grad(case.X, case.y, case.coef)
+    for out in (store[:N_FEATURES], store[-N_FEATURES:]):
+        assert bits(hf.linear_value_and_grad(X, case.y, case.coef, out=out)) == bits(want)
+
+
+@pytest.mark.parametrize("fault", ["label", "weight", "length", "alpha", "index"])
+def test_out_is_untouched_by_any_error(case, fault):
+    out = np.full(N_FEATURES, 7.0)
+    y, weights = case.y.copy(), case.weights.copy()
+    changes = {}
+    if fault == "label":
+        y[-1] = 0
+    elif fault == "weight":
+        weights[-1] = np.nan
+    elif fault == "length":
+        y = y[:-1]
+    elif fault == "alpha":
+        changes["alpha"] = -1.0
+    else:
+        changes["rows"] = np.array([0, N_ROWS])
+    with pytest.raises(ValueError):
+        run(case, y=y, sample_weight=weights, out=out, **changes)
+    assert (out == 7.0).all()
+
+
+def test_inputs_are_never_modified(case):
+    held = [case.X, case.y, case.coef, case.weights]
+    if case.A is not case.X:
+        held += [case.A.indptr, case.A.indices, case.A.data]
+    for array in held:
+        array.flags.writeable = False
+    before = bits(*held)
+    for loss in hf.losses.MARGIN_LOSSES:
+        run(case, loss=loss, sample_weight=case.weights, alpha=0.5)
+        hf.Objective(case.A, case.y, loss=loss, sample_weight=case.weights).value_and_grad(
+            np.append(case.coef, 1.0)
+        )
+    hf.decision_function(case.A, case.coef)
+    assert bits(*held) == before
+
+
+# Size
+
+
+def test_more_than_two_to_the_31_elements(tmp_path):
+    """Index arithmetic in 64 bits: the last row of a sparse file of 2^31 elements and more is read where it lies."""
+    d = 2**16
+    n = 2**15 + 3
+    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=(n, d))
+    assert X.size > 2**31
+    X[-1] = 1.0
+    X[-1, : d // 2] = 2.0
+    X[2**15] = 0.5
+    scores = hf.decision_function(X, np.ones(d, dtype=np.float32), rows=np.array([0, n - 1, 2**15]))
+    np.testing.assert_array_equal(scores, [0.0, 1.5 * d, 0.5 * d])
+    y = np.broadcast_to(np.int8(1), (n,))
+    _, grad, _ = hf.linear_value_and_grad(X, y, np.zeros(d, dtype=np.float32), rows=slice(n - 1, None))
+    np.testing.assert_array_equal(grad, -X[-1])

@@ -1,0 +1,410 @@
+"""Promise: what X is made of does not matter. Dense, CSR and tile agree; in place and through a tile: the same bits."""
+
+import numpy as np
+import pytest
+from conftest import bits, misaligned
+from linear_cases import (
+    CSR_KINDS,
+    FLAT_LOSSES,
+    INDEX_PAIRS,
+    SMOOTH_LOSSES,
+    as_csr,
+    assert_close,
+    csr_parts,
+    expected,
+    namespace,
+    problem,
+)
+from reference import densify
+
+import hingefast as hf
+
+SHAPES = [(1, 1), (5, 3), (9, 17), (64, 8), (65, 33), (130, 1), (131, 40), (300, 100)]
+FLOATS = [np.float32, np.float64]
+every_shape = pytest.mark.parametrize("n,d", SHAPES)
+every_float = pytest.mark.parametrize("dtype", FLOATS)
+
+
+def answers(X, case, **keywords):
+    """Everything a linear model is asked, as bits."""
+    coef = case.coef.astype(keywords.pop("coef_dtype", case.coef.dtype))
+    weighted = {"sample_weight": case.weights, "alpha": 0.5}
+    variants = [{"loss": "hinge"}, {"loss": "squared_hinge"}, {"loss": "logistic"}, weighted]
+    return bits(
+        hf.decision_function(X, coef, case.intercept),
+        *(
+            hf.linear_value_and_grad(X, case.y, coef, case.intercept, **variant, **keywords)
+            for variant in variants
+        ),
+    )
+
+
+# In place and through a tile: layouts of the same numbers
+
+
+def layouts(X):
+    """Views and copies that hold the numbers of X otherwise than in contiguous rows."""
+    n, d = X.shape
+    wide = np.full((n, 2 * d + 3), 7.0, dtype=X.dtype)
+    wide[:, 1 : d + 1] = X
+    sparse_columns = np.full((n, 3 * d), 7.0, dtype=X.dtype)
+    sparse_columns[:, ::3] = X
+    tall = np.full((3 * n, d), 7.0, dtype=X.dtype)
+    tall[::3] = X
+    readonly = X.copy()
+    readonly.flags.writeable = False
+    return {
+        "fortran": np.asfortranarray(X),
+        "fortran rows": np.asfortranarray(tall)[::3],
+        "row stride": wide[:, 1 : d + 1],
+        "row step": tall[::3],
+        "column step": sparse_columns[:, ::3],
+        "rows reversed": X[::-1].copy()[::-1],
+        "columns reversed": X[:, ::-1].copy()[:, ::-1],
+        "both reversed": X[::-1, ::-1].copy()[::-1, ::-1],
+        "transposed": X.T.copy().T,
+        "big endian": X.astype(X.dtype.newbyteorder(">")),
+        "little endian": X.astype(X.dtype.newbyteorder("<")),
+        "misaligned": misaligned(X),
+        "misaligned fortran": misaligned(np.ascontiguousarray(X.T)).T,
+        "read only": readonly,
+        "subclass": X.copy().view(type("Sub", (np.ndarray,), {})),
+    }
+
+
+@pytest.mark.parametrize("name", layouts(np.zeros((2, 2))))
+@every_float
+@every_shape
+def test_layouts_have_the_same_bits(name, dtype, n, d):
+    case = problem(n, d, dtype, seed=1)
+    X = layouts(case.X)[name]
+    before = bits(X)
+    np.testing.assert_array_equal(X, case.X)
+    assert answers(X, case) == answers(case.X, case)
+    assert bits(X) == before
+
+
+@every_float
+@pytest.mark.parametrize("n,d", [(50, 7), (200, 33)])
+def test_zero_strides(dtype, n, d):
+    """One row seen n times, one column seen d times, one number seen n·d times."""
+    case = problem(n, d, dtype, seed=3)
+    for X in (
+        np.broadcast_to(case.X[0], (n, d)),
+        np.broadcast_to(case.X[:, :1], (n, d)),
+        np.broadcast_to(case.X[0, 0], (n, d)),
+        np.broadcast_to(case.X[0].astype(case.X.dtype.newbyteorder(">")), (n, d)),
+    ):
+        assert answers(X, case) == answers(np.ascontiguousarray(X, dtype=dtype), case)
+
+
+def test_labels_weights_and_coef_in_any_layout():
+    case = problem(130, 9, seed=4)
+    want = answers(case.X, case)
+    plain = (case.y, case.weights, case.coef)
+    for change in (
+        lambda a: np.repeat(a, 2)[::2],
+        lambda a: a[::-1].copy()[::-1],
+        lambda a: a.astype(a.dtype.newbyteorder(">")),
+        misaligned,
+        lambda a: a.tolist(),
+    ):
+        y, weights, coef = (change(a) for a in plain)
+        for loss in ("hinge", "logistic"):
+            assert bits(
+                hf.linear_value_and_grad(case.X, y, coef, 0.5, loss=loss, sample_weight=weights, alpha=1.0)
+            ) == bits(
+                hf.linear_value_and_grad(
+                    case.X, case.y, case.coef, 0.5, loss=loss, sample_weight=case.weights, alpha=1.0
+                )
+            )
+    case.y = case.y.astype(np.float32)
+    assert answers(case.X, case) == want
+
+
+def test_memmap(tmp_path):
+    case = problem(131, 40, seed=5)
+    for dtype in ("<f8", ">f8"):
+        path = tmp_path / f"X{dtype[0] == '>'}.npy"
+        np.save(path, case.X.astype(dtype))
+        for mode in ("r", "c"):
+            X = np.load(path, mmap_mode=mode)
+            assert isinstance(X, np.memmap)
+            assert answers(X, case) == answers(case.X, case)
+            assert answers(X[:, ::-1][:, ::-1], case) == answers(case.X, case)
+
+
+# Dtypes
+
+
+def integers(n, d, seed, low, high):
+    case = problem(n, d, seed=seed)
+    rng = np.random.default_rng([seed, n, d, 1])
+    X = rng.integers(low, high, (n, d))
+    case.coef = case.coef / max(abs(low), abs(high), 1)
+    return X, case
+
+
+NARROW = [np.uint8, np.int8, np.int16, np.uint16, bool, np.float16]
+WIDE = [np.int32, np.uint32, np.int64, np.uint64]
+
+
+@pytest.mark.parametrize("dtype", NARROW + WIDE)
+@pytest.mark.parametrize("order", ["C", "F", "step"])
+@every_shape
+def test_dtypes_that_are_cast(dtype, order, n, d):
+    """Narrow dtypes are computed in float32, wide ones in float64: the bits of the cast matrix."""
+    low, high = (0, 2) if dtype is bool else (0, 100) if np.dtype(dtype).kind == "u" else (-100, 100)
+    numbers, case = integers(n, d, 6, low, high)
+    X = numbers.astype(dtype)
+    if order == "F":
+        X = np.asfortranarray(X)
+    elif order == "step":
+        X = np.repeat(X, 2, axis=1)[:, ::2]
+    computed = np.float32 if dtype in NARROW else np.float64
+    assert hf.decision_function(X, case.coef).dtype == computed
+    for coef_dtype in FLOATS:
+        got = answers(X, case, coef_dtype=coef_dtype)
+        assert got == answers(X.astype(computed, order="C"), case, coef_dtype=coef_dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int16, np.int32, np.int64])
+def test_other_byte_order_of_other_dtypes(dtype):
+    numbers, case = integers(65, 9, 7, -50, 50)
+    X = numbers.astype(dtype)
+    assert answers(X.astype(X.dtype.newbyteorder(">")), case) == answers(X, case)
+
+
+def test_large_integers_are_rounded_once():
+    X = np.array([[2**53 + 1, -(2**62) - 1], [3, 2**24 + 1]])
+    coef = np.array([1.0, 2.0**-20])
+    np.testing.assert_array_equal(hf.decision_function(X, coef), X.astype(np.float64) @ coef)
+    assert hf.decision_function(np.array([[2**63 + 2**11]], dtype=np.uint64), [1.0])[0] == 2.0**63 + 2.0**11
+
+
+def test_longdouble_is_computed_in_float64():
+    case = problem(30, 5, seed=8)
+    assert answers(case.X.astype(np.longdouble), case) == answers(case.X, case)
+
+
+def test_lists_and_frames():
+    """Whatever `np.asarray` takes: nested lists, and objects with `__array__` that give Fortran-ordered views."""
+    case = problem(40, 6, seed=9)
+
+    class Frame:
+        """What a data frame is to us: an `__array__` and some attributes of its own."""
+
+        def __init__(self, values):
+            self.values = values
+            self.shape = values.shape
+            self.index = range(len(values))
+            self.columns = list(range(values.shape[-1]))
+
+        def __array__(self, dtype=None, copy=None):
+            return np.asfortranarray(self.values)
+
+    want = answers(case.X, case)
+    assert answers(case.X.tolist(), case) == want
+    assert answers(tuple(map(tuple, case.X)), case) == want
+    assert answers(Frame(case.X), case) == want
+    frames = problem(40, 6, seed=9)
+    frames.y, frames.weights = Frame(case.y), Frame(case.weights)
+    assert answers(Frame(case.X), frames) == want
+
+
+# CSR
+
+
+@pytest.mark.parametrize("kind", CSR_KINDS)
+@pytest.mark.parametrize("index_dtype,indptr_dtype", INDEX_PAIRS)
+@every_float
+@pytest.mark.parametrize("n,d", [(1, 1), (65, 33), (200, 12)])
+def test_kinds_and_index_widths_have_the_same_bits(kind, index_dtype, indptr_dtype, dtype, n, d):
+    case = problem(n, d, dtype, seed=10, density=0.4)
+    plain = as_csr(case.X)
+    X = as_csr(case.X, kind, index_dtype, indptr_dtype)
+    assert X.indices.dtype == index_dtype and X.indptr.dtype == indptr_dtype
+    assert answers(X, case) == answers(plain, case)
+
+
+@pytest.mark.parametrize("loss", FLAT_LOSSES + SMOOTH_LOSSES)
+@every_float
+@pytest.mark.parametrize("n,d,density", [(64, 8, 1.0), (131, 40, 0.3), (9, 100, 0.05), (300, 33, 0.1)])
+def test_dense_and_csr_agree(loss, dtype, n, d, density):
+    """Both lie within the bounds of one oracle, and their scores within the bounds of the rounding of sums."""
+    case = problem(n, d, dtype, seed=11, density=density)
+    want = expected(
+        case.X,
+        case.y,
+        case.coef,
+        case.intercept,
+        loss,
+        {},
+        alpha=0.25,
+        weights=case.weights,
+        reduction="mean",
+    )
+    for X in (case.X, as_csr(case.X), np.asfortranarray(case.X)):
+        got = hf.linear_value_and_grad(
+            X, case.y, case.coef, case.intercept, loss=loss, alpha=0.25, sample_weight=case.weights
+        )
+        assert_close(got, want, out_eps=np.finfo(dtype).eps)
+        scores = hf.decision_function(X, case.coef, case.intercept)
+        assert (np.abs(scores - want.scores) <= want.scores_bound).all()
+
+
+@pytest.mark.parametrize("dtype", [*NARROW, *WIDE, ">f8", ">f4"])
+def test_data_of_other_dtypes(dtype):
+    numbers, case = integers(65, 20, 12, 0, 2)
+    dense = numbers.astype(dtype)
+    X = as_csr(dense)
+    assert X.data.dtype == np.dtype(dtype)
+    computed = hf.decision_function(X, case.coef).dtype
+    assert computed == hf.decision_function(dense, case.coef).dtype
+    cast = namespace(X.indptr, X.indices, X.data.astype(computed), X.shape)
+    assert answers(X, case) == answers(cast, case)
+
+
+def test_members_in_other_layouts():
+    case = problem(65, 20, seed=13, density=0.4)
+    X = as_csr(case.X)
+    want = answers(X, case)
+    for change in (
+        lambda a: np.repeat(a, 2)[::2],
+        lambda a: a[::-1].copy()[::-1],
+        misaligned,
+        lambda a: a.astype(a.dtype.newbyteorder(">")),
+    ):
+        for member in ("indptr", "indices", "data"):
+            other = namespace(X.indptr, X.indices, X.data, X.shape)
+            setattr(other, member, change(getattr(X, member)))
+            assert answers(other, case) == want
+
+
+def test_unsorted_and_duplicate_indices_are_summed():
+    """Whatever the flags claim. Small integers make every order of additions exact."""
+    rng = np.random.default_rng(14)
+    n, d = 70, 9
+    counts = rng.integers(0, 25, n)
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    indices = rng.integers(0, d, indptr[-1]).astype(np.int32)
+    data = rng.integers(-4, 5, indptr[-1]).astype(np.float64)
+    assert (np.diff(indices) < 0).any() and (data == 0).any() and (counts == 0).any()
+    X = namespace(indptr, indices, data, (n, d))
+    X.has_sorted_indices = X.has_canonical_format = True
+    dense = densify(X)
+    y = np.where(rng.random(n) < 0.5, 1, -1)
+    coef = rng.integers(-2, 3, d) / 8
+    np.testing.assert_array_equal(hf.decision_function(X, coef), dense @ coef)
+    for loss in ("hinge", "squared_hinge"):
+        assert bits(hf.linear_value_and_grad(X, y, coef, loss=loss, reduction="sum")) == bits(
+            hf.linear_value_and_grad(dense, y, coef, loss=loss, reduction="sum")
+        )
+
+
+def test_explicit_zeros_and_empty_rows():
+    case = problem(40, 12, seed=15, density=0.5)
+    case.X[[0, 7, 8, 9, 39]] = 0.0
+    full = case.X.astype(bool)
+    full[5:30] = True  # stores zeros too
+    rows, columns = np.nonzero(full)
+    indptr = np.concatenate([[0], np.cumsum(full.sum(axis=1))])
+    X = namespace(indptr, columns, case.X[rows, columns], case.X.shape)
+    scores = hf.decision_function(X, case.coef, case.intercept)
+    np.testing.assert_allclose(scores, case.X @ case.coef + case.intercept, rtol=1e-13, atol=1e-14)
+    assert (scores[[0, 7, 8, 9, 39]] == case.intercept).all()
+    want = expected(case.X, case.y, case.coef, case.intercept, "hinge", {})
+    assert_close(hf.linear_value_and_grad(X, case.y, case.coef, case.intercept), want)
+
+
+def test_all_rows_empty():
+    X = namespace(np.zeros(6, np.int32), np.zeros(0, np.int32), np.zeros(0), (5, 3))
+    y = np.array([1, 1, -1, 1, -1])
+    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, np.ones(3), 0.5)
+    assert value == (3 * 0.5 + 2 * 1.5) / 5 and grad_intercept == (2 - 3) / 5
+    assert bits(grad) == bits(np.zeros(3))  # +0.0
+
+
+@pytest.mark.parametrize("place", [0, 50, 99])
+@every_float
+def test_one_row_that_holds_everything(place, dtype):
+    """More nonzeros in one row than any task may have, between rows that are empty."""
+    size = 700_001
+    rng = np.random.default_rng(16)
+    data = rng.standard_normal(size).astype(dtype)
+    indices = rng.integers(0, 50, size).astype(np.int32)
+    indptr = np.where(np.arange(101) > place, size, 0).astype(np.int64)
+    X = namespace(indptr, indices, data, (100, 50))
+    coef = (rng.standard_normal(50) / 1000).astype(dtype)
+    y = np.where(np.arange(100) % 3, 1, -1)
+    sums = np.bincount(indices, weights=data.astype(np.float64), minlength=50)
+    absolute = np.bincount(indices, weights=np.abs(data.astype(np.float64)), minlength=50)
+    scores = hf.decision_function(X, coef)
+    assert not np.delete(scores, place).any()
+    assert abs(scores[place] - sums @ coef) <= size**0.5 * np.finfo(dtype).eps * (absolute @ np.abs(coef))
+    y[place] = -1 if scores[place] > 0 else 1
+    value, grad, _ = hf.linear_value_and_grad(X, y, coef, reduction="sum")
+    assert value == pytest.approx(99 + 1 + abs(sums @ coef), rel=1e-4)
+    relative = 1e-6 if dtype is np.float32 else 2.0**-40
+    assert (np.abs(grad + y[place] * sums) <= (relative + np.finfo(dtype).eps) * absolute).all()
+
+
+def test_trailing_slack_is_never_read():
+    case = problem(65, 20, seed=17, density=0.4)
+    X = as_csr(case.X)
+    want = answers(X, case)
+    slack = namespace(
+        X.indptr,
+        np.append(X.indices, [-1, 10**6] * 50).astype(np.int32),
+        np.append(X.data, [np.nan] * 100),
+        X.shape,
+    )
+    assert answers(slack, case) == want
+
+
+def test_no_columns():
+    case = problem(20, 0, seed=18)
+    assert answers(as_csr(case.X), case) == answers(case.X, case)
+
+
+def test_csr_is_used_in_place(tmp_path):
+    """Memory-mapped members, read-only members: the same bits."""
+    case = problem(65, 20, seed=19, density=0.4)
+    X = as_csr(case.X)
+    mapped = namespace(None, None, None, X.shape)
+    for member in ("indptr", "indices", "data"):
+        np.save(tmp_path / f"{member}.npy", getattr(X, member))
+        setattr(mapped, member, np.load(tmp_path / f"{member}.npy", mmap_mode="r"))
+    assert answers(mapped, case) == answers(X, case)
+
+
+def test_in_place_means_no_copy():
+    """A pass over large X, in place or through a tile, allocates less than a hundredth of it."""
+    import tracemalloc
+
+    n, d = 20_000, 100
+    rng = np.random.default_rng(20)
+    dense = rng.standard_normal((n, d))
+    y = np.where(rng.random(n) < 0.5, 1, -1).astype(np.int8)
+    wide = np.zeros((n, 2 * d))
+    wide[:, ::2] = dense
+    indptr, indices, data = csr_parts(dense)
+    matrices = {
+        "rows": dense,
+        "fortran": np.asfortranarray(dense),
+        "column step": wide[:, ::2],
+        "bytes": (dense * 20).astype(np.int8),
+        "big endian": dense.astype(">f8"),
+        "csr": namespace(indptr, indices, data, (n, d)),
+        "mixed csr": namespace(indptr.astype(np.int64), indices, data, (n, d)),
+    }
+    coef = rng.standard_normal(d) / 10
+    for name, X in matrices.items():
+        for _ in range(2):
+            tracemalloc.start()
+            try:
+                hf.linear_value_and_grad(X, y, coef, n_threads=1)
+                peak = tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+        assert peak < 0.3 * n * d, name  # int8 X is n·d bytes: no copy of any kind

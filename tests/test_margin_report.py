@@ -1,0 +1,124 @@
+"""Promise: `margin_report` counts what its words say, whatever the labels, weights and sizes."""
+
+import numpy as np
+import pytest
+from conftest import telling_scores
+
+import hingefast as hf
+
+
+def counted(signs, scores, weights=None):
+    """confident, inside, wrong, support vectors, smallest margin, and the weights of the three: one row at a time."""
+    confident = inside = wrong = support = 0
+    sums = [0.0, 0.0, 0.0]
+    smallest = np.inf
+    for i, (sign, score) in enumerate(zip(signs, scores, strict=True)):
+        weight = 1.0 if weights is None else float(weights[i])
+        if weight == 0:
+            continue
+        margin = float(sign) * float(score)
+        smallest = min(smallest, margin)
+        support += margin <= 1
+        if margin > 1:
+            confident, sums[0] = confident + 1, sums[0] + weight
+        elif margin > 0:
+            inside, sums[1] = inside + 1, sums[1] + weight
+        else:
+            wrong, sums[2] = wrong + 1, sums[2] + weight
+    return (confident, inside, wrong, support, smallest), sums
+
+
+def numbers(report):
+    return report.confident, report.inside, report.wrong, report.support_vectors, report.smallest_margin
+
+
+def test_worked_example():
+    """Margins 2, 1 (at the margin: a support vector), 0.5, 0 (undecided: wrong), -0.25, 1.5."""
+    report = hf.margin_report([1, 1, -1, -1, 1, -1], [2.0, 1.0, -0.5, 0.0, -0.25, -1.5], coef=[3.0, 4.0])
+    assert numbers(report) == (2, 2, 2, 4, -0.25)
+    assert report.n_rows == 6 and report.margin_width == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("n", [16, 100, 70_000, 140_001])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_counts(n, dtype):
+    data = telling_scores(n, dtype, seed=81)
+    want, _ = counted(data.signs, data.scores)
+    report = hf.margin_report(data.signs, data.scores)
+    assert numbers(report) == want and report.n_rows == n
+    assert min(want[:3]) > 0
+    assert report.margin_width is None
+    assert report.confident + report.inside + report.wrong == n
+
+
+def test_weights():
+    data = telling_scores(500, seed=82)
+    weights = data.weights.copy()
+    weights[::7] = 0.0
+    scores = data.scores.copy()
+    scores[::7] = np.nan  # weight 0: left out even so
+    want, sums = counted(data.signs, scores, weights)
+    report = hf.margin_report(data.signs, scores, sample_weight=weights)
+    assert numbers(report) == want
+    got = (report.confident_weight, report.inside_weight, report.wrong_weight)
+    np.testing.assert_allclose(got, sums, rtol=1e-12)
+    assert report.weight == pytest.approx(weights.sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "classes,dtype",
+    [((0, 1), np.uint8), ((1, 2), np.float32), ((1, -1), np.int8), (None, bool), ((False, True), bool)],
+)
+def test_classes(classes, dtype):
+    data = telling_scores(64, seed=83)
+    negative, positive = classes or (False, True)
+    y = np.where(data.signs > 0, positive, negative).astype(dtype)
+    assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.signs, data.scores)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2)])
+def test_width(shape):
+    coef = np.array([0.6, 0.8]).reshape(shape)
+    assert hf.margin_report([1, -1], [0.5, 0.25], coef=coef).margin_width == pytest.approx(2.0)
+    assert hf.margin_report([1, -1], [0.5, 0.25], coef=coef * 0).margin_width == np.inf
+
+
+def test_nan_and_infinities():
+    report = hf.margin_report([1, 1, -1], [np.nan, np.inf, 0.5])
+    assert np.isnan(report.smallest_margin) and report.confident == 1
+    report = hf.margin_report([1, -1], [np.inf, np.inf])
+    assert report.smallest_margin == -np.inf and report.confident == 1 and report.wrong == 1
+
+
+def test_it_reads_well():
+    data = telling_scores(12_345, seed=84)
+    report = hf.margin_report(data.signs, data.scores, coef=[0.5])
+    text = str(report)
+    for count in (report.confident, report.inside, report.wrong, report.support_vectors):
+        assert f"{count:,}" in text or str(count) in text
+    for word in ("confident", "inside", "wrong", "support vectors", "smallest margin", "width"):
+        assert word in text
+    assert max(map(len, text.splitlines())) <= 110
+    assert "width" not in str(hf.margin_report([1, -1], [0.5, 2.0]))
+
+
+def test_no_rows():
+    report = hf.margin_report(np.zeros(0, np.int8), np.zeros(0))
+    assert (report.n_rows, report.support_vectors) == (0, 0) and str(report)
+
+
+def test_faults():
+    for arguments, keywords, error, match in (
+        (([1, -1, 1], [0.5, 1.0]), {}, ValueError, "y has 3 rows"),
+        (([1, 0], [0.5, 1.0]), {}, ValueError, r"y\[1\] is 0"),
+        (([1, -1], [[0.5], [1.0]]), {}, ValueError, "scores"),
+        (([1, -1], np.ones(2, complex)), {}, TypeError, "scores"),
+        ((["a", "b"], [0.5, 1.0]), {}, TypeError, r"\by\b"),
+        (([1, -1], [0.5, 1.0]), {"sample_weight": [1.0]}, ValueError, "sample_weight"),
+        (([1, -1], [0.5, 1.0]), {"sample_weight": [1.0, -1.0]}, ValueError, r"sample_weight\[1\]"),
+        (([1, -1], [0.5, 1.0]), {"coef": np.ones((2, 2))}, ValueError, "coef"),
+        (([1, -1], [0.5, 1.0]), {"coef": ["a"]}, TypeError, "coef"),
+        (([1, -1], [0.5, 1.0]), {"classes": (1, 1)}, ValueError, "classes"),
+    ):
+        with pytest.raises(error, match=match):
+            hf.margin_report(*arguments, **keywords)

@@ -1,0 +1,384 @@
+"""Promise: threads, forks and Ctrl-C leave everything in order."""
+
+import concurrent.futures
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from conftest import THREADS, bits, run_python
+from linear_cases import as_csr, problem, random_csr
+
+import hingefast as hf
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+
+
+# Fork
+
+FORK = """
+import faulthandler, os, sys, threading, time
+import numpy as np
+import hingefast as hf
+from conftest import bits
+from linear_cases import problem, random_csr
+
+faulthandler.dump_traceback_later(60, exit=True)
+case = problem(20_000, 150, seed=91)
+sparse, y, coef, _ = random_csr(30_000, 1_000, 40, seed=91)
+
+def answers(n_threads):
+    return bits(hf.linear_value_and_grad(case.X, case.y, case.coef, n_threads=n_threads),
+                hf.linear_value_and_grad(sparse, y, coef, loss="logistic", n_threads=n_threads))
+
+want = answers(2)
+if BUSY:
+    stop = threading.Event()
+    def loop():
+        while not stop.is_set():
+            answers(2)
+    thread = threading.Thread(target=loop)
+    thread.start()
+    time.sleep(0.05)
+children = []
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        code = 9
+        try:
+            good = all(answers(n) == want for n in (1, 2, 3))
+            grandchild = os.fork()
+            if grandchild == 0:
+                os._exit(0 if answers(2) == want else 7)
+            good = good and os.waitpid(grandchild, 0)[1] == 0
+            code = 0 if good else 8
+        finally:
+            os._exit(code)
+    children.append(child)
+assert answers(2) == want
+statuses = [os.waitpid(child, 0)[1] for child in children]
+if BUSY:
+    stop.set()
+    thread.join()
+assert statuses == [0, 0, 0], statuses
+assert answers(2) == want
+print("fine")
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+def test_fork_after_use(busy):
+    """A child (and its child) calls with threads of its own, also when another thread was inside a call."""
+    code = f"import warnings; warnings.simplefilter('ignore', DeprecationWarning)\nBUSY = {busy}\n{FORK}"
+    assert run_python(code).stdout.strip() == b"fine"
+
+
+@needs_fork
+def test_multiprocessing():
+    code = """
+import multiprocessing, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import numpy as np
+import hingefast as hf
+from linear_cases import problem
+
+case = problem(20_000, 150, seed=92)
+
+def work(n_threads):
+    return hf.linear_value_and_grad(case.X, case.y, case.coef, n_threads=n_threads)[0]
+
+want = work(2)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map_async(work, [1, 2, 3, 2]).get(timeout=60) == [want] * 4
+print("fine")
+"""
+    assert run_python(code).stdout.strip() == b"fine"
+
+
+# Many callers
+
+
+def test_sixteen_threads_at_once_on_shared_inputs():
+    case = problem(9_000, 150, seed=93)
+    sparse, y, coef, _ = random_csr(20_000, 1_000, 30, seed=93)
+    small = problem(64, 10, seed=93)
+    objective = hf.Objective(sparse, y, loss="squared_hinge", alpha=0.1)
+    theta = np.append(coef, 0.5)
+
+    def answers(n_threads):
+        return bits(
+            hf.linear_value_and_grad(case.X, case.y, case.coef, n_threads=n_threads),
+            hf.linear_value_and_grad(sparse, y, coef, n_threads=n_threads),
+            hf.linear_value_and_grad(small.X.astype(np.float16), small.y, small.coef, n_threads=n_threads),
+            hf.decision_function(np.asfortranarray(small.X), small.coef, n_threads=n_threads),
+            objective.value_and_grad(theta),
+        )
+
+    want = answers(1)
+    barrier = threading.Barrier(16)
+
+    def work(number):
+        barrier.wait()
+        return [answers(THREADS[(number + turn) % len(THREADS)]) == want for turn in range(4)]
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(work, range(16)))
+    assert results == [[True] * 4] * 16
+
+
+def test_errors_of_one_caller_do_not_reach_another():
+    sparse, y, coef, _ = random_csr(20_000, 1_000, 30, seed=94)
+    broken = y.copy()
+    broken[[17_000, 19_999]] = 0
+    want = bits(hf.linear_value_and_grad(sparse, y, coef))
+    barrier = threading.Barrier(8)
+
+    def work(number):
+        barrier.wait()
+        for _ in range(5):
+            if number % 2:
+                with pytest.raises(ValueError, match=r"y\[17000\]"):
+                    hf.linear_value_and_grad(sparse, broken, coef, n_threads=2)
+            else:
+                assert bits(hf.linear_value_and_grad(sparse, y, coef, n_threads=2)) == want
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_the_interpreter_runs_during_a_call():
+    """The GIL is released: another thread counts on while one long call works."""
+    X = np.broadcast_to(np.linspace(-1, 1, 20_000), (60_000, 20_000))
+    y = np.ones(60_000, dtype=np.int8)
+    stop = threading.Event()
+    ticks = 0
+
+    def tick():
+        nonlocal ticks
+        while not stop.is_set():
+            ticks += 1
+            stop.wait(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    hf.linear_value_and_grad(X, y, np.ones(20_000), n_threads=1)
+    stop.set()
+    thread.join()
+    assert ticks > 20
+
+
+def test_the_end_of_the_interpreter():
+    """A process that used the pool ends, also from a thread that is no longer waited for."""
+    code = """
+import atexit, threading
+import numpy as np
+import hingefast as hf
+X = np.broadcast_to(np.linspace(-1, 1, 2_000), (20_000, 2_000))
+y = np.ones(20_000, dtype=np.int8)
+hf.linear_value_and_grad(X, y, np.ones(2_000), n_threads=3)
+thread = threading.Thread(target=lambda: hf.linear_value_and_grad(X, y, np.ones(2_000), n_threads=2))
+thread.start()
+print("fine")
+"""
+    assert run_python(code).stdout.strip() == b"fine"
+
+
+# Ctrl-C
+
+INTERRUPT = """
+import os, signal, sys, threading, time
+from types import SimpleNamespace
+import numpy as np
+import hingefast as hf
+
+n, d = 1_500_000, 20_000
+row = np.linspace(-1.0, 1.0, d)
+y = np.where(np.arange(n) % 3, 1, -1).astype(np.int8)
+coef = np.ones(d)
+if LAYOUT == "dense":  # one row seen n times: seconds of work in 160 KB
+    X = np.broadcast_to(row, (n, d))
+elif LAYOUT == "tile":
+    X = np.broadcast_to(row.astype(">f8"), (n, d))
+elif LAYOUT == "rows":
+    X = np.broadcast_to(row, (5, d))
+else:
+    n = 5
+    nnz = 60_000_000
+    indptr = np.array([0, 7, nnz - 9, nnz - 8, nnz - 7, nnz])
+    X = SimpleNamespace(indptr=indptr, indices=np.zeros(nnz, np.int32), data=np.zeros(nnz), shape=(n, d))
+    X.data[::100_000] = 1.0
+    y = y[:n]
+rows = np.arange(n) % 5 if LAYOUT == "rows" else None
+labels = y[:5] if LAYOUT == "rows" else y
+out = np.full(d if CALL == "linear" else n, 7.0)
+times = {}
+
+def interrupt():
+    times["sent"] = time.perf_counter()
+    os.kill(os.getpid(), signal.SIGINT)
+
+def call():
+    if CALL == "linear":
+        hf.linear_value_and_grad(X, labels, coef, rows=rows, out=out, n_threads=N_THREADS)
+    else:
+        hf.decision_function(X, coef, rows=rows, out=out, n_threads=N_THREADS)
+
+timer = threading.Timer(DELAY, interrupt)
+timer.start()
+try:
+    while True:  # CSR passes are short: the signal falls into one of them
+        call()
+        if LAYOUT != "csr":
+            sys.exit("the call ended before it was interrupted: too little work")
+except KeyboardInterrupt:
+    seen = time.perf_counter()
+snapshot = out.copy()
+time.sleep(0.2)
+assert np.array_equal(out, snapshot), "something wrote to out after the interruption"
+if CALL == "linear" and LAYOUT != "csr":
+    assert (out == 7.0).all(), "a gradient was written"
+delay = seen - times["sent"]
+# 50 ms between looks at the signal; the rest is room for a busy machine.
+assert delay < 1.0, f"noticed after {delay:.3f} s"
+assert threading.active_count() <= 1 + 2 * N_THREADS
+small = np.arange(6.0).reshape(3, 2)
+scores = hf.decision_function(small, np.array([1.0, 1.0]), n_threads=N_THREADS)
+assert scores.tolist() == [1.0, 5.0, 9.0]
+if LAYOUT == "dense":
+    part = np.broadcast_to(row, (1_000, d))
+    a = hf.linear_value_and_grad(part, y[:1_000], coef, n_threads=N_THREADS)
+    b = hf.linear_value_and_grad(part, y[:1_000], coef, n_threads=1)
+    assert a[0] == b[0] and np.array_equal(a[1], b[1])
+print("fine", round(delay, 3))
+"""
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    "layout,call,n_threads",
+    [
+        ("dense", "linear", 1),
+        ("dense", "linear", 2),
+        ("dense", "decision", 1),
+        ("dense", "decision", 2),
+        ("tile", "linear", 2),
+        ("rows", "linear", 1),
+        ("csr", "linear", 1),
+        ("csr", "decision", 2),
+    ],
+)
+def test_ctrl_c(layout, call, n_threads):
+    """KeyboardInterrupt promptly, nothing written to `out` afterwards, and the next call works."""
+    settings = f"LAYOUT, CALL, N_THREADS, DELAY = {layout!r}, {call!r}, {n_threads}, 0.25\n"
+    assert run_python(settings + INTERRUPT).stdout.startswith(b"fine")
+
+
+@needs_posix
+def test_a_signal_handler_that_returns():
+    """A handler that raises nothing runs during the call and changes no bit of its answer."""
+    case = problem(4_000, 300, seed=95)
+    want = bits(hf.linear_value_and_grad(case.X, case.y, case.coef, n_threads=1))
+    seen = []
+    previous = signal.signal(signal.SIGALRM, lambda *_: seen.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        for turn in range(60):
+            got = hf.linear_value_and_grad(case.X, case.y, case.coef, n_threads=1 + turn % 3)
+            assert bits(got) == want
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert seen
+
+
+# How many threads
+
+COUNT = """
+import os, threading
+import numpy as np
+import hingefast as hf
+X = np.broadcast_to(np.linspace(-1, 1, 2_000), (60_000, 2_000))
+y = np.ones(60_000, dtype=np.int8)
+before = threading.active_count()
+hf.linear_value_and_grad(X, y, np.ones(2_000), n_threads=N_THREADS)
+print(threading.active_count() - before, hf.show_config(mode="dicts")["threads"])
+"""
+
+
+def threads_used(n_threads=None, hingefast=None, omp=None):
+    """(threads that a large call started, what show_config tells)."""
+    code = f"N_THREADS = {n_threads}\n{COUNT}"
+    done = run_python(code, HINGEFAST_NUM_THREADS=hingefast, OMP_NUM_THREADS=omp)
+    started, told = done.stdout.split()
+    return int(started), int(told)
+
+
+@pytest.mark.parametrize(
+    "hingefast,omp,want",
+    [("1", None, 1), ("3", None, 3), ("3", "1", 3), ("1", "4", 1), (None, "1", 1), (None, "3", 3)],
+)
+def test_variables_are_honoured(hingefast, omp, want):
+    started, told = threads_used(hingefast=hingefast, omp=omp)
+    assert told == want
+    # The calling thread may be one of them or wait for them.
+    assert started == 0 if want == 1 else started in (want - 1, want)
+
+
+def test_the_argument_comes_first():
+    assert threads_used(n_threads=1, hingefast="3")[0] == 0
+    assert threads_used(n_threads=3, hingefast="1")[0] in (2, 3)
+
+
+@pytest.mark.parametrize("value", ["-1", "", None])
+def test_all_that_affinity_and_cgroup_allow(value):
+    _, told = threads_used(hingefast=value)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if os.environ.get("OMP_NUM_THREADS") is None or value == "-1":
+        assert 1 <= told <= allowed
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_affinity_is_respected():
+    code = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nN_THREADS = None\n" + COUNT
+    done = run_python(code, HINGEFAST_NUM_THREADS=None, OMP_NUM_THREADS=None)
+    assert done.stdout.split() == [b"0", b"1"]
+
+
+@pytest.mark.parametrize("name", ["HINGEFAST_NUM_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("value", ["0", "-2", "two", "2.5", "1e1"])
+def test_bad_variables_are_told(name, value):
+    other = {"HINGEFAST_NUM_THREADS": None, "OMP_NUM_THREADS": None, name: value}
+    done = run_python(f"N_THREADS = None\n{COUNT}", check=False, **other)
+    assert done.returncode == 1
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert last.startswith(("ValueError", "ImportError")) and name in last and value in last
+
+
+def test_small_work_starts_no_threads():
+    code = """
+import threading
+import numpy as np
+import hingefast as hf
+from linear_cases import as_csr, problem
+case = problem(64, 20, seed=96)
+for X in (case.X, as_csr(case.X)):
+    hf.linear_value_and_grad(X, case.y, case.coef, n_threads=8)
+    hf.decision_function(X, case.coef, n_threads=8)
+assert threading.active_count() == 1
+print("fine")
+"""
+    assert run_python(code).stdout.strip() == b"fine"
+
+
+def test_float_environment_is_of_no_account():
+    """NumPy's errstate is never consulted: infinities and NaN make no warning (warnings are errors here)."""
+    X = np.array([[np.inf, 1.0], [np.nan, 1.0], [1e308, 1e308]])
+    with np.errstate(all="raise"):
+        for A in (X, as_csr(X)):
+            value, _, _ = hf.linear_value_and_grad(A, [1, -1, 1], np.array([1.0, 10.0]), loss="squared_hinge")
+            assert np.isnan(value)
+            hf.decision_function(A, np.array([-1.0, 1e300]))
