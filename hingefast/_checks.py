@@ -99,7 +99,9 @@ def computes_in_float64(dtype: np.dtype[Any]) -> bool:
     return not (dtype.kind == "b" or dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4))
 
 
-def check_out(out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: dict[str, Any]) -> Array:
+def check_out(
+    out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: dict[str, Any]
+) -> Array:
     """`out`, if a result of this shape and dtype can be written to it.
 
     Parameters
@@ -176,9 +178,13 @@ def as_class_weight(class_weight: Any) -> tuple[float, float] | None:
     if isinstance(class_weight, str):
         if class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all of y; pass it to hingefast.Objective")
-        raise ValueError(f"class_weight is {shorten(class_weight)!r}, must be two numbers in the order of classes")
+        raise ValueError(
+            f"class_weight is {shorten(class_weight)!r}, must be two numbers in the order of classes"
+        )
     if isinstance(class_weight, (dict, set)):
-        raise TypeError("class_weight must be two numbers in the order of classes, got " + type(class_weight).__name__)
+        raise TypeError(
+            "class_weight must be two numbers in the order of classes, got " + type(class_weight).__name__
+        )
     pair = real_array(class_weight, "class_weight")
     if pair.shape != (2,):
         raise ValueError(f"class_weight has shape {pair.shape}, must be two numbers in the order of classes")
@@ -216,7 +222,9 @@ def as_rows(rows: Any, n_rows: int) -> tuple[int, int, int] | Array | None:
         numbers = numbers.astype(np.int64)
     if numbers.dtype.kind not in "iu":
         what = "an array" if isinstance(rows, np.ndarray) else type(rows).__name__
-        raise TypeError(f"rows must be a slice or a 1-D integer array, got {what} of dtype {shorten(numbers.dtype)}")
+        raise TypeError(
+            f"rows must be a slice or a 1-D integer array, got {what} of dtype {shorten(numbers.dtype)}"
+        )
     if numbers.ndim != 1:
         raise ValueError(f"rows must be 1-D, got shape {numbers.shape}")
     if numbers.dtype == np.uint64:
@@ -259,7 +267,14 @@ def balanced_weights(
 
 
 def score_arguments(
-    want: int, y: Any, scores: Any, sample_weight: Any, class_weight: Any, classes: Any, reduction: Any, out: Any
+    want: int,
+    y: Any,
+    scores: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    classes: Any,
+    reduction: Any,
+    out: Any,
 ) -> tuple[Any, ...]:
     """Everything a pass over scores needs, converted; see `hingefast._kernels.scores.evaluate`.
 
@@ -342,7 +357,9 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int] | None:
     try:
         indices, data, shape = X.indices, X.data, X.shape
     except AttributeError as error:
-        raise TypeError(f"X must be an array or a CSR matrix with indptr, indices, data and shape: {error}") from None
+        raise TypeError(
+            f"X must be an array or a CSR matrix with indptr, indices, data and shape: {error}"
+        ) from None
     try:
         n_rows, n_features = (int(size) for size in shape)
     except (TypeError, ValueError):
@@ -362,14 +379,18 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int] | None:
     if data.ndim != 1:
         raise InvalidCSRError(f"X.data must be 1-D, got shape {data.shape}")
     if indptr.shape[0] != n_rows + 1:
-        raise InvalidCSRError(f"X.indptr has {indptr.shape[0]} entries, must have {n_rows + 1} for {n_rows} rows")
+        raise InvalidCSRError(
+            f"X.indptr has {indptr.shape[0]} entries, must have {n_rows + 1} for {n_rows} rows"
+        )
     if indices.shape[0] != data.shape[0]:
         raise InvalidCSRError(f"X.indices has {indices.shape[0]} entries but X.data has {data.shape[0]}")
     indptr = np.require(indptr, indptr.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
     if indptr[0] != 0:
         raise InvalidCSRError(f"X.indptr[0] is {indptr[0]}, must be 0")
     if not 0 <= indptr[-1] <= data.shape[0]:
-        raise InvalidCSRError(f"X.indptr[{n_rows}] is {indptr[-1]}, must be in [0, {data.shape[0]}], the entries stored")
+        raise InvalidCSRError(
+            f"X.indptr[{n_rows}] is {indptr[-1]}, must be in [0, {data.shape[0]}], the entries stored"
+        )
     return data, indices, indptr, n_features
 
 
@@ -379,7 +400,9 @@ def as_coef(coef: Any, n_features: int) -> tuple[Array, tuple[int, ...]]:
     shape = array.shape
     if shape not in ((n_features,), (1, n_features)):
         if array.ndim == 2 and shape[0] == n_features:
-            raise ValueError(f"coef has shape {shape}, must be ({n_features},) or (1, {n_features}); pass coef.T")
+            raise ValueError(
+                f"coef has shape {shape}, must be ({n_features},) or (1, {n_features}); pass coef.T"
+            )
         if array.ndim == 2 and shape[1] == n_features:
             raise ValueError(f"coef has {shape[0]} rows, but a binary loss takes one: shape ({n_features},)")
         raise ValueError(f"coef has shape {shape}, must be ({n_features},) for X with {n_features} features")
@@ -491,7 +514,9 @@ def finite_weights(sample_weight: Array, first: int) -> npt.NDArray[np.float64]:
 # ---- faults that kernels found ------------------------------------------------------------------------
 
 
-def raise_target_fault(kind: int, position: int, row: int, seen: bytes, targets: Any, scores: Any) -> NoReturn:
+def raise_target_fault(
+    kind: int, position: int, row: int, seen: bytes, targets: Any, scores: Any
+) -> NoReturn:
     """Raise what a pass found wrong in labels, weights or rows.
 
     Parameters
@@ -535,11 +560,15 @@ def raise_linear_fault(
     """Raise what a pass over X found wrong."""
     first = int.from_bytes(seen[:8], _BYTE_ORDER, signed=True)
     if kind == FAULT_INDEX:
-        raise InvalidCSRError(f"X.indices[{position}] (row {row}) is {first}, must be in [0, {layout.n_features})")
+        raise InvalidCSRError(
+            f"X.indices[{position}] (row {row}) is {first}, must be in [0, {layout.n_features})"
+        )
     if kind == FAULT_INDPTR:
         second = int.from_bytes(seen[8:16], _BYTE_ORDER, signed=True)
         if second < first:
-            raise InvalidCSRError(f"X.indptr[{row + 1}] is {second}, must not be below X.indptr[{row}], which is {first}")
+            raise InvalidCSRError(
+                f"X.indptr[{row + 1}] is {second}, must not be below X.indptr[{row}], which is {first}"
+            )
         name, value = (f"X.indptr[{row}]", first) if first < 0 else (f"X.indptr[{row + 1}]", second)
         raise InvalidCSRError(f"{name} is {value}, must be in [0, {layout.n_stored}], the entries stored")
     raise_target_fault(kind, position, row, seen, targets, None)

@@ -528,7 +528,10 @@ def _header(result: _Result) -> list[str]:
         ("rows", f"{result.rows:,}"),
         ("features", f"{result.features:,}"),
         ("nonzeros", f"{result.nonzeros:,}{share}"),
-        ("labels", f"{negative:g} -> -1 ({n_negative:,} rows), {positive:g} -> +1 ({n_positive:,} rows)"),
+        (
+            "labels",
+            f"{negative:g} -> -1 ({_plural(n_negative, 'row')}), {positive:g} -> +1 ({_plural(n_positive, 'row')})",
+        ),
         ("computing", f"{result.dtype}, level {result.level}, {_plural(result.threads, 'thread')}"),
         ("coef", result.coef),
     ]
@@ -591,7 +594,7 @@ def _legend(result: _Result) -> list[str]:
 
 
 def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _duration(seconds: float) -> str:

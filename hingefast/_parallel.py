@@ -153,7 +153,7 @@ def run(work: Callable[[], None], n_threads: int, cancel: Callable[[], None]) ->
     helpers: list[Future[None]] = []
     interruption: BaseException | None = None
     try:
-        for _ in range(n_threads - 1):
+        while len(helpers) < n_threads - 1:
             helpers.append(pool.submit(work))
         work()
     except BaseException as error:

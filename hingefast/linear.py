@@ -204,7 +204,9 @@ def decision_function(
     return scores
 
 
-def scores_output(layout: linear.Layout, targets: slopes.Targets, out: Array | None, inputs: dict[str, Any]) -> Array:
+def scores_output(
+    layout: linear.Layout, targets: slopes.Targets, out: Array | None, inputs: dict[str, Any]
+) -> Array:
     """`out` checked, or a new array, for the scores of a batch."""
     dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
     if out is None:

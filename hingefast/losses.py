@@ -198,7 +198,16 @@ class MarginLoss:
         array([ 0. , -0.2, -0.2,  0. ,  0.2])
         """
         return _evaluate(  # type: ignore[no-any-return]
-            self._bound, VALUE | SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
+            self._bound,
+            VALUE | SLOPE,
+            y,
+            scores,
+            sample_weight,
+            class_weight,
+            classes,
+            reduction,
+            out,
+            n_threads,
         )
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -543,7 +552,7 @@ _BY_NAME: dict[str, MarginLoss] = {
 }
 
 
-def get_loss(loss: str | MarginLoss) -> MarginLoss:
+def get_loss(loss: Any) -> MarginLoss:
     """The loss that an argument names.
 
     Parameters
@@ -571,11 +580,13 @@ def get_loss(loss: str | MarginLoss) -> MarginLoss:
     if isinstance(loss, MarginLoss):
         return loss
     if not isinstance(loss, str):
-        what = f"the class {loss.__name__}; pass {loss.__name__}()" if isinstance(loss, type) else type(loss).__name__
+        what = (
+            f"the class {loss.__name__}; pass {loss.__name__}()"
+            if isinstance(loss, type)
+            else type(loss).__name__
+        )
         raise TypeError(f"loss must be a name or a loss object, got {what}")
     found = _BY_NAME.get(loss)
     if found is None:
         raise ValueError(f"loss is {_checks.shorten(loss)!r}, must be one of {', '.join(MARGIN_LOSSES)}")
     return found
-
-

@@ -144,13 +144,19 @@ def margin_report(
         support_vectors += int(np.count_nonzero(~(margins > 1)))
         if margins.size:
             smallest = float(np.minimum(smallest, margins.min()))
+    confident, inside, wrong = (int(count) for count in counts)
+    confident_weight, inside_weight, wrong_weight = (float(total) for total in sums)
     return MarginReport(
-        n_rows,
-        *(int(count) for count in counts),
-        support_vectors,
-        smallest,
-        float(sums.sum()),
-        *(float(total) for total in sums),
+        n_rows=n_rows,
+        confident=confident,
+        inside=inside,
+        wrong=wrong,
+        support_vectors=support_vectors,
+        smallest_margin=smallest,
+        weight=float(sums.sum()),
+        confident_weight=confident_weight,
+        inside_weight=inside_weight,
+        wrong_weight=wrong_weight,
         margin_width=None if coef is None else _margin_width(coef),
     )
 

@@ -127,7 +127,7 @@ class Objective:
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
         if fault is not None:
             _checks.raise_linear_fault(*fault, self._targets, self._layout)
-        self._inputs = self._layout.arrays() | {"y": labels, "sample_weight": weights}
+        self._inputs: dict[str, Any] = {**self._layout.arrays(), "y": labels, "sample_weight": weights}
 
     @property
     def n_rows(self) -> int:
@@ -298,7 +298,7 @@ class Objective:
         dtype = _checks.theta_dtype(theta)
         _checks.check_out(theta, "theta", (self.size,), dtype, self._inputs | {"rows": rows})
         rate = _checks.as_rate(lr)
-        return linear.step(  # type: ignore[no-any-return]
+        return linear.step(
             self._layout,
             self._batch(rows),
             self.loss._bound,
@@ -375,7 +375,9 @@ class Objective:
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         if out is None:
             return np.empty(self.size, vector.dtype)
-        return _checks.check_out(out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows})
+        return _checks.check_out(
+            out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows}
+        )
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> tuple[float, float]:
         n_features = self.n_features

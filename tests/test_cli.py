@@ -166,7 +166,7 @@ def test_usual_labels_are_mapped_and_the_mapping_is_printed(run, run_json, tmp_p
     assert result["class_rows"] == {"negative": 2, "positive": 1}
     assert result["losses"][0]["value"] == 0.0  # all margins are 1: no label was taken for its opposite
     code, out, _ = run("eval", tmp_path / "data.svm")
-    assert code == 0 and f"{mapped[0]} -> -1 (2 rows), {mapped[1]} -> +1 (1 rows)" in out
+    assert code == 0 and f"{mapped[0]} -> -1 (2 rows), {mapped[1]} -> +1 (1 row)" in out
 
 
 @pytest.mark.parametrize("option", [["--classes", "-3,7"], ["--classes=-3,7"]])

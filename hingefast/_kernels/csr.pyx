@@ -81,7 +81,6 @@ cdef class CSR(Layout):
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
         cdef Fault fault
-        cdef Span span
         if targets.row_numbers == NULL and targets.row_step == 1:
             # Row pointers rise: halve the distance. Where they do not, any cut will do, the walk tells.
             low, high = first + 1, end
@@ -172,7 +171,6 @@ cdef class CSR(Layout):
         cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, i
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
-        cdef Fault index_fault
         while start < end and not failed:
             n = min(<Py_ssize_t>MAX_BLOCK, end - start)
             good = targets.load_rows(block, start, n, &task.fault)

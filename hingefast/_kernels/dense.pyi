@@ -1,8 +1,10 @@
-from typing import Any
+from typing import Any, Self
 
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 from hingefast._kernels.linear import Layout
 
+@disjoint_base
 class Dense(Layout):
-    def __init__(self, X: npt.NDArray[Any], is_f64: bool) -> None: ...
+    def __new__(cls, X: npt.NDArray[Any], is_f64: bool) -> Self: ...

@@ -14,7 +14,7 @@ import numpy as np
 from hingefast._kernels.linear cimport BLOCK_GRAD, TILE, Layout, LinearPass, Scratch, Task
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, BlockSpace, Fault, Targets, add_block, add_curved_block, block_in,
+    SLOPE, Block, BlockSpace, Targets, add_block, add_curved_block, block_in,
 )
 
 cnp.import_array()

@@ -1,20 +1,24 @@
 from typing import Any
 
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 from hingefast._kernels.loops import BoundLoss
-from hingefast._kernels.slopes import Fault, Targets
+from hingefast._kernels.slopes import Targets
 
+@disjoint_base
 class Scratch: ...
 
+@disjoint_base
 class Layout:
     n_rows: int
     n_features: int
     is_f64: int
     error: BaseException | None
     def arrays(self) -> dict[str, npt.NDArray[Any]]: ...
-    def first_fault(self, targets: Targets) -> Fault | None: ...
+    def first_fault(self, targets: Targets) -> tuple[int, int, int, bytes] | None: ...
 
+@disjoint_base
 class LinearPass:
     def cancel(self) -> None: ...
     def work(self) -> None: ...

@@ -1,10 +1,13 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from hingefast._kernels.loops import BoundLoss
 
 MEAN: str
 SUM: str
 
+@disjoint_base
 class ScorePass:
     def cancel(self) -> None: ...
     def work(self) -> None: ...

@@ -11,7 +11,7 @@ import numpy as np
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
-    BoundLoss, HF_VALUE_LANES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
+    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
     MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_block, block_in, element_type,

@@ -37,24 +37,24 @@ static void FN(flush)(void *block_grad, ptrdiff_t n, double *grad) {
 /* grad[indices[k]] += slopes[i]*data[k] in float64 over the entries of n_rows CSR rows, in order; rows whose
  * slope is zero are skipped. Indices are clamped as in csr_score_rows: one outside adds nothing anywhere
  * but to column 0, of a gradient that is thrown away. O(number of entries of active rows). */
-#define HF_DEFINE_CSR_ACCUMULATE(SUFFIX, INDEX)                                                            \
-    static void FN(csr_accumulate_rows_##SUFFIX)(                                                          \
-        const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                 \
-        const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad) {                        \
-        const real *HF_RESTRICT x = data;                                                                  \
-        const INDEX *HF_RESTRICT index = indices;                                                          \
-        const real *HF_RESTRICT slope = slopes;                                                            \
-        double *HF_RESTRICT g = grad;                                                                      \
-        const uint64_t width = (uint64_t)n_features;                                                       \
-        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                           \
-            const double s = (double)slope[i];                                                             \
-            if (s == 0)                                                                                    \
-                continue;                                                                                  \
-            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
-                g[j < width ? j : 0] += (double)x[k] * s;                                                  \
-            }                                                                                              \
-        }                                                                                                  \
+#define HF_DEFINE_CSR_ACCUMULATE(SUFFIX, INDEX)                                                              \
+    static void FN(csr_accumulate_rows_##SUFFIX)(                                                            \
+        const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                   \
+        const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad) {                          \
+        const real *HF_RESTRICT x = data;                                                                    \
+        const INDEX *HF_RESTRICT index = indices;                                                            \
+        const real *HF_RESTRICT slope = slopes;                                                              \
+        double *HF_RESTRICT g = grad;                                                                        \
+        const uint64_t width = (uint64_t)n_features;                                                         \
+        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                             \
+            const double s = (double)slope[i];                                                               \
+            if (s == 0)                                                                                      \
+                continue;                                                                                    \
+            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                  \
+                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
+                g[j < width ? j : 0] += (double)x[k] * s;                                                    \
+            }                                                                                                \
+        }                                                                                                    \
     }
 HF_DEFINE_CSR_ACCUMULATE(i32, int32_t)
 HF_DEFINE_CSR_ACCUMULATE(i64, int64_t)

@@ -36,9 +36,10 @@ static int x86_level(void) {
     /* SSE3 SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT OSXSAVE AVX F16C */
     const unsigned v3_leaf1 = 1u | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 |
                               1u << 27 | 1u << 28 | 1u << 29;
-    const unsigned v3_leaf7 = 1u << 3 | 1u << 5 | 1u << 8;                          /* BMI1 AVX2 BMI2 */
-    const unsigned v3_features = 1u | 1u << 5;                                      /* LAHF LZCNT */
-    const unsigned v4_leaf7 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX-512 F DQ CD BW VL */
+    const unsigned v3_leaf7 = 1u << 3 | 1u << 5 | 1u << 8; /* BMI1 AVX2 BMI2 */
+    const unsigned v3_features = 1u | 1u << 5;             /* LAHF LZCNT */
+    const unsigned v4_leaf7 =
+        1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* AVX-512 F DQ CD BW VL */
     if (!has(leaf1[2], v3_leaf1) || !has(leaf7[1], v3_leaf7) || !has(features[2], v3_features))
         return 0;
     unsigned long long saved = xgetbv0(); /* registers the operating system saves: 0x6 ymm, 0xE6 zmm too */

@@ -42,22 +42,22 @@ HF_INLINE int32_t hf_narrow(int64_t class) {
 
 /* out[i] = weights[i] as float64; returns the position of the first negative or non-finite one, or -1;
  * such a weight is written as 0. O(n). */
-#define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                             \
-    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double *out) {              \
-        const TYPE *HF_RESTRICT weight = weights;                                                          \
-        double *HF_RESTRICT to = out;                                                                      \
-        int bad = 0;                                                                                       \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
-            double w = (double)weight[i];                                                                  \
-            bad |= !(w >= 0 && w <= DBL_MAX);                                                              \
-            to[i] = w;                                                                                     \
-        }                                                                                                  \
-        if (!bad)                                                                                          \
-            return -1;                                                                                     \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
-            if (!(to[i] >= 0 && to[i] <= DBL_MAX))                                                         \
-                return i;                                                                                  \
-        return -1;                                                                                         \
+#define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                               \
+    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double *out) {                \
+        const TYPE *HF_RESTRICT weight = weights;                                                            \
+        double *HF_RESTRICT to = out;                                                                        \
+        int bad = 0;                                                                                         \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
+            double w = (double)weight[i];                                                                    \
+            bad |= !(w >= 0 && w <= DBL_MAX);                                                                \
+            to[i] = w;                                                                                       \
+        }                                                                                                    \
+        if (!bad)                                                                                            \
+            return -1;                                                                                       \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
+            if (!(to[i] >= 0 && to[i] <= DBL_MAX))                                                           \
+                return i;                                                                                    \
+        return -1;                                                                                           \
     }
 HF_DEFINE_DECODE_WEIGHTS(i8, int8_t)
 HF_DEFINE_DECODE_WEIGHTS(u8, uint8_t)
@@ -72,13 +72,13 @@ HF_DEFINE_DECODE_WEIGHTS(f64, double)
 
 /* out[i] = element rows[i] (or i, where rows is NULL) of a strided array of items of 1, 2, 4 or 8 bytes, at
  * any alignment. The row numbers have been checked. O(n). */
-#define HF_DEFINE_GATHER(BYTES)                                                                            \
-    static void gather_##BYTES(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n,     \
-                               void *out) {                                                                \
-        const char *from = source;                                                                         \
-        char *to = out;                                                                                    \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
-            memcpy(to + i * BYTES, from + (rows ? (ptrdiff_t)rows[i] : i) * stride, BYTES);                \
+#define HF_DEFINE_GATHER(BYTES)                                                                              \
+    static void gather_##BYTES(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n,       \
+                               void *out) {                                                                  \
+        const char *from = source;                                                                           \
+        char *to = out;                                                                                      \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
+            memcpy(to + i * BYTES, from + (rows ? (ptrdiff_t)rows[i] : i) * stride, BYTES);                  \
     }
 HF_DEFINE_GATHER(1)
 HF_DEFINE_GATHER(2)
@@ -88,21 +88,21 @@ HF_DEFINE_GATHER(8)
 /* Where the entries of n CSR rows begin and end: rows[i], or first + i*step where rows is NULL. Whatever
  * indptr holds, 0 <= starts[i] <= ends[i] <= n_stored comes out. Returns the position of the first row whose
  * own two pointers do not satisfy that, or -1. O(n). */
-#define HF_DEFINE_CSR_SPANS(SUFFIX, INDEX)                                                                 \
-    static ptrdiff_t csr_spans_##SUFFIX(const void *indptr, const int64_t *rows, ptrdiff_t first,          \
-                                        ptrdiff_t step, ptrdiff_t n, int64_t n_stored, int64_t *starts,    \
-                                        int64_t *ends) {                                                   \
-        const INDEX *HF_RESTRICT pointer = indptr;                                                         \
-        ptrdiff_t fault = -1;                                                                              \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
-            const ptrdiff_t row = rows ? (ptrdiff_t)rows[i] : first + i * step;                            \
-            const int64_t start = (int64_t)pointer[row], end = (int64_t)pointer[row + 1];                  \
-            const int fits = start >= 0 && start <= end && end <= n_stored;                                \
-            starts[i] = fits ? start : 0;                                                                  \
-            ends[i] = fits ? end : 0;                                                                      \
-            fault = !fits && fault < 0 ? i : fault;                                                        \
-        }                                                                                                  \
-        return fault;                                                                                      \
+#define HF_DEFINE_CSR_SPANS(SUFFIX, INDEX)                                                                   \
+    static ptrdiff_t csr_spans_##SUFFIX(const void *indptr, const int64_t *rows, ptrdiff_t first,            \
+                                        ptrdiff_t step, ptrdiff_t n, int64_t n_stored, int64_t *starts,      \
+                                        int64_t *ends) {                                                     \
+        const INDEX *HF_RESTRICT pointer = indptr;                                                           \
+        ptrdiff_t fault = -1;                                                                                \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
+            const ptrdiff_t row = rows ? (ptrdiff_t)rows[i] : first + i * step;                              \
+            const int64_t start = (int64_t)pointer[row], end = (int64_t)pointer[row + 1];                    \
+            const int fits = start >= 0 && start <= end && end <= n_stored;                                  \
+            starts[i] = fits ? start : 0;                                                                    \
+            ends[i] = fits ? end : 0;                                                                        \
+            fault = !fits && fault < 0 ? i : fault;                                                          \
+        }                                                                                                    \
+        return fault;                                                                                        \
     }
 HF_DEFINE_CSR_SPANS(i32, int32_t)
 HF_DEFINE_CSR_SPANS(i64, int64_t)
@@ -145,7 +145,7 @@ static void add_f64(double *total, const double *part, ptrdiff_t n) {
 #define real float
 #define FN(name) HF_PASTE(name, _f32)
 #define square_root_f32 sqrtf
-#define HUGE_FACTOR 1e38f /* squared it lifts the smallest subnormal above 1 */
+#define HUGE_FACTOR 1e38f  /* squared it lifts the smallest subnormal above 1 */
 typedef int32_t truth_f32; /* an integer as wide as the numbers: loops over both vectorise */
 #include "losses.h"
 #include "lanes.h"
@@ -170,30 +170,38 @@ typedef int64_t truth_f64;
 
 /* ---- the table ------------------------------------------------------------------------------------- */
 
-#define HF_ROW(NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND)                                         \
+#define HF_ROW(NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND)                                           \
     {NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND},
 static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
 
-#define HF_DTYPES(PREFIX, POSTFIX)                                                                         \
-    {PREFIX##i8##POSTFIX,  PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,               \
-     PREFIX##u8##POSTFIX,  PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,               \
+#define HF_DTYPES(PREFIX, POSTFIX)                                                                           \
+    {PREFIX##i8##POSTFIX,  PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,                 \
+     PREFIX##u8##POSTFIX,  PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,                 \
      PREFIX##f32##POSTFIX, PREFIX##f64##POSTFIX}
 
-#define HF_REAL_LOOPS(S)                                                                                   \
-    {                                                                                                      \
-        .margin_loss = {margin_hinge_##S, margin_s_family_##S, margin_psi_g_##S, margin_psi_m_##S,         \
-                        margin_softplus_##S},                                                              \
-        .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S,                    \
-                      curvature_psi_m_##S, curvature_softplus_##S},                                        \
-        .find_bad_sign = find_bad_sign_##S, .decode_labels = HF_DTYPES(decode_, _##S),                     \
-        .class_weights = class_weights_##S, .sum_values = sum_values_##S, .multiply_active = multiply_active_##S, \
-        .scale = scale_##S, .store = {store_f32_##S, store_f64_##S}, .score_rows = score_rows_##S,         \
-        .accumulate_rows = accumulate_rows_##S, .score_accumulate_rows = score_accumulate_rows_##S,        \
-        .flush = flush_##S, .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},            \
-        .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                 \
-        .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S}, .step = step_##S,                \
-        .step_sparse = {step_sparse_i32_##S, step_sparse_i64_##S},                                         \
-        .elementary = {array_exp_##S, array_log1p_##S, array_erfc_##S},                                    \
+#define HF_REAL_LOOPS(S)                                                                                     \
+    {                                                                                                        \
+        .margin_loss = {margin_hinge_##S, margin_s_family_##S, margin_psi_g_##S, margin_psi_m_##S,           \
+                        margin_softplus_##S},                                                                \
+        .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S, curvature_psi_m_##S, \
+                      curvature_softplus_##S},                                                               \
+        .find_bad_sign = find_bad_sign_##S,                                                                  \
+        .decode_labels = HF_DTYPES(decode_, _##S),                                                           \
+        .class_weights = class_weights_##S,                                                                  \
+        .sum_values = sum_values_##S,                                                                        \
+        .multiply_active = multiply_active_##S,                                                              \
+        .scale = scale_##S,                                                                                  \
+        .store = {store_f32_##S, store_f64_##S},                                                             \
+        .score_rows = score_rows_##S,                                                                        \
+        .accumulate_rows = accumulate_rows_##S,                                                              \
+        .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
+        .flush = flush_##S,                                                                                  \
+        .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},                                  \
+        .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                   \
+        .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S},                                    \
+        .step = step_##S,                                                                                    \
+        .step_sparse = {step_sparse_i32_##S, step_sparse_i64_##S},                                           \
+        .elementary = {array_exp_##S, array_log1p_##S, array_erfc_##S},                                      \
     }
 
 const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {

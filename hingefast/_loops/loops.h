@@ -14,8 +14,17 @@
 
 /* Element types of labels, weights and row selections. */
 enum {
-    HF_INT8, HF_INT16, HF_INT32, HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64,
-    HF_FLOAT32, HF_FLOAT64, HF_N_DTYPES
+    HF_INT8,
+    HF_INT16,
+    HF_INT32,
+    HF_INT64,
+    HF_UINT8,
+    HF_UINT16,
+    HF_UINT32,
+    HF_UINT64,
+    HF_FLOAT32,
+    HF_FLOAT64,
+    HF_N_DTYPES
 };
 
 /* Families of margin losses: each is one formula in losses.h. */
@@ -24,10 +33,10 @@ enum { HF_HINGE, HF_S_FAMILY, HF_PSI_G, HF_PSI_M, HF_SOFTPLUS, HF_N_FAMILIES };
 /* A margin loss with its parameters, as the loops take it; u = margin - y*z throughout. */
 typedef struct {
     int family;
-    double margin;      /* where the loss starts */
-    double width;       /* S family: g, where the quadratic ends; psi_G, psi_M: sigma; softplus: beta */
-    double rate;        /* S family: slope per u on the quadratic piece */
-    double kink_slope;  /* hinge: the slope at u = 0 */
+    double margin;     /* where the loss starts */
+    double width;      /* S family: g, where the quadratic ends; psi_G, psi_M: sigma; softplus: beta */
+    double rate;       /* S family: slope per u on the quadratic piece */
+    double kink_slope; /* hinge: the slope at u = 0 */
 } hf_loss;
 
 /* The two classes of binary labels, for float, signed and unsigned labels. A class that is no integer, or no
@@ -42,11 +51,11 @@ typedef struct {
 
 /* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
 typedef struct {
-    const char *name;        /* canonical snake_case name */
-    const char *class_name;  /* class in hingefast.losses */
-    const char *aliases;     /* further accepted names, separated by spaces */
-    const char *parameters;  /* "name:kind=default", separated by spaces; kinds: margin, width, slope */
-    const char *smoothness;  /* "nonsmooth", "c1" (slope continuous, not smooth) or "smooth" */
+    const char *name;       /* canonical snake_case name */
+    const char *class_name; /* class in hingefast.losses */
+    const char *aliases;    /* further accepted names, separated by spaces */
+    const char *parameters; /* "name:kind=default", separated by spaces; kinds: margin, width, slope */
+    const char *smoothness; /* "nonsmooth", "c1" (slope continuous, not smooth) or "smooth" */
     void (*bind)(const double *parameters, hf_loss *loss);
 } hf_catalogue_row;
 
@@ -55,8 +64,8 @@ enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WE
 
 typedef struct {
     /* slope stage (slope.h) */
-    void (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
-                                       void *values, void *slopes);
+    void (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores,
+                                       ptrdiff_t n, void *values, void *slopes);
     void (*curvature[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
                                      void *curvatures);
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);
@@ -71,16 +80,16 @@ typedef struct {
     /* dense score and accumulate (score.h, accumulate.h) */
     void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
                        double intercept, void *scores);
-    void (*accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
-                            void *grad);
-    void (*score_accumulate_rows)(const void *const *rows, const void *const *pending, const void *pending_slopes,
-                                  ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef, double intercept,
-                                  void *scores, void *grad);
+    void (*accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
+                            ptrdiff_t n_features, void *grad);
+    void (*score_accumulate_rows)(const void *const *rows, const void *const *pending,
+                                  const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                  const void *coef, double intercept, void *scores, void *grad);
     void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
     /* CSR score and accumulate; [0] int32, [1] int64 column indices */
     ptrdiff_t (*csr_score_rows[2])(const void *data, const void *indices, const int64_t *starts,
-                                   const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
-                                   double intercept, void *scores);
+                                   const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                   const void *coef, double intercept, void *scores);
     void (*csr_accumulate_rows[2])(const void *data, const void *indices, const int64_t *starts,
                                    const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
                                    ptrdiff_t n_features, double *grad);

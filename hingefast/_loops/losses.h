@@ -34,14 +34,14 @@ HF_INLINE real FN(s_family_curvature)(const hf_loss *loss, real u) {
     real inside = u < (real)loss->width ? (real)loss->rate : 0;
     return u > 0 ? inside : u <= 0 ? 0 : u;
 }
-#define HF_S_FAMILY_ROWS(ROW)                                                                              \
-    ROW("hinge", "Hinge", "", "margin:margin=1 kink_slope:slope=0", "nonsmooth", bind_hinge)               \
-    ROW("perceptron", "PerceptronLoss", "perceptron_loss", "", "nonsmooth", bind_perceptron)               \
-    ROW("squared_hinge", "SquaredHinge", "", "margin:margin=1", "c1", bind_squared_hinge)                  \
-    ROW("smooth_hinge", "SmoothHinge", "", "margin:margin=1 width:width=1", "c1", bind_smooth_hinge)       \
-    ROW("modified_huber", "ModifiedHuber", "", "margin:margin=1", "c1", bind_modified_huber)               \
-    ROW("huberized_hinge", "HuberizedHinge", "", "margin:margin=1 half_width:width=0.5", "c1",             \
-        bind_huberized_hinge)                                                                              \
+#define HF_S_FAMILY_ROWS(ROW)                                                                                \
+    ROW("hinge", "Hinge", "", "margin:margin=1 kink_slope:slope=0", "nonsmooth", bind_hinge)                 \
+    ROW("perceptron", "PerceptronLoss", "perceptron_loss", "", "nonsmooth", bind_perceptron)                 \
+    ROW("squared_hinge", "SquaredHinge", "", "margin:margin=1", "c1", bind_squared_hinge)                    \
+    ROW("smooth_hinge", "SmoothHinge", "", "margin:margin=1 width:width=1", "c1", bind_smooth_hinge)         \
+    ROW("modified_huber", "ModifiedHuber", "", "margin:margin=1", "c1", bind_modified_huber)                 \
+    ROW("huberized_hinge", "HuberizedHinge", "", "margin:margin=1 half_width:width=0.5", "c1",               \
+        bind_huberized_hinge)                                                                                \
     ROW("huber_margin", "HuberMargin", "", "margin:margin=1 delta:width=1", "c1", bind_huber_margin)
 
 /* ------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ HF_INLINE real FN(psi_g_curvature)(const hf_loss *loss, real u) {
     real inverse = (real)1 / (real)loss->width, v = u * inverse;
     return inverse * (inverse_sqrt_2pi * FN(exp)((real)-0.5 * v * v));
 }
-#define HF_PSI_G_ROWS(ROW)                                                                                 \
+#define HF_PSI_G_ROWS(ROW)                                                                                   \
     ROW("psi_g", "GaussianHinge", "gaussian_hinge", "margin:margin=1 sigma:width=1", "smooth", bind_psi_g)
 
 /* ------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ HF_INLINE real FN(psi_m_curvature)(const hf_loss *loss, real u) {
     real f = (far ? r : 1) / FN(square_root)(1 + r * r);
     return f * f * f * ((real)0.5 / sigma);
 }
-#define HF_PSI_M_ROWS(ROW)                                                                                 \
+#define HF_PSI_M_ROWS(ROW)                                                                                   \
     ROW("psi_m", "AlgebraicHinge", "algebraic_hinge", "margin:margin=1 sigma:width=1", "smooth", bind_psi_m)
 
 /* ------------------------------------------------------------------------------------------------
@@ -97,9 +97,9 @@ HF_INLINE real FN(softplus_curvature)(const hf_loss *loss, real u) {
     real decay = FN(exp)(x < 0 ? x : -x), p = 1 / (1 + decay);
     return beta * (decay * p) * p;
 }
-#define HF_SOFTPLUS_ROWS(ROW)                                                                              \
-    ROW("softplus_hinge", "SoftplusHinge", "softplus", "margin:margin=1 beta:width=1", "smooth",           \
-        bind_softplus)                                                                                     \
+#define HF_SOFTPLUS_ROWS(ROW)                                                                                \
+    ROW("softplus_hinge", "SoftplusHinge", "softplus", "margin:margin=1 beta:width=1", "smooth",             \
+        bind_softplus)                                                                                       \
     ROW("logistic", "LogisticLoss", "log_loss logistic_loss", "", "smooth", bind_logistic)
 
 #ifndef HF_LOSSES_BIND
@@ -164,6 +164,6 @@ static void round_loss_f32(const hf_loss *loss, hf_loss *rounded) {
         rounded->family = HF_HINGE;
 }
 
-#define HF_CATALOGUE_ROWS(ROW)                                                                             \
+#define HF_CATALOGUE_ROWS(ROW)                                                                               \
     HF_S_FAMILY_ROWS(ROW) HF_PSI_G_ROWS(ROW) HF_PSI_M_ROWS(ROW) HF_SOFTPLUS_ROWS(ROW)
 #endif

@@ -51,7 +51,9 @@
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #define HF_CAN_STREAM 1
-HF_INLINE void hf_stream_line(void *to, const void *from) { _mm512_stream_si512(to, _mm512_loadu_si512(from)); }
+HF_INLINE void hf_stream_line(void *to, const void *from) {
+    _mm512_stream_si512(to, _mm512_loadu_si512(from));
+}
 #elif defined(__AVX2__)
 #include <immintrin.h>
 #define HF_CAN_STREAM 1

@@ -21,8 +21,8 @@ HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
  * rows, pending: HF_TILE_ROWS pointers to n_features numbers; scores: HF_TILE_ROWS numbers, written;
  * grad: n_features numbers, updated. O(HF_TILE_ROWS * n_features). */
 HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pending, const real *pending_slopes,
-                              ptrdiff_t n_features, const real *HF_RESTRICT coef, real intercept, real *scores,
-                              real *HF_RESTRICT grad, const int fused) {
+                              ptrdiff_t n_features, const real *HF_RESTRICT coef, real intercept,
+                              real *scores, real *HF_RESTRICT grad, const int fused) {
     const real *row[HF_TILE_ROWS], *earlier[HF_TILE_ROWS];
     real slope[HF_TILE_ROWS];
     FN(line) sum[HF_TILE_ROWS];
@@ -101,7 +101,8 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
     const real *slopes = pending_slopes;
     real *out = scores;
     for (ptrdiff_t i = 0; i < n_rows; i += HF_TILE_ROWS)
-        FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, out + i, grad, 1);
+        FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, out + i, grad,
+                       1);
 }
 
 /* One CSR row set: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the
@@ -109,36 +110,36 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
  * position of the first such row is returned (else -1). starts and ends must lie within data and indices;
  * n_features must not be 0 where a row has entries. Entry k of a row is added into lane k mod 4.
  * O(number of entries). */
-#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX, UNSIGNED)                                                       \
-    static ptrdiff_t FN(csr_score_rows_##SUFFIX)(                                                          \
-        const void *data, const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,\
-        ptrdiff_t n_features, const void *coef, double intercept, void *scores) {                          \
-        const real *HF_RESTRICT x = data, *HF_RESTRICT w = coef;                                           \
-        const INDEX *HF_RESTRICT index = indices;                                                          \
-        const uint64_t width = (uint64_t)n_features;                                                       \
-        real *HF_RESTRICT out = scores;                                                                    \
-        ptrdiff_t fault = -1;                                                                              \
-        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                           \
-            real sum[4] = {0, 0, 0, 0};                                                                    \
-            int64_t k = starts[i];                                                                         \
-            const int64_t end = ends[i];                                                                   \
-            int outside = 0;                                                                               \
-            for (; k + 4 <= end; k += 4)                                                                   \
-                HF_UNROLL                                                                                  \
-            for (int lane = 0; lane < 4; lane++) {                                                         \
-                uint64_t j = (uint64_t)(int64_t)index[k + lane];                                           \
-                outside |= j >= width;                                                                     \
-                sum[lane] += x[k + lane] * w[j < width ? j : 0];                                           \
-            }                                                                                              \
-            for (int lane = 0; k < end; k++, lane++) {                                                     \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
-                outside |= j >= width;                                                                     \
-                sum[lane] += x[k] * w[j < width ? j : 0];                                                  \
-            }                                                                                              \
-            out[i] = ((sum[0] + sum[2]) + (sum[1] + sum[3])) + (real)intercept;                            \
-            fault = outside && fault < 0 ? i : fault;                                                      \
-        }                                                                                                  \
-        return fault;                                                                                      \
+#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX, UNSIGNED)                                                         \
+    static ptrdiff_t FN(csr_score_rows_##SUFFIX)(                                                            \
+        const void *data, const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, \
+        ptrdiff_t n_features, const void *coef, double intercept, void *scores) {                            \
+        const real *HF_RESTRICT x = data, *HF_RESTRICT w = coef;                                             \
+        const INDEX *HF_RESTRICT index = indices;                                                            \
+        const uint64_t width = (uint64_t)n_features;                                                         \
+        real *HF_RESTRICT out = scores;                                                                      \
+        ptrdiff_t fault = -1;                                                                                \
+        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                             \
+            real sum[4] = {0, 0, 0, 0};                                                                      \
+            int64_t k = starts[i];                                                                           \
+            const int64_t end = ends[i];                                                                     \
+            int outside = 0;                                                                                 \
+            for (; k + 4 <= end; k += 4)                                                                     \
+                HF_UNROLL                                                                                    \
+            for (int lane = 0; lane < 4; lane++) {                                                           \
+                uint64_t j = (uint64_t)(int64_t)index[k + lane];                                             \
+                outside |= j >= width;                                                                       \
+                sum[lane] += x[k + lane] * w[j < width ? j : 0];                                             \
+            }                                                                                                \
+            for (int lane = 0; k < end; k++, lane++) {                                                       \
+                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
+                outside |= j >= width;                                                                       \
+                sum[lane] += x[k] * w[j < width ? j : 0];                                                    \
+            }                                                                                                \
+            out[i] = ((sum[0] + sum[2]) + (sum[1] + sum[3])) + (real)intercept;                              \
+            fault = outside && fault < 0 ? i : fault;                                                        \
+        }                                                                                                    \
+        return fault;                                                                                        \
     }
 HF_DEFINE_CSR_SCORE(i32, int32_t, uint32_t)
 HF_DEFINE_CSR_SCORE(i64, int64_t, uint64_t)

@@ -7,30 +7,30 @@
 /* Applies one formula to n rows: values[i] = phi, slopes[i] = d phi / d score. Either output may be NULL,
  * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too.
  * O(n). */
-#define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                               \
-    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,          \
-                         void *values, void *slopes) {                                                     \
-        const hf_loss fixed = *loss;                                                                       \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                        \
-        real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                               \
-        const real margin = (real)fixed.margin;                                                            \
-        if (values == NULL)                                                                                \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
-                real u = margin - y[i] * z[i];                                                             \
-                (void)FORMULA;                                                                             \
-                grad[i] = y[i] * slope + 0;                                                                \
-            }                                                                                              \
-        else if (slopes == NULL)                                                                           \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
-                real u = margin - y[i] * z[i];                                                             \
-                value[i] = FORMULA;                                                                        \
-            }                                                                                              \
-        else                                                                                               \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                            \
-                real u = margin - y[i] * z[i];                                                             \
-                value[i] = FORMULA;                                                                        \
-                grad[i] = y[i] * slope + 0;                                                                \
-            }                                                                                              \
+#define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                                 \
+    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,            \
+                         void *values, void *slopes) {                                                       \
+        const hf_loss fixed = *loss;                                                                         \
+        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
+        real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                                 \
+        const real margin = (real)fixed.margin;                                                              \
+        if (values == NULL)                                                                                  \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
+                real u = margin - y[i] * z[i];                                                               \
+                (void)FORMULA;                                                                               \
+                grad[i] = y[i] * slope + 0;                                                                  \
+            }                                                                                                \
+        else if (slopes == NULL)                                                                             \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
+                real u = margin - y[i] * z[i];                                                               \
+                value[i] = FORMULA;                                                                          \
+            }                                                                                                \
+        else                                                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
+                real u = margin - y[i] * z[i];                                                               \
+                value[i] = FORMULA;                                                                          \
+                grad[i] = y[i] * slope + 0;                                                                  \
+            }                                                                                                \
     }
 HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, 1, &slope))
 HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, 0, &slope))
@@ -40,17 +40,17 @@ HF_DEFINE_MARGIN_LOSS(margin_softplus, FN(softplus)(&fixed, u, &slope))
 #undef HF_DEFINE_MARGIN_LOSS
 
 /* curvatures[i] = phi''(y*z), for n rows. O(n). */
-#define HF_DEFINE_CURVATURE(NAME, FORMULA)                                                                 \
-    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,          \
-                         void *curvatures) {                                                               \
-        const hf_loss fixed = *loss;                                                                       \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                        \
-        real *HF_RESTRICT out = curvatures;                                                                \
-        const real margin = (real)fixed.margin;                                                            \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
-            real u = margin - y[i] * z[i];                                                                 \
-            out[i] = FORMULA;                                                                              \
-        }                                                                                                  \
+#define HF_DEFINE_CURVATURE(NAME, FORMULA)                                                                   \
+    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,            \
+                         void *curvatures) {                                                                 \
+        const hf_loss fixed = *loss;                                                                         \
+        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
+        real *HF_RESTRICT out = curvatures;                                                                  \
+        const real margin = (real)fixed.margin;                                                              \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
+            real u = margin - y[i] * z[i];                                                                   \
+            out[i] = FORMULA;                                                                                \
+        }                                                                                                    \
     }
 HF_DEFINE_CURVATURE(curvature_hinge, u == u ? 0 : u)
 HF_DEFINE_CURVATURE(curvature_s_family, FN(s_family_curvature)(&fixed, u))
@@ -75,24 +75,24 @@ static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
 }
 
 /* signs[i] = -1, +1, or 0 where label i is neither of the two classes. O(n). */
-#define HF_DEFINE_DECODE(SUFFIX, TYPE, WIDE, WIDEN, LOW, HIGH)                                             \
-    static void FN(decode_##SUFFIX)(const void *labels, ptrdiff_t n, const hf_classes *classes,            \
-                                    void *signs) {                                                         \
-        const TYPE *HF_RESTRICT label = labels;                                                            \
-        real *HF_RESTRICT sign = signs;                                                                    \
-        const WIDE low = LOW, high = HIGH;                                                                 \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                \
-            const WIDE at = WIDEN(label[i]);                                                               \
-            real below = at == low ? (real)-1 : (real)0;                                                   \
-            sign[i] = at == high ? (real)1 : below;                                                        \
-        }                                                                                                  \
+#define HF_DEFINE_DECODE(SUFFIX, TYPE, WIDE, WIDEN, LOW, HIGH)                                               \
+    static void FN(decode_##SUFFIX)(const void *labels, ptrdiff_t n, const hf_classes *classes,              \
+                                    void *signs) {                                                           \
+        const TYPE *HF_RESTRICT label = labels;                                                              \
+        real *HF_RESTRICT sign = signs;                                                                      \
+        const WIDE low = LOW, high = HIGH;                                                                   \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
+            const WIDE at = WIDEN(label[i]);                                                                 \
+            real below = at == low ? (real)-1 : (real)0;                                                     \
+            sign[i] = at == high ? (real)1 : below;                                                          \
+        }                                                                                                    \
     }
-#define HF_DECODE_NARROW(SUFFIX, TYPE)                                                                     \
-    HF_DEFINE_DECODE(SUFFIX, TYPE, int32_t, (int32_t), hf_narrow(classes->negative_int),                   \
+#define HF_DECODE_NARROW(SUFFIX, TYPE)                                                                       \
+    HF_DEFINE_DECODE(SUFFIX, TYPE, int32_t, (int32_t), hf_narrow(classes->negative_int),                     \
                      hf_narrow(classes->positive_int))
-#define HF_DECODE_WIDE(SUFFIX, TYPE, WIDEN)                                                                \
+#define HF_DECODE_WIDE(SUFFIX, TYPE, WIDEN)                                                                  \
     HF_DEFINE_DECODE(SUFFIX, TYPE, int64_t, WIDEN, classes->negative_int, classes->positive_int)
-#define HF_DECODE_FLOAT(SUFFIX, TYPE)                                                                      \
+#define HF_DECODE_FLOAT(SUFFIX, TYPE)                                                                        \
     HF_DEFINE_DECODE(SUFFIX, TYPE, double, (double), classes->negative, classes->positive)
 HF_DECODE_NARROW(i8, int8_t)
 HF_DECODE_NARROW(u8, uint8_t)
@@ -170,30 +170,30 @@ static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
 
 /* out[i] = factor*x[i], out being float32 or float64. `stream` writes past the caches, which saves reading
  * the destination first; it overwrites x, and goes with equal element types only. O(n). */
-#define HF_DEFINE_STORE(SUFFIX, TYPE)                                                                      \
-    static void FN(store_##SUFFIX)(void *x, ptrdiff_t n, double factor, void *out, int stream) {           \
-        const real by = (real)factor;                                                                      \
-        const real *HF_RESTRICT from = x;                                                                  \
-        TYPE *HF_RESTRICT to = out;                                                                        \
-        if (stream) {                                                                                      \
-            if (by != 1)                                                                                   \
-                FN(scale)(x, NULL, factor, n);                                                             \
-            hf_stream(out, x, (size_t)n * sizeof(TYPE));                                                   \
-        } else                                                                                             \
-            for (ptrdiff_t i = 0; i < n; i++)                                                              \
-                to[i] = (TYPE)(from[i] * by);                                                              \
+#define HF_DEFINE_STORE(SUFFIX, TYPE)                                                                        \
+    static void FN(store_##SUFFIX)(void *x, ptrdiff_t n, double factor, void *out, int stream) {             \
+        const real by = (real)factor;                                                                        \
+        const real *HF_RESTRICT from = x;                                                                    \
+        TYPE *HF_RESTRICT to = out;                                                                          \
+        if (stream) {                                                                                        \
+            if (by != 1)                                                                                     \
+                FN(scale)(x, NULL, factor, n);                                                               \
+            hf_stream(out, x, (size_t)n * sizeof(TYPE));                                                     \
+        } else                                                                                               \
+            for (ptrdiff_t i = 0; i < n; i++)                                                                \
+                to[i] = (TYPE)(from[i] * by);                                                                \
     }
 HF_DEFINE_STORE(f32, float)
 HF_DEFINE_STORE(f64, double)
 #undef HF_DEFINE_STORE
 
 /* The vectorised elementary functions over arrays, for their tests. O(n). */
-#define HF_DEFINE_ELEMENTARY(NAME)                                                                         \
-    static void FN(array_##NAME)(const void *x, ptrdiff_t n, void *out) {                                  \
-        const real *HF_RESTRICT from = x;                                                                  \
-        real *HF_RESTRICT to = out;                                                                        \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                  \
-            to[i] = FN(NAME)(from[i]);                                                                     \
+#define HF_DEFINE_ELEMENTARY(NAME)                                                                           \
+    static void FN(array_##NAME)(const void *x, ptrdiff_t n, void *out) {                                    \
+        const real *HF_RESTRICT from = x;                                                                    \
+        real *HF_RESTRICT to = out;                                                                          \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
+            to[i] = FN(NAME)(from[i]);                                                                       \
     }
 HF_DEFINE_ELEMENTARY(exp)
 HF_DEFINE_ELEMENTARY(log1p)

@@ -56,23 +56,23 @@ static void FN(step)(const void *grad, ptrdiff_t n, double rate, void *theta) {
 /* The same for the columns that n_rows CSR rows store, straight from the float64 sum of slopes*entries:
  * theta[j] -= rate * (total[j]/divisor). Sets total[j] to 0 as it goes, so that a column stored twice is
  * stepped once. Indices are clamped as in csr_score_rows. O(number of entries). */
-#define HF_DEFINE_STEP_SPARSE(SUFFIX, INDEX)                                                               \
-    static void FN(step_sparse_##SUFFIX)(const void *indices, const int64_t *starts, const int64_t *ends,  \
-                                         ptrdiff_t n_rows, ptrdiff_t n_features, double *total,            \
-                                         double divisor, double rate, void *theta) {                       \
-        const INDEX *HF_RESTRICT index = indices;                                                          \
-        double *HF_RESTRICT sum = total;                                                                   \
-        real *HF_RESTRICT to = theta;                                                                      \
-        const real by = (real)rate;                                                                        \
-        for (ptrdiff_t i = 0; i < n_rows; i++)                                                             \
-            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
-                j = j < (uint64_t)n_features ? j : 0;                                                      \
-                if (sum[j] != 0) {                                                                         \
-                    to[j] -= by * (real)(sum[j] / divisor);                                                \
-                    sum[j] = 0;                                                                            \
-                }                                                                                          \
-            }                                                                                              \
+#define HF_DEFINE_STEP_SPARSE(SUFFIX, INDEX)                                                                 \
+    static void FN(step_sparse_##SUFFIX)(const void *indices, const int64_t *starts, const int64_t *ends,    \
+                                         ptrdiff_t n_rows, ptrdiff_t n_features, double *total,              \
+                                         double divisor, double rate, void *theta) {                         \
+        const INDEX *HF_RESTRICT index = indices;                                                            \
+        double *HF_RESTRICT sum = total;                                                                     \
+        real *HF_RESTRICT to = theta;                                                                        \
+        const real by = (real)rate;                                                                          \
+        for (ptrdiff_t i = 0; i < n_rows; i++)                                                               \
+            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                  \
+                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
+                j = j < (uint64_t)n_features ? j : 0;                                                        \
+                if (sum[j] != 0) {                                                                           \
+                    to[j] -= by * (real)(sum[j] / divisor);                                                  \
+                    sum[j] = 0;                                                                              \
+                }                                                                                            \
+            }                                                                                                \
     }
 HF_DEFINE_STEP_SPARSE(i32, int32_t)
 HF_DEFINE_STEP_SPARSE(i64, int64_t)
