@@ -523,15 +523,15 @@ def _as_text(result: _Result) -> str:
 def _header(result: _Result) -> list[str]:
     cells = result.rows * result.features
     share = f" ({100 * result.nonzeros / cells:.3g} % of all entries are stored)" if cells else ""
-    (negative, positive), (n_negative, n_positive) = result.classes, result.class_rows
+    mapping = [
+        f"{label:g} -> {sign} ({_plural(n_rows, 'row')})"
+        for label, sign, n_rows in zip(result.classes, ("-1", "+1"), result.class_rows, strict=True)
+    ]
     lines = [
         ("rows", f"{result.rows:,}"),
         ("features", f"{result.features:,}"),
         ("nonzeros", f"{result.nonzeros:,}{share}"),
-        (
-            "labels",
-            f"{negative:g} -> -1 ({_plural(n_negative, 'row')}), {positive:g} -> +1 ({_plural(n_positive, 'row')})",
-        ),
+        ("labels", f"{mapping[0]}, {mapping[1]}"),
         ("computing", f"{result.dtype}, level {result.level}, {_plural(result.threads, 'thread')}"),
         ("coef", result.coef),
     ]

@@ -106,11 +106,11 @@ def test_memory_of_repeated_calls(dtype):
 
 
 def counts_within(held, limits, seconds=5.0):
-    """Whether the reference counts fall to `limits` in time: a pool's thread drops a finished task a little
+    """Whether the reference counts return to `limits` in time: a pool's thread drops a finished task a little
     after the result is handed over. A leak does not go away by waiting.
     """
     until = time.monotonic() + seconds
-    while any(sys.getrefcount(thing) > limit for thing, limit in zip(held, limits, strict=True)):
+    while [sys.getrefcount(thing) for thing in held] != limits:
         if time.monotonic() > until:
             return False
         time.sleep(0.01)

@@ -41,17 +41,30 @@ static void FN(flush)(void *block_grad, ptrdiff_t n, double *grad) {
     static void FN(csr_accumulate_rows_##SUFFIX)(                                                            \
         const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                   \
         const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad) {                          \
-        const real *HF_RESTRICT x = data;                                                                    \
+        const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;                                       \
         const INDEX *HF_RESTRICT index = indices;                                                            \
-        const real *HF_RESTRICT slope = slopes;                                                              \
         double *HF_RESTRICT g = grad;                                                                        \
         const uint64_t width = (uint64_t)n_features;                                                         \
         for (ptrdiff_t i = 0; i < n_rows; i++) {                                                             \
             const double s = (double)slope[i];                                                               \
+            const int64_t end = ends[i];                                                                     \
+            int64_t k = starts[i];                                                                           \
             if (s == 0)                                                                                      \
                 continue;                                                                                    \
-            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                  \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
+            for (; k + 4 <= end;                                                                             \
+                 k += 4) { /* four indices ahead of the additions, which wait for one another */             \
+                uint64_t j[4];                                                                               \
+                HF_UNROLL                                                                                    \
+                for (int q = 0; q < 4; q++) {                                                                \
+                    j[q] = (uint64_t)(int64_t)index[k + q];                                                  \
+                    j[q] = j[q] < width ? j[q] : 0;                                                          \
+                }                                                                                            \
+                HF_UNROLL                                                                                    \
+                for (int q = 0; q < 4; q++)                                                                  \
+                    g[j[q]] += (double)x[k + q] * s;                                                         \
+            }                                                                                                \
+            for (; k < end; k++) {                                                                           \
+                const uint64_t j = (uint64_t)(int64_t)index[k];                                              \
                 g[j < width ? j : 0] += (double)x[k] * s;                                                    \
             }                                                                                                \
         }                                                                                                    \

@@ -150,6 +150,7 @@ typedef int32_t truth_f32; /* an integer as wide as the numbers: loops over both
 #include "losses.h"
 #include "lanes.h"
 #include "slope.h"
+#include "gather.h"
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"
@@ -157,12 +158,14 @@ typedef int32_t truth_f32; /* an integer as wide as the numbers: loops over both
 
 #define real double
 #define FN(name) HF_PASTE(name, _f64)
+#define HF_REAL_IS_F64
 #define square_root_f64 sqrt
 #define HUGE_FACTOR 1e300
 typedef int64_t truth_f64;
 #include "losses.h"
 #include "lanes.h"
 #include "slope.h"
+#include "gather.h"
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"

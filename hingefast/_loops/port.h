@@ -46,6 +46,14 @@
 #define HF_TILE_ROWS 2
 #endif
 
+/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2's gathers have no
+ * such masks, and are no faster than eight loads. */
+#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#define HF_HAVE_GATHER 1
+#else
+#define HF_HAVE_GATHER 0
+#endif
+
 /* One cache line written past the caches, in the level's longest stores: with shorter ones a core gives up
  * half-filled lines, which costs more than it saves. */
 #if defined(__AVX512F__)

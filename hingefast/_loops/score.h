@@ -105,42 +105,37 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
                        1);
 }
 
-/* One CSR row set: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the
- * intercept. Every index is clamped as it is loaded: one outside [0, n_features) is read as 0, and the
- * position of the first such row is returned (else -1). starts and ends must lie within data and indices;
- * n_features must not be 0 where a row has entries. Entry k of a row is added into lane k mod 4.
- * O(number of entries). */
-#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX, UNSIGNED)                                                         \
+/* CSR: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. A column
+ * index outside [0, n_features) is clamped as it is read, and the place of the first such row is returned (else
+ * -1). starts and ends must lie within data and indices; n_features must not be 0 where a row has entries. Entry
+ * k of a row is added into lane k mod 8, and the lanes are merged by halves. O(number of entries). */
+#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX)                                                                   \
     static ptrdiff_t FN(csr_score_rows_##SUFFIX)(                                                            \
         const void *data, const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, \
         ptrdiff_t n_features, const void *coef, double intercept, void *scores) {                            \
-        const real *HF_RESTRICT x = data, *HF_RESTRICT w = coef;                                             \
-        const INDEX *HF_RESTRICT index = indices;                                                            \
+        const real *x = data, *w = coef;                                                                     \
+        const INDEX *index = indices;                                                                        \
         const uint64_t width = (uint64_t)n_features;                                                         \
-        real *HF_RESTRICT out = scores;                                                                      \
+        real *out = scores;                                                                                  \
         ptrdiff_t fault = -1;                                                                                \
         for (ptrdiff_t i = 0; i < n_rows; i++) {                                                             \
-            real sum[4] = {0, 0, 0, 0};                                                                      \
+            FN(eight) sum = FN(eight_zeros)();                                                               \
+            real lane[8];                                                                                    \
             int64_t k = starts[i];                                                                           \
             const int64_t end = ends[i];                                                                     \
             int outside = 0;                                                                                 \
-            for (; k + 4 <= end; k += 4)                                                                     \
-                HF_UNROLL                                                                                    \
-            for (int lane = 0; lane < 4; lane++) {                                                           \
-                uint64_t j = (uint64_t)(int64_t)index[k + lane];                                             \
-                outside |= j >= width;                                                                       \
-                sum[lane] += x[k + lane] * w[j < width ? j : 0];                                             \
-            }                                                                                                \
-            for (int lane = 0; k < end; k++, lane++) {                                                       \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
-                outside |= j >= width;                                                                       \
-                sum[lane] += x[k] * w[j < width ? j : 0];                                                    \
-            }                                                                                                \
-            out[i] = ((sum[0] + sum[2]) + (sum[1] + sum[3])) + (real)intercept;                              \
+            for (; k + 8 <= end; k += 8)                                                                     \
+                FN(add_products_##SUFFIX)(&sum, x + k, index + k, 8, w, width, &outside);                    \
+            if (k < end)                                                                                     \
+                FN(add_products_##SUFFIX)(&sum, x + k, index + k, end - k, w, width, &outside);              \
+            FN(store_eight)(lane, sum);                                                                      \
+            out[i] = (((lane[0] + lane[4]) + (lane[2] + lane[6])) +                                          \
+                      ((lane[1] + lane[5]) + (lane[3] + lane[7]))) +                                         \
+                     (real)intercept;                                                                        \
             fault = outside && fault < 0 ? i : fault;                                                        \
         }                                                                                                    \
         return fault;                                                                                        \
     }
-HF_DEFINE_CSR_SCORE(i32, int32_t, uint32_t)
-HF_DEFINE_CSR_SCORE(i64, int64_t, uint64_t)
+HF_DEFINE_CSR_SCORE(i32, int32_t)
+HF_DEFINE_CSR_SCORE(i64, int64_t)
 #undef HF_DEFINE_CSR_SCORE
