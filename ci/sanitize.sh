@@ -20,7 +20,8 @@ export ASAN_OPTIONS="log_path=$tmp/report:detect_leaks=0:allocator_may_return_nu
 export UBSAN_OPTIONS="print_stacktrace=1" # gcc's libubsan ignores log_path beside libasan: see --capture below
 export PYTHONMALLOC=malloc # Python's own allocator would hide where an object ends
 sanitized() { LD_PRELOAD="$preload" "$@"; }
-reports() { find "$tmp" -maxdepth 1 -name 'report.*' -size +0; }
+reports() { find "$tmp" -maxdepth 1 -name 'report.*'; }
+trap 'cat $(reports) /dev/null; rm -rf "$tmp"' EXIT # the report of a run that it ended
 
 say "a deliberate over-read"
 if sanitized python -c "import hingefast._kernels.loops as loops; loops.overread_for_sanitizer()"; then
@@ -30,16 +31,23 @@ fi
 grep -hs "heap-buffer-overflow" $(reports) || { echo "no such report"; exit 1; }
 rm $(reports)
 
+# Left out: tests of texts and of bits, which run the same kernels for long. Run once: tests that start every level themselves.
+# Tests that measure memory carry the mark no_sanitizer.
+left_out=(cli docs same_bits same_bits_linear)
+run_once=(nan zero_slope elementary threads)
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
     say "the tests at level $level"
-    if [ $level != base ] && ! sanitized python -c "import hingefast" 2>"$tmp/log"; then
-        grep ImportError "$tmp/log" || { cat "$tmp/log"; exit 1; } # the processor has no such level
-        continue
+    if [ $level != base ]; then
+        left_out+=("${run_once[@]}")
+        if ! sanitized python -c "import hingefast" 2>"$tmp/log"; then
+            grep ImportError "$tmp/log" || { cat "$tmp/log"; exit 1; } # the processor has no such level
+            continue
+        fi
     fi
+    ignore=("${left_out[@]/#/--ignore=$root/tests/test_}")
     # no faulthandler: it would take the signals that ASan reports; capture=sys: file descriptor 2 stays open for UBSan
-    sanitized run_tests -q -p no:faulthandler --capture=sys -m "not slow and not no_sanitizer" "$@" || failed=1
-    # a report counts also where the test expected its child process to fail
-    if [ -n "$(reports)" ]; then cat $(reports); failed=1; fi
-    [ -z "${failed:-}" ] || exit 1
+    sanitized run_tests -q -p no:faulthandler --capture=sys -m "not slow and not no_sanitizer" "${ignore[@]/%/.py}" "$@"
+    # also where a test expected its child process to fail
+    if grep -hs -A 30 "ERROR: AddressSanitizer" $(reports); then exit 1; fi
 done

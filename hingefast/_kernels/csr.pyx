@@ -17,7 +17,7 @@ from hingefast._kernels.loops cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_block, add_curved_block, block_in,
+    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -209,7 +209,7 @@ cdef class CSR(Layout):
                 memcpy(work.scores_out + start * itemsize, block.score_buffer, n * itemsize)
             if work.loss != NULL:
                 if work.direction == NULL:
-                    add_block(work.loss, block, self.is_f64, 0, n, start - task.first, work.want, &task.sums)
+                    find_slopes(work.loss, block, self.is_f64, 0, n, work.want)
                 else:
                     if self.n_features > 0:
                         real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n,
@@ -217,7 +217,8 @@ cdef class CSR(Layout):
                                                        block.value_buffer)
                     else:
                         score_empty_rows(&span, real, n, work.direction_intercept, block.value_buffer)
-                    add_curved_block(work.loss, block, self.is_f64, 0, n, start - task.first, &task.sums)
+                    find_curved_slopes(work.loss, block, self.is_f64, 0, n)
+                add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
                 if work.want & SLOPE and self.n_features > 0:
                     real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
                                                         block.slopes, n, self.n_features, task.grad)
@@ -296,5 +297,5 @@ cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize
         rows[i] = nothing
         if span.ends[i] > span.starts[i] and fault_at < 0:
             fault_at = i
-    real.score_rows(rows, n, 0, nothing, intercept, scores)
+    real.score_rows(rows, n, 0, nothing, intercept, 0, scores)
     return fault_at

@@ -14,7 +14,7 @@ import numpy as np
 from hingefast._kernels.linear cimport BLOCK_GRAD, TILE, Layout, LinearPass, Scratch, Task
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, BlockSpace, Targets, add_block, add_curved_block, block_in,
+    SLOPE, Block, BlockSpace, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -29,7 +29,13 @@ cdef enum:
     SLICE_ELEMENTS = 4194304
     # Bytes of X in a block: with the block before it and the gradient it should stay in a second-level
     # cache. Smaller blocks pay more calls, larger ones come back from the third level.
-    BLOCK_BYTES = 131072
+    BLOCK_BYTES = 32768
+    # How far ahead of the rows being scored the next ones are prefetched: whole tiles of at least so many
+    # bytes (rows of a kilobyte or two are too short for the hardware to see the stream), but within the row
+    # itself once a tile is longer than a first-level cache. Found with `python -m benchmarks --only dense`.
+    PREFETCH_BYTES = 2048
+    FAR_BYTES = 65536
+    FAR_AHEAD = 1024
     # Bytes of a tile.
     TILE_BYTES = 262144
 
@@ -94,12 +100,15 @@ cdef class Dense(Layout):
         cdef const void* pending[2 * CHUNK]
         cdef double pending_slopes[2 * CHUNK]          # in the computing dtype
         cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left, i, row
+        cdef Py_ssize_t ahead = 0
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:
             block_rows = min(block_rows, self.tile_capacity)
+        if self.data != NULL and targets.row_numbers == NULL:
+            ahead = prefetch_distance(tile_rows * self.row_stride * targets.row_step)
         start = first
         while start < end and not failed:
             n = min(CHUNK - start % CHUNK, end - start)
@@ -130,9 +139,9 @@ cdef class Dense(Layout):
                 fused = min(n_pending, m) // tile_rows * tile_rows
                 if fused > 0:
                     real.score_accumulate_rows(rows, pending, pending_slopes, fused, d, work.coef, work.intercept,
-                                               <char*>block.score_buffer + at * self.itemsize, task.block_grad)
+                                               ahead, <char*>block.score_buffer + at * self.itemsize, task.block_grad)
                 if fused < m:
-                    real.score_rows(rows + fused, m - fused, d, work.coef, work.intercept,
+                    real.score_rows(rows + fused, m - fused, d, work.coef, work.intercept, ahead,
                                     <char*>block.score_buffer + (at + fused) * self.itemsize)
                 left = n_pending - fused
                 if self.is_f64 == 0 and at == 0 or left >= tile_rows:
@@ -150,13 +159,15 @@ cdef class Dense(Layout):
                 if work.loss == NULL:
                     continue
                 if work.direction == NULL:
-                    add_block(work.loss, block, self.is_f64, at, m, start + at - task.first, work.want, &task.sums)
+                    find_slopes(work.loss, block, self.is_f64, at, m, work.want)
                 else:
-                    real.score_rows(rows, m, d, work.direction, work.direction_intercept,
+                    real.score_rows(rows, m, d, work.direction, work.direction_intercept, 0,
                                     block.values + at * self.itemsize)
-                    add_curved_block(work.loss, block, self.is_f64, at, m, start + at - task.first, &task.sums)
+                    find_curved_slopes(work.loss, block, self.is_f64, at, m)
                 if work.want & SLOPE:
                     n_pending = queue_active(block, rows, self.is_f64, at, m, pending, pending_slopes, n_pending)
+            if work.loss != NULL and not failed:
+                add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
             if work.scores_out != NULL and not failed:
                 memcpy(work.scores_out + start * self.itemsize, block.score_buffer, n * self.itemsize)
             start += n
@@ -185,6 +196,14 @@ cdef class Dense(Layout):
         except BaseException as error:
             self.error = error
             return -1
+
+
+cdef Py_ssize_t prefetch_distance(Py_ssize_t tile_bytes) noexcept nogil:
+    """How far ahead of the rows being scored to prefetch, in bytes, for tiles of this size and direction."""
+    cdef Py_ssize_t size = tile_bytes if tile_bytes > 0 else -tile_bytes
+    if size == 0 or size > FAR_BYTES:
+        return FAR_AHEAD
+    return tile_bytes * ((PREFETCH_BYTES + size - 1) // size)
 
 
 cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -71,12 +71,14 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
-                           double intercept, void* scores) noexcept nogil
+                           double intercept, Py_ssize_t ahead,
+                           void* scores) noexcept nogil
         void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
                                 Py_ssize_t n_features, void* grad) noexcept nogil
         void (*score_accumulate_rows)(const void* const* rows, const void* const* pending,
                                       const void* pending_slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
-                                      const void* coef, double intercept, void* scores, void* grad) noexcept nogil
+                                      const void* coef, double intercept, Py_ssize_t ahead,
+                                      void* scores, void* grad) noexcept nogil
         void (*flush)(void* block_grad, Py_ssize_t n, double* grad) noexcept nogil
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,

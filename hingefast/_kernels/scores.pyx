@@ -14,7 +14,7 @@ from hingefast._kernels.loops cimport (
     BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_block, block_in, element_type,
+    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in, element_type, find_slopes,
 )
 
 cnp.import_array()
@@ -131,7 +131,8 @@ cdef class ScorePass:
             elif self.cast_scores(block, at, n) != 0:
                 failed = -1
                 break
-            add_block(self.loss, block, self.is_f64, 0, n, at - first, self.want, &sums)
+            find_slopes(self.loss, block, self.is_f64, 0, n, self.want)
+            add_sums(block, self.is_f64, n, at - first, self.want, &sums)
             if self.grad != NULL:
                 real.store[self.grad_is_f64](block.slopes, n, self.factor, self.grad + at * grad_itemsize,
                                              self.stream)

@@ -83,7 +83,8 @@ cdef class Targets:
 
 cdef int element_type(cnp.ndarray x)
 cdef Block* block_in(BlockSpace* space) noexcept nogil
-cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
-                    Py_ssize_t place, int want, Sums* sums) noexcept nogil
-cdef void add_curved_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
-                           Py_ssize_t place, Sums* sums) noexcept nogil
+cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                      int want) noexcept nogil
+cdef void find_curved_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at,
+                             Py_ssize_t n) noexcept nogil
+cdef void add_sums(Block* block, int is_f64, Py_ssize_t n, Py_ssize_t place, int want, Sums* sums) noexcept nogil

@@ -325,41 +325,39 @@ cdef Block* block_in(BlockSpace* space) noexcept nogil:
     return block
 
 
-cdef void add_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
-                    Py_ssize_t place, int want, Sums* sums) noexcept nogil:
-    """Values and weighted slopes of the block's rows at .. at + n, added to the sums of the task.
-
-    `place` is the place of row `at` in its task. Slopes come out as d (w*loss) / d score.
-    """
+cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
+                      int want) noexcept nogil:
+    """Values and slopes of the block's rows at .. at + n; slopes come out weighted, as d (w*loss) / d score."""
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* values = block.values + skip if want & VALUE else NULL
     cdef char* slopes = block.slopes + skip if want & SLOPE else NULL
-    cdef const double* weights = block.weights + at if block.weights != NULL else NULL
     real.margin_loss[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, values, slopes)
-    if want & VALUE:
-        real.sum_values(values, weights, place, n, sums.values)
-    if weights != NULL:
-        active.real[1].sum_values(weights, NULL, place, n, sums.weights)
-        if want & SLOPE:
-            real.scale(slopes, weights, 1, n)
-    if want & SLOPE_SUM:
-        real.sum_values(slopes, NULL, place, n, sums.slopes)
+    if want & SLOPE and block.weights != NULL:
+        real.scale(slopes, block.weights + at, 1, n)
 
 
-cdef void add_curved_block(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
-                           Py_ssize_t place, Sums* sums) noexcept nogil:
-    """Slopes of a Hessian product: w * phi''(margin) * (row . direction).
-
-    The block's values hold row . direction.
-    """
+cdef void find_curved_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at,
+                             Py_ssize_t n) noexcept nogil:
+    """Slopes of a Hessian product, w * phi''(margin) * (row . direction); the block's values hold the last."""
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* slopes = block.slopes + skip
-    cdef const double* weights = block.weights + at if block.weights != NULL else NULL
     real.curvature[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, slopes)
     real.multiply_active(slopes, block.values + skip, n)
-    if weights != NULL:
-        active.real[1].sum_values(weights, NULL, place, n, sums.weights)
-        real.scale(slopes, weights, 1, n)
-    real.sum_values(slopes, NULL, place, n, sums.slopes)
+    if block.weights != NULL:
+        real.scale(slopes, block.weights + at, 1, n)
+
+
+cdef void add_sums(Block* block, int is_f64, Py_ssize_t n, Py_ssize_t place, int want, Sums* sums) noexcept nogil:
+    """Add values, weights and slopes of the block's n rows to the sums of their task.
+
+    `place` is the place of the block's first row in its task.
+    """
+    cdef const hf_real_loops* real = &active.real[is_f64]
+    if want & VALUE:
+        real.sum_values(block.values, block.weights, place, n, sums.values)
+    if block.weights != NULL:
+        active.real[1].sum_values(block.weights, NULL, place, n, sums.weights)
+    if want & SLOPE_SUM:
+        real.sum_values(block.slopes, NULL, place, n, sums.slopes)

@@ -79,12 +79,13 @@ typedef struct {
     void (*store[2])(void *x, ptrdiff_t n, double factor, void *out, int stream);
     /* dense score and accumulate (score.h, accumulate.h) */
     void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
-                       double intercept, void *scores);
+                       double intercept, ptrdiff_t ahead, void *scores);
     void (*accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                             ptrdiff_t n_features, void *grad);
     void (*score_accumulate_rows)(const void *const *rows, const void *const *pending,
                                   const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
-                                  const void *coef, double intercept, void *scores, void *grad);
+                                  const void *coef, double intercept, ptrdiff_t ahead, void *scores,
+                                  void *grad);
     void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
     /* CSR score and accumulate; [0] int32, [1] int64 column indices */
     ptrdiff_t (*csr_score_rows[2])(const void *data, const void *indices, const int64_t *starts,

@@ -46,6 +46,16 @@
 #define HF_TILE_ROWS 2
 #endif
 
+/* Fetches the cache line at an address, which need not be mapped. */
+#if defined(__GNUC__) || defined(__clang__)
+#define HF_PREFETCH(address) __builtin_prefetch(address)
+#elif defined(_M_X64)
+#include <xmmintrin.h>
+#define HF_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#else
+#define HF_PREFETCH(address) ((void)(address))
+#endif
+
 /* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2's gathers have no
  * such masks, and are no faster than eight loads. */
 #if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
