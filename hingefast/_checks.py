@@ -124,17 +124,9 @@ def check_out(
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
     for other, array in inputs.items():
-        if isinstance(array, np.ndarray) and _overlap(out, array):
+        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
             raise ValueError(f"{name} overlaps the memory of {other}")
     return out
-
-
-def _overlap(x: Array, y: Array) -> bool:
-    if x.size == 0 or y.size == 0:
-        return False
-    x_low, x_high = np.lib.array_utils.byte_bounds(x)
-    y_low, y_high = np.lib.array_utils.byte_bounds(y)
-    return bool(x_low < y_high and y_low < x_high)
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
