@@ -17,17 +17,19 @@ from pathlib import Path
 
 __all__ = ["available_threads", "resolve_threads", "run"]
 
-# Threads of the pool start only as they are needed; the number bounds what n_threads can ask for.
+# More threads than this are never started, whatever n_threads asks for.
 MAX_THREADS = 1024
 
 _pool: ThreadPoolExecutor | None = None
+_pool_size = 0
 _pool_lock = threading.Lock()
 
 
 def _forget_pool() -> None:
     """In a forked child: the pool's threads are gone, and its lock may be held by one of them."""
-    global _pool, _pool_lock
+    global _pool, _pool_size, _pool_lock
     _pool = None
+    _pool_size = 0
     _pool_lock = threading.Lock()
 
 
@@ -35,12 +37,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _get_pool() -> ThreadPoolExecutor:
-    global _pool
+def _submit(work: Callable[[], None], n_helpers: int) -> list[Future[None]]:
+    """Let up to `n_helpers` threads of the pool call ``work()`` as they become free.
+
+    The pool has as many threads as the largest call asked for, no more: callers at the same time share them.
+    """
+    global _pool, _pool_size
     with _pool_lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="hingefast")
-        return _pool
+        if _pool is None or n_helpers > _pool_size:
+            if _pool is not None:
+                _pool.shutdown(wait=False)  # what it has begun or queued is still done
+            _pool_size = max(n_helpers, available_threads() - 1)
+            _pool = ThreadPoolExecutor(_pool_size, thread_name_prefix="hingefast")
+        return [_pool.submit(work) for _ in range(n_helpers)]
 
 
 def available_threads() -> int:
@@ -149,12 +158,10 @@ def run(work: Callable[[], None], n_threads: int, cancel: Callable[[], None]) ->
     if n_threads <= 1:
         work()
         return
-    pool = _get_pool()
     helpers: list[Future[None]] = []
     interruption: BaseException | None = None
     try:
-        while len(helpers) < n_threads - 1:
-            helpers.append(pool.submit(work))
+        helpers = _submit(work, n_threads - 1)
         work()
     except BaseException as error:
         cancel()

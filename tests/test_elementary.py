@@ -7,13 +7,14 @@ there.
 import hashlib
 import math
 
-import hingefast._kernels.loops as loops
 import mpmath
 import numpy as np
 import pytest
 import reference
 from conftest import LEVELS, every_dtype, run_at_level
 from scipy import special
+
+import hingefast._kernels.loops as loops
 
 ULP = 3.0
 NAMES = ("exp", "log1p", "erfc")

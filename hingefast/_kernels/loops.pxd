@@ -56,8 +56,8 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*bind)(const double* parameters, hf_loss* loss) noexcept nogil
 
     ctypedef struct hf_real_loops:
-        void (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
-                               void* values, void* slopes) noexcept nogil
+        int (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
+                              double factor, void* values, void* slopes) noexcept nogil
         void (*curvature[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
                              void* curvatures) noexcept nogil
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil

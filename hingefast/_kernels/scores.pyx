@@ -112,6 +112,16 @@ cdef class ScorePass:
         cdef Py_ssize_t first = k * TASK_ROWS, end = min(first + TASK_ROWS, self.n_rows), at = first, n = 0
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
+        # Value and gradient without weights: one loop does all but the sum.
+        cdef bint one_loop = (self.want == VALUE | SLOPE and not self.targets.has_weights
+                              and not self.targets.has_class_weight and self.row_values == NULL
+                              and self.grad_is_f64 == self.is_f64)
+        # Labels that are signs already: the same loop checks them.
+        cdef bint in_place = (one_loop and self.targets.plain_signs[self.is_f64]
+                              and self.targets.labels.stride == itemsize
+                              and <size_t>self.targets.labels.data % <size_t>itemsize == 0)
+        cdef bint wrong
+        cdef char* slopes
         cdef Sums sums
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
@@ -119,7 +129,9 @@ cdef class ScorePass:
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
             self.targets.load_rows(block, at, n, fault)
-            if self.targets.load(block, self.is_f64, at, n, fault) != 0:
+            if in_place:
+                block.signs = self.targets.labels.data + at * itemsize
+            elif self.targets.load(block, self.is_f64, at, n, fault) != 0:
                 failed = -1
                 break
             if self.weights_only:
@@ -131,6 +143,18 @@ cdef class ScorePass:
             elif self.cast_scores(block, at, n) != 0:
                 failed = -1
                 break
+            if one_loop:
+                slopes = block.slopes if self.stream else self.grad + at * itemsize
+                wrong = real.margin_loss[self.loss.family](self.loss, block.signs, block.scores, n, self.factor,
+                                                           block.values, slopes)
+                if wrong and self.targets.load(block, self.is_f64, at, n, fault) != 0:
+                    failed = -1
+                    break
+                real.sum_values(block.values, NULL, at - first, n, sums.values)
+                if self.stream:
+                    real.store[self.is_f64](slopes, n, 1, self.grad + at * itemsize, True)
+                at += n
+                continue
             find_slopes(self.loss, block, self.is_f64, 0, n, self.want)
             add_sums(block, self.is_f64, n, at - first, self.want, &sums)
             if self.grad != NULL:

@@ -332,7 +332,7 @@ cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t 
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* values = block.values + skip if want & VALUE else NULL
     cdef char* slopes = block.slopes + skip if want & SLOPE else NULL
-    real.margin_loss[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, values, slopes)
+    real.margin_loss[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, 1, values, slopes)
     if want & SLOPE and block.weights != NULL:
         real.scale(slopes, block.weights + at, 1, n)
 

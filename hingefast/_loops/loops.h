@@ -64,8 +64,8 @@ enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WE
 
 typedef struct {
     /* slope stage (slope.h) */
-    void (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores,
-                                       ptrdiff_t n, void *values, void *slopes);
+    int (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
+                                      double factor, void *values, void *slopes);
     void (*curvature[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
                                      void *curvatures);
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);

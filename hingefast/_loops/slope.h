@@ -4,33 +4,44 @@
  * over HF_VALUE_LANES fixed lanes counted by element index.
  */
 
-/* Applies one formula to n rows: values[i] = phi, slopes[i] = d phi / d score. Either output may be NULL,
- * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too.
- * O(n). */
+/* Zero for -1 and +1, not zero for every other number: the bits in which it differs from 1, without its own sign.
+ * Integers, because gcc vectorises a sum of comparisons of doubles poorly at the base level. */
+HF_INLINE FN(bit_pattern) FN(differs_from_sign)(real sign) {
+    return (FN(bits)(sign) & BITS_BUT_SIGN) ^ FN(bits)(1);
+}
+
+/* Applies one formula to n rows: values[i] = phi, slopes[i] = factor * d phi / d score. Either output may be NULL,
+ * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too. Returns
+ * whether a sign was neither -1 nor +1. O(n). */
 #define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                                 \
-    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,            \
-                         void *values, void *slopes) {                                                       \
+    static int FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,             \
+                        double factor, void *values, void *slopes) {                                         \
         const hf_loss fixed = *loss;                                                                         \
         const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
         real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                                 \
-        const real margin = (real)fixed.margin;                                                              \
+        const real margin = (real)fixed.margin, by = (real)factor;                                           \
+        FN(bit_pattern) bad = 0;                                                                             \
         if (values == NULL)                                                                                  \
             for (ptrdiff_t i = 0; i < n; i++) {                                                              \
                 real u = margin - y[i] * z[i];                                                               \
                 (void)FORMULA;                                                                               \
-                grad[i] = y[i] * slope + 0;                                                                  \
+                grad[i] = (y[i] * slope + 0) * by;                                                           \
+                bad |= FN(differs_from_sign)(y[i]);                                                          \
             }                                                                                                \
         else if (slopes == NULL)                                                                             \
             for (ptrdiff_t i = 0; i < n; i++) {                                                              \
                 real u = margin - y[i] * z[i];                                                               \
                 value[i] = FORMULA;                                                                          \
+                bad |= FN(differs_from_sign)(y[i]);                                                          \
             }                                                                                                \
         else                                                                                                 \
             for (ptrdiff_t i = 0; i < n; i++) {                                                              \
                 real u = margin - y[i] * z[i];                                                               \
                 value[i] = FORMULA;                                                                          \
-                grad[i] = y[i] * slope + 0;                                                                  \
+                grad[i] = (y[i] * slope + 0) * by;                                                           \
+                bad |= FN(differs_from_sign)(y[i]);                                                          \
             }                                                                                                \
+        return bad != 0;                                                                                     \
     }
 HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, 1, &slope))
 HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, 0, &slope))
@@ -63,9 +74,9 @@ HF_DEFINE_CURVATURE(curvature_softplus, FN(softplus_curvature)(&fixed, u))
  * without a branch. O(n). */
 static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
     const real *HF_RESTRICT y = signs;
-    FN(truth) bad = 0;
+    FN(bit_pattern) bad = 0;
     for (ptrdiff_t i = 0; i < n; i++)
-        bad |= y[i] * y[i] != 1 ? 1 : 0; /* no other number than -1 and 1 has a square that rounds to 1 */
+        bad |= FN(differs_from_sign)(y[i]);
     if (!bad)
         return -1;
     for (ptrdiff_t i = 0; i < n; i++)

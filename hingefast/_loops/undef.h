@@ -2,6 +2,7 @@
 #undef real
 #undef FN
 #undef HUGE_FACTOR
+#undef BITS_BUT_SIGN
 #undef LANES
 #undef PARTS
 #undef PART_LANES
