@@ -14,7 +14,7 @@ from hingefast._kernels.loops cimport (
     BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in, element_type, find_slopes,
+    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in, element_type, find_slopes,
 )
 
 cnp.import_array()
@@ -128,6 +128,9 @@ cdef class ScorePass:
         memset(&sums, 0, sizeof(sums))
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
+            if self.stream and at == first:
+                # From the next block on, blocks of the gradient begin at a cache line: no line is written twice.
+                n = min(MAX_BLOCK - <Py_ssize_t>((<size_t>self.grad + at * itemsize) % LINE_BYTES) // itemsize, n)
             self.targets.load_rows(block, at, n, fault)
             if in_place:
                 block.signs = self.targets.labels.data + at * itemsize

@@ -142,18 +142,20 @@ static void FN(class_weights)(const void *signs, double negative, double positiv
 static void FN(sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                            double *lanes) {
     const real *HF_RESTRICT value = values;
-    double sum[HF_VALUE_LANES];
+    double sum[HF_VALUE_LANES]; /* turned so that the first row's lane comes first */
     ptrdiff_t i = 0;
-    memcpy(sum, lanes, sizeof sum);
-    if (weights == NULL && first % HF_VALUE_LANES == 0)
+    for (int k = 0; k < HF_VALUE_LANES; k++)
+        sum[k] = lanes[(first + k) % HF_VALUE_LANES];
+    if (weights == NULL)
         for (; i + HF_VALUE_LANES <= n; i += HF_VALUE_LANES)
             for (int k = 0; k < HF_VALUE_LANES; k++)
                 sum[k] += (double)value[i + k];
     for (; i < n; i++) {
         const double at = (double)value[i];
-        sum[(first + i) % HF_VALUE_LANES] += weights == NULL ? at : weights[i] == 0 ? 0 : weights[i] * at;
+        sum[i % HF_VALUE_LANES] += weights == NULL ? at : weights[i] == 0 ? 0 : weights[i] * at;
     }
-    memcpy(lanes, sum, sizeof sum);
+    for (int k = 0; k < HF_VALUE_LANES; k++)
+        lanes[(first + k) % HF_VALUE_LANES] = sum[k];
 }
 
 /* x[i] = factor*x[i], or weights[i]*factor*x[i] where weights is given; +0 where a weight is zero,
