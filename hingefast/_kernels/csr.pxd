@@ -23,6 +23,7 @@ cdef class CSR(Layout):
     cdef Py_ssize_t max_task_entries
 
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil
+    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n)
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
                                Fault* fault) noexcept nogil

@@ -111,8 +111,7 @@ cdef class CSR(Layout):
         cdef Block* block = block_in(&space)
         cdef Fault fault
         cdef Span span
-        cdef Py_ssize_t start = 0, n, good, sound, i
-        cdef int64_t k, j
+        cdef Py_ssize_t start = 0, n, good, sound
         found = None
         while start < targets.n_rows:
             n = min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start)
@@ -121,18 +120,29 @@ cdef class CSR(Layout):
                 sound = self.load_spans(targets, block, &span, start, good, &fault)
             if sound < good:
                 return fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]
-            if found is None:
-                for i in range(good):
-                    row = block.rows[i] if block.row_index != NULL else block.first_row + i * targets.row_step
-                    columns = self.indices[span.starts[i]:span.ends[i]]
-                    outside = np.flatnonzero((columns < 0) | (columns >= self.n_features))
-                    if outside.size:
-                        k = outside[0]
-                        j = columns[k]
-                        found = (HF_FAULT_INDEX, span.starts[i] + k, row, (<char*>&j)[:8] + bytes(8))
-                        break
+            if found is None and good > 0:
+                found = self.index_fault(targets, block, &span, good)
             start += n if good == n else good + 1
         return found
+
+    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n):
+        """The first column index outside among n rows, as `first_fault` tells it, or None."""
+        cdef Py_ssize_t i, place
+        cdef int64_t k, j
+        # Rows that follow one another are looked at together.
+        cdef bint together = block.row_index == NULL and targets.row_step == 1
+        for i in range(1 if together else n):
+            columns = self.indices[span.starts[i]:span.ends[n - 1 if together else i]]
+            outside = np.flatnonzero((columns < 0) | (columns >= self.n_features))
+            if outside.size:
+                k = span.starts[i] + outside[0]
+                j = columns[outside[0]]
+                place = i
+                while k >= span.ends[place] and place < n - 1:
+                    place += 1
+                row = block.rows[place] if block.row_index != NULL else block.first_row + place * targets.row_step
+                return HF_FAULT_INDEX, k, row, (<char*>&j)[:8] + bytes(8)
+        return None
 
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         return self.cut(targets, first, min(first + MAX_TASK_ROWS, targets.n_rows), self.max_task_entries)
