@@ -1,5 +1,7 @@
 """Promise: value, gradient and scores of linear models are right, for every loss, shape, layout and keyword."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import every_dtype, every_loss
@@ -294,3 +296,30 @@ def test_subnormals_are_kept(layout):
     small = np.full((9, 3), 1e-45, dtype=np.float32)
     scores = hf.decision_function(LAYOUTS[layout](small), np.array([1.0, 2.0, 4.0], dtype=np.float32))
     assert (scores == 7 * np.float32(1e-45)).all()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_gradient_too_large_for_one_a_task(n_threads):
+    """More than 64 MiB: all tasks add into one accumulator, in the order of rows."""
+    n, per_row, d = 5000, 60, 9_000_000
+    rng = np.random.default_rng(44)
+    indices = np.sort(rng.integers(0, d, (n, per_row)), axis=1).astype(np.int32)
+    X = SimpleNamespace(
+        indptr=np.arange(0, n * per_row + 1, per_row),
+        indices=indices.ravel(),
+        data=rng.standard_normal(n * per_row),
+        shape=(n, d),
+        format="csr",
+    )
+    y = np.where(rng.random(n) < 0.5, -1, 1)
+    coef = rng.standard_normal(d) * 0.1
+    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, coef, 0.25, n_threads=n_threads)
+    entries = X.data.reshape(n, per_row)
+    slack = 1 - y * ((entries * coef[indices]).sum(axis=1) + 0.25)
+    assert 0.1 < np.mean(slack > 0) < 0.9
+    slopes = np.where(slack > 0, -y, 0) / n
+    want = np.zeros(d)
+    np.add.at(want, indices.ravel(), (entries * slopes[:, None]).ravel())
+    np.testing.assert_allclose(grad, want, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(value, np.maximum(slack, 0).mean(), rtol=1e-13)
+    np.testing.assert_allclose(grad_intercept, slopes.sum(), rtol=1e-13)
