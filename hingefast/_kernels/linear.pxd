@@ -59,7 +59,8 @@ cdef class LinearPass:
     cdef bint cancelled
     cdef Py_ssize_t next_number, next_first, n_merged, fault_number
     cdef Fault fault
-    cdef object lock, turn, error, main_scratch
+    cdef object lock, turn, error, main_scratch, main_thread
+    cdef int release(self) except -1
     cdef int run(self, n_threads) except -1
     cdef int do_task(self, Task* task, Scratch scratch) except -1
     cdef int fail(self, Task* task) except -1

@@ -107,7 +107,7 @@ cdef class LinearPass:
 
     cdef bint take(self, Task* task) noexcept:
         """The next task; False when there is none."""
-        if self.next_first >= self.targets.n_rows or self.cancelled or self.next_number > self.fault_number:
+        if self.cancelled or self.next_first >= self.targets.n_rows or self.next_number > self.fault_number:
             return False
         task.number = self.next_number
         task.first = self.next_first
@@ -120,7 +120,7 @@ cdef class LinearPass:
         """Take tasks until none is left, merging each when its turn has come."""
         cdef Task task
         cdef bint taken
-        cdef bint is_main = self.lock is None or threading.get_ident() == self.main_thread()
+        cdef bint is_main = self.lock is None or threading.get_ident() == self.main_thread
         cdef Scratch scratch = self.main_scratch if is_main else borrow_scratch()
         try:
             while True:
@@ -141,8 +141,11 @@ cdef class LinearPass:
             if not is_main:
                 scratch.busy = False
 
-    def main_thread(self):
-        return self.keep[0]
+    cdef int release(self) except -1:
+        """Let go of the caller's arrays: a queue of the pool may hold the pass itself a little longer."""
+        self.cancelled = True
+        self.keep = self.layout = self.targets = self.main_scratch = None
+        return 0
 
     cdef int do_task(self, Task* task, Scratch scratch) except -1:
         cdef Layout layout = self.layout
@@ -249,8 +252,8 @@ cdef class LinearPass:
             else:
                 self.total = <double*>scratch.get(TOTAL, grad_bytes)
                 memset(self.total, 0, grad_bytes)
-        self.keep = (threading.get_ident(), self.keep)
         if threads > 1:
+            self.main_thread = threading.get_ident()
             self.lock = threading.Lock()
             self.turn = threading.Condition()
             _parallel.run(self.work, threads, self.cancel)
@@ -318,7 +321,7 @@ def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp
     grad_intercept : float or None
     """
     cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work
+    cdef LinearPass work = None
     cdef int coef_is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
     cdef double divisor = 1, value = 0, grad_intercept = 0
     cdef double[2] part
@@ -347,6 +350,8 @@ def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp
             hf_fp_leave(caller)
     finally:
         scratch.busy = False
+        if work is not None:
+            work.release()
     return value, grad_intercept
 
 
@@ -363,20 +368,22 @@ cdef double mean_divisor(LinearPass work) except? -1:
 def decision_function(Layout layout, Targets targets, cnp.ndarray coef, double intercept, cnp.ndarray out, n_threads):
     """Scores of the batch into `out`, in the computing dtype."""
     cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work
+    cdef LinearPass work = None
     try:
         work = prepare(layout, targets, None, 0, coef, intercept, scratch)
         work.scores_out = <char*>cnp.PyArray_DATA(out)
         work.run(n_threads)
     finally:
         scratch.busy = False
+        if work is not None:
+            work.release()
 
 
 def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, double intercept, cnp.ndarray direction,
           double direction_intercept, double alpha, double intercept_alpha, bint mean, cnp.ndarray out, n_threads):
     """Generalised Hessian at (coef, intercept) times a direction; coefficients into `out`, intercept returned."""
     cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work
+    cdef LinearPass work = None
     cdef int is_f64 = cnp.PyArray_TYPE(direction) == cnp.NPY_FLOAT64
     cdef double divisor = 1, of_intercept = 0
     cdef hf_fp_state caller
@@ -394,6 +401,8 @@ def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, doub
         hf_fp_leave(caller)
     finally:
         scratch.busy = False
+        if work is not None:
+            work.release()
     return of_intercept
 
 
@@ -405,7 +414,7 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
     task of a layout that stores few columns and alpha is 0, only those columns are touched.
     """
     cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work
+    cdef LinearPass work = None
     cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
     cdef Py_ssize_t n_features = layout.n_features
     cdef char* data = <char*>cnp.PyArray_DATA(theta)
@@ -451,4 +460,6 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
                 hf_fp_leave(caller)
     finally:
         scratch.busy = False
+        if work is not None:
+            work.release()
     return value

@@ -56,6 +56,12 @@ cdef class ScorePass:
         """Let no further task begin."""
         self.cancelled = True
 
+    cdef int release(self) except -1:
+        """Let go of the caller's arrays: a queue of the pool may hold the pass itself a little longer."""
+        self.cancelled = True
+        self.keep = self.targets = self.foreign_scores = None
+        return 0
+
     cdef int begin(self, bint weights_only) except -1:
         """Get ready to go over all tasks."""
         self.weights_only = weights_only
@@ -276,22 +282,25 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
         work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
     if is_none:
         work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
-    total_weight = n
-    if is_mean:
-        if targets.has_weights or targets.has_class_weight:
-            work.begin(True)
-            work.run(n_threads)
-            total_weight = work.total()
-        if total_weight == 0:
-            raise ValueError(_checks.zero_weight_message(n))
-        work.factor = reciprocal(total_weight)
-    work.begin(False)
-    work.run(n_threads)
+    try:
+        total_weight = n
+        if is_mean:
+            if targets.has_weights or targets.has_class_weight:
+                work.begin(True)
+                work.run(n_threads)
+                total_weight = work.total()
+            if total_weight == 0:
+                raise ValueError(_checks.zero_weight_message(n))
+            work.factor = reciprocal(total_weight)
+        work.begin(False)
+        work.run(n_threads)
+        value = quotient(work.total(), total_weight if is_mean else 1)
+    finally:
+        work.release()
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)
     if want == SLOPE:
         return grad
-    value = quotient(work.total(), total_weight if is_mean else 1)
     return value if want == VALUE else (value, grad)
 
 
