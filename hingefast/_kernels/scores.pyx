@@ -14,7 +14,8 @@ from hingefast._kernels.loops cimport (
     BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.slopes cimport (
-    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in, element_type, find_slopes,
+    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in,
+    element_type, find_slopes,
 )
 
 cnp.import_array()
