@@ -342,6 +342,7 @@ def test_order_of_faults(parts, n_threads, position):
     assert "indptr" in message()
 
 
+@pytest.mark.no_sanitizer
 def test_failing_calls_leak_nothing(parts):
     X = matrix(parts)
     bad_index = namespace(X.indptr, X.indices.copy(), X.data, X.shape)

@@ -590,6 +590,7 @@ def test_nothing_is_allocated_with_out(layout):
     assert now - before < 4_000
 
 
+@pytest.mark.no_sanitizer
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
 def test_memory_does_not_grow():
     """What C allocates is not traced by Python: the process's resident memory is."""
