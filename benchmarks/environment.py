@@ -23,6 +23,9 @@ def pin(n_threads: int) -> None:
     """Give every BLAS this number of threads. Has to be called before NumPy is imported."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(n_threads)
+    # OpenBLAS's threads spin for some 2^26 cycles after a product, on the processor of whoever is timed next:
+    # 2^4, its least, lets them sleep at once.
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"
 
 
 def check_pinned(n_threads: int) -> None:
