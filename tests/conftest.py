@@ -4,12 +4,14 @@ real data.
 Import helpers by name (`from conftest import ...`); fixtures arrive by themselves.
 """
 
+import gc
 import json
 import math
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -307,3 +309,21 @@ def misaligned(array):
 
 def pickled(thing):
     return pickle.loads(pickle.dumps(thing))
+
+
+def least_growth(batch, batches=5):
+    """The least growth of traced memory, in bytes, over several calls of `batch`: caches of the interpreter fill
+    up in the first ones, a leak grows in each.
+    """
+    growths = []
+    tracemalloc.start()
+    try:
+        for _ in range(batches):
+            gc.collect()
+            before = tracemalloc.get_traced_memory()[0]
+            batch()
+            gc.collect()
+            growths.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+    return min(growths)

@@ -3,13 +3,12 @@
 import sys
 import threading
 import time
-import tracemalloc
 from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import bits
+from conftest import bits, least_growth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from linear_cases import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
@@ -376,14 +375,12 @@ def test_failing_calls_leak_nothing(parts):
     for _ in range(3):
         failing()
     counts = [sys.getrefcount(a) for a in arrays]
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+
+    def batch():
         for _ in range(100):
             failing()
-        grown = tracemalloc.get_traced_memory()[0] - before
-    finally:
-        tracemalloc.stop()
+
+    grown = least_growth(batch)
     assert [sys.getrefcount(a) for a in arrays] == counts
     # 800 failing calls: one leaked object a call would be 16 KB at least.
     assert grown < 8_000

@@ -10,7 +10,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import every_dtype, telling_scores
+from conftest import every_dtype, least_growth, telling_scores
 
 import hingefast as hf
 
@@ -92,17 +92,12 @@ def test_references(dtype):
 def test_memory_of_repeated_calls(dtype):
     _, calls = calls_on(problem(2000, dtype))
     for name, call in calls.items():
-        for _ in range(10):
-            quietly(call)
-        gc.collect()
-        tracemalloc.start()
-        quietly(call)
-        before = tracemalloc.get_traced_memory()[0]
-        for _ in range(REPEATS):
-            quietly(call)
-        gc.collect()
-        grown = tracemalloc.get_traced_memory()[0] - before
-        tracemalloc.stop()
+
+        def batch(call=call):
+            for _ in range(REPEATS):
+                quietly(call)
+
+        grown = least_growth(batch)
         # One array of 2000 rows kept per call would be 100 times 8 kB; one small object per call 100
         # times 16 bytes.
         assert grown < 16 * REPEATS, (name, grown)
@@ -129,13 +124,12 @@ def test_memory_in_threads():
     gc.collect()
     time.sleep(0.3)
     before = [sys.getrefcount(thing) for thing in held]
-    tracemalloc.start()
-    start = tracemalloc.get_traced_memory()[0]
-    for call in chosen * 25:
-        quietly(call)
-    gc.collect()
-    grown = tracemalloc.get_traced_memory()[0] - start
-    tracemalloc.stop()
+
+    def batch():
+        for call in chosen * 10:
+            quietly(call)
+
+    grown = least_growth(batch, batches=3)
     assert counts_within(held, before)
     assert grown < 64 * 1024
 
