@@ -1,7 +1,7 @@
 """The slope stage: labels, weights and rows of a batch; values and slopes of a block of scores.
 
 Knows no layout of X. `Targets` turns the caller's labels and weights into signs and float64 weights, block
-by block, and never holds a full-length copy; `add_block` applies the loss.
+by block, and never holds a full-length copy; `find_slopes` applies the loss.
 """
 from libc.string cimport memcpy
 from libc.stdint cimport int64_t
