@@ -122,7 +122,7 @@ def test_memory_in_threads():
     for call in chosen * 3:
         quietly(call)
     gc.collect()
-    time.sleep(0.3)
+    time.sleep(0.3)  # a thread of the pool may still be letting go of its last task
     before = [sys.getrefcount(thing) for thing in held]
 
     def batch():

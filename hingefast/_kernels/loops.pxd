@@ -28,7 +28,6 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_FAULT_ROW
     enum:
         HF_VALUE_LANES
-        HF_TILE_ROWS
 
     ctypedef struct hf_loss:
         int family
