@@ -1,7 +1,8 @@
 # CSR X, read in place or, where NumPy must cast it, through a tile.
 from libc.stdint cimport int64_t
 
-from hingefast._kernels.linear cimport Layout, LinearPass, Scratch, Task
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, Block, Fault, Targets
 
 cdef struct Span:
@@ -27,5 +28,8 @@ cdef class CSR(Layout):
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
                                Fault* fault) noexcept nogil
+    cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
+                       Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil
     cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil

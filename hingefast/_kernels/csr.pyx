@@ -12,10 +12,11 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.linear cimport INDEX_TILE, TILE, Layout, LinearPass, Scratch, Task
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
-    HF_FAULT_INDEX, HF_FAULT_INDPTR, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
+from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
     MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
 )
@@ -30,6 +31,11 @@ cdef enum:
     MAX_TASK_ROWS = 65536
     # Entries between two looks for Ctrl-C: a few milliseconds.
     SLICE_ENTRIES = 1048576
+    # K classes. Bytes of the scores of a block.
+    SCORES_BYTES = 262144
+    # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K scattered writes, such an entry K
+    # scattered reads, which take longer.
+    ENTRIES_WORTH_PACKING = 4
     # Entries of a block: scored and then accumulated, they should still be in a second-level cache.
     BLOCK_ENTRIES = 32768
 
@@ -235,6 +241,108 @@ cdef class CSR(Layout):
             start += n
         hf_fp_leave(caller)
         return failed
+
+    cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
+                       Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Spans of n loaded rows, cast into the tile where they must be; 0, or -1."""
+        if self.load_spans(targets, block, span, first, n, fault) < n:
+            return -1
+        if self.data_at == NULL and self.cast_entries(scratch, span, n) != 0:
+            return -1
+        return 0
+
+    cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil:
+        """Numbers a feature where classes stand side by side: no feature straddles more lines than it must."""
+        cdef Py_ssize_t lanes = HF_LINE_BYTES // itemsize, stride = 1
+        if n_classes > lanes:
+            return (n_classes + lanes - 1) // lanes * lanes
+        while stride < n_classes:
+            stride *= 2
+        return stride
+
+    cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil:
+        return self.class_stride(n_classes, sizeof(double)) * self.n_features
+
+    cdef Py_ssize_t class_block_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        return self.cut(targets, first, end, BLOCK_ENTRIES)
+
+    cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil:
+        return min(max(SCORES_BYTES // (n_classes * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+
+    cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
+        scratch.get(ROWS, sizeof(Span))
+        return 0
+
+    cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
+                                Scratch scratch, int which) except *:
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, stride = self.class_stride(n_classes, itemsize)
+        cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING
+        cdef void* copy
+        if targets.n_rows <= few and self.cut(targets, 0, targets.n_rows, few) >= targets.n_rows:
+            return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
+        copy = scratch.get(which, stride * self.n_features * itemsize + HF_LINE_BYTES)
+        active.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
+        return ClassCoef(copy, NULL, n_classes, stride, self.is_f64, True)
+
+    cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
+                       Fault* fault) noexcept nogil:
+        return self.open_span(targets, scratch, block, <Span*>scratch.buffers[ROWS], first, n, fault)
+
+    cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
+                           void* scores, Fault* fault) noexcept nogil:
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Span* span = <Span*>scratch.buffers[ROWS]
+        cdef Py_ssize_t fault_at = -1
+        if self.n_features == 0:
+            fault_at = score_empty_rows(span, real, n, 0, scores)
+            real.score_classes(NULL, n, 0, NULL, coef.n_classes, coef.biases, 0, scores)
+        elif coef.packed:
+            fault_at = real.csr_score_classes[span.wide](
+                span.data, span.indices, span.starts, span.ends, n, self.n_features, coef.data, coef.stride,
+                coef.n_classes, coef.biases, scores)
+        else:
+            fault_at = real.csr_score_unpacked[span.wide][coef.is_f64](
+                span.data, span.indices, span.starts, span.ends, n, self.n_features, coef.data, coef.n_classes,
+                coef.biases, scores)
+        if fault_at < 0:
+            return 0
+        fault.row = block.rows[fault_at] if block.row_index != NULL else block.first_row + fault_at * targets.row_step
+        self.find_index(span, fault_at, fault)
+        return -1
+
+    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                 double* grad) noexcept nogil:
+        cdef Span* span = <Span*>scratch.buffers[ROWS]
+        cdef double* active_slopes = <double*>scratch.buffers[GROUPS]
+        cdef int32_t* active_classes = <int32_t*>(active_slopes + n_classes)
+        if self.n_features > 0:
+            active.real[self.is_f64].csr_accumulate_classes[span.wide](
+                span.data, span.indices, span.starts, span.ends, slopes, n, self.n_features, n_classes,
+                self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
+
+    cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
+                             int coef_is_f64, const void* coef, void* out) noexcept nogil:
+        active.real[coef_is_f64].finish_features(total, n_classes, self.n_features,
+                                                 self.class_stride(n_classes, sizeof(double)), divisor, alpha, coef,
+                                                 out)
+
+    cdef int step_stored_classes(self, Targets targets, Py_ssize_t n_classes, double* total, double divisor,
+                                 double rate, int theta_is_f64, void* theta) noexcept nogil:
+        cdef Py_ssize_t start = 0, n
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef Span span
+        cdef Fault fault
+        if self.data_at == NULL or self.n_features == 0:
+            return -1
+        while start < targets.n_rows:
+            n = targets.load_rows(block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
+            self.load_spans(targets, block, &span, start, n, &fault)
+            active.real[theta_is_f64].step_sparse_classes[span.wide](
+                span.indices, span.starts, span.ends, n, self.n_features, n_classes,
+                self.class_stride(n_classes, sizeof(double)), total, divisor, rate, theta)
+            start += MAX_BLOCK
+        return 0
 
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil:
         """Which column index of a row is outside, and what it was."""

@@ -1,5 +1,6 @@
 # Dense X in rows, read in place or through a tile.
-from hingefast._kernels.linear cimport Layout, LinearPass, Scratch, Task
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport Block, Fault, Targets
 
 cdef class Dense(Layout):

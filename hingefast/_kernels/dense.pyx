@@ -5,16 +5,18 @@ and, within those, in blocks of as many rows as a second-level cache holds comfo
 in a queue; the loop that scores the next block adds them to the gradient in the same sweep over the columns,
 so that X comes from memory once and both halves of the arithmetic overlap with reading it.
 """
+from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memmove, memset
 
 cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.linear cimport BLOCK_GRAD, TILE, Layout, LinearPass, Scratch, Task
-from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.loops cimport HF_PANEL, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.scratch cimport BLOCK_GRAD, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, BlockSpace, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
+    SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -38,6 +40,15 @@ cdef enum:
     FAR_AHEAD = 1024
     # Bytes of a tile.
     TILE_BYTES = 262144
+    # K classes. Rows of a task, at least: zeroing and adding its gradient, K*d numbers each, then costs a few percent
+    # of K*d products a row.
+    CLASS_TASK_ROWS = 512
+    # Bytes of X in a block, which is read again when it is accumulated, and of its scores. All coefficients are
+    # read once a block: the more rows, the better, and 64 are enough.
+    CLASS_BLOCK_BYTES = 4194304
+    SCORES_BYTES = 1048576
+    # Rows that the loops score together, and a multiple of them.
+    PANEL_ROWS = 8
 
 
 cdef class Dense(Layout):
@@ -177,6 +188,78 @@ cdef class Dense(Layout):
                 real.flush(task.block_grad, d, task.grad)
         hf_fp_leave(caller)
         return failed
+
+    cdef Py_ssize_t class_task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
+        return min(max(self.task_end(targets, first), first + CLASS_TASK_ROWS), targets.n_rows)
+
+    cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil:
+        cdef Py_ssize_t n = CLASS_BLOCK_BYTES // max(self.n_features * self.itemsize, <Py_ssize_t>1)
+        n = max(min(n, <Py_ssize_t>CHUNK) // PANEL_ROWS * PANEL_ROWS, <Py_ssize_t>PANEL_ROWS)
+        if n * n_classes * self.itemsize > SCORES_BYTES:
+            n = max(SCORES_BYTES // (n_classes * self.itemsize), <Py_ssize_t>1)
+            n = n // PANEL_ROWS * PANEL_ROWS if n > PANEL_ROWS else n
+        return n
+
+    cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
+        # Pointers to the block's rows, and to those of one class.
+        scratch.get(ROWS, 2 * block_rows * sizeof(void*))
+        if self.data == NULL:
+            scratch.get(TILE, block_rows * self.n_features * self.itemsize)
+        return 0
+
+    cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
+                                Scratch scratch, int which) except *:
+        cdef Py_ssize_t n_panels = (n_classes + HF_PANEL - 1) // HF_PANEL
+        cdef void* panels = scratch.get(which, n_panels * HF_PANEL * self.n_features * self.itemsize)
+        active.real[self.is_f64].pack_panels[coef_is_f64](coef, n_classes, self.n_features, panels)
+        return ClassCoef(panels, NULL, n_classes, 0, self.is_f64, True)
+
+    cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
+                       Fault* fault) noexcept nogil:
+        cdef const char** rows = <const char**>scratch.buffers[ROWS]
+        cdef Py_ssize_t i, row
+        if self.data == NULL and self.cast_rows(targets, scratch, block, 0, n) != 0:
+            return -1
+        for i in range(n):
+            if self.data == NULL:
+                rows[i] = <const char*>scratch.buffers[TILE] + i * self.n_features * self.itemsize
+            else:
+                row = block.rows[i] if block.row_index != NULL else block.first_row + i * targets.row_step
+                rows[i] = self.data + row * self.row_stride
+        return 0
+
+    cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
+                           void* scores, Fault* fault) noexcept nogil:
+        cdef Py_ssize_t ahead = 0
+        if self.data != NULL and block.row_index == NULL:
+            ahead = PANEL_ROWS * self.row_stride * targets.row_step
+        active.real[self.is_f64].score_classes(<const void* const*>scratch.buffers[ROWS], n, self.n_features,
+                                               coef.data, coef.n_classes, coef.biases, ahead, scores)
+        return 0
+
+    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                 double* grad) noexcept nogil:
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const void** rows = <const void**>scratch.buffers[ROWS]
+        cdef const void** chosen = rows + n
+        # Reserved by the pass: slopes by class, their rows, and where each class begins.
+        cdef char* grouped = <char*>scratch.buffers[GROUPS]
+        cdef int32_t* row_of = <int32_t*>(grouped + n * n_classes * self.itemsize)
+        cdef int32_t* starts = row_of + n * n_classes
+        cdef Py_ssize_t k, i, m
+        real.group_by_class(slopes, n, n_classes, starts, row_of, grouped)
+        for k in range(n_classes):
+            m = starts[k + 1] - starts[k]
+            if m == 0:
+                continue
+            for i in range(m):
+                chosen[i] = rows[row_of[starts[k] + i]]
+            real.accumulate_class(chosen, grouped + starts[k] * self.itemsize, m, self.n_features,
+                                  grad + k * self.n_features)
+
+    cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
+                             int coef_is_f64, const void* coef, void* out) noexcept nogil:
+        active.finish_grad[coef_is_f64](total, n_classes * self.n_features, divisor, alpha, coef, out)
 
     cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept with gil:

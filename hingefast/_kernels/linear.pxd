@@ -1,25 +1,15 @@
 # A pass over X: what is asked, the accumulators, and the tasks in their order.
 from hingefast._kernels.loops cimport hf_loss
-from hingefast._kernels.slopes cimport Fault, Sums, Targets
+from hingefast._kernels.scratch cimport Scratch
+from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 
-cdef class Scratch:
-    # Buffers of one thread, kept from call to call; they only grow.
-    cdef void* blocks[7]        # as allocated
-    cdef void* buffers[7]       # as used: the first cache line inside
-    cdef size_t sizes[7]
-    cdef bint busy
-    cdef bint grad_is_zero      # buffers[GRAD] holds zeros throughout
-    cdef void* get(self, int which, size_t size) except NULL
-
-cdef enum:
-    GRAD = 0          # float64 gradient of a task
-    TOTAL = 1         # float64 gradient of the call
-    BLOCK_GRAD = 2    # float32 gradient of up to 64 rows
-    COEF = 3          # coef in the computing dtype
-    DIRECTION = 4     # hessp's vector in the computing dtype
-    TILE = 5          # a few rows of X, cast
-    INDEX_TILE = 6    # their column indices
-    N_BUFFERS = 7
+cdef struct ClassCoef:
+    const void* data        # as the layout's loops read it
+    const void* biases      # K intercepts in the computing dtype
+    Py_ssize_t n_classes
+    Py_ssize_t stride       # CSR: numbers a feature
+    int is_f64              # of `data` where it is coef itself
+    bint packed             # False: `data` is coef itself
 
 cdef class Layout:
     # X as the kernels read it. Subclasses know one layout each, and no loss.
@@ -33,6 +23,24 @@ cdef class Layout:
     cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1
     cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
                          void* theta) noexcept nogil
+    # K classes
+    cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil
+    cdef Py_ssize_t class_task_end(self, Targets targets, Py_ssize_t first) noexcept nogil
+    cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil
+    cdef Py_ssize_t class_block_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1
+    cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
+                                Scratch scratch, int which) except *
+    cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
+                       Fault* fault) noexcept nogil
+    cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
+                           void* scores, Fault* fault) noexcept nogil
+    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                 double* grad) noexcept nogil
+    cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
+                             int coef_is_f64, const void* coef, void* out) noexcept nogil
+    cdef int step_stored_classes(self, Targets targets, Py_ssize_t n_classes, double* total, double divisor,
+                                 double rate, int theta_is_f64, void* theta) noexcept nogil
 
 cdef struct Task:
     Py_ssize_t number
@@ -48,6 +56,8 @@ cdef class LinearPass:
     cdef object keep
     cdef const hf_loss* loss
     cdef int want
+    cdef size_t grad_size          # numbers in the gradient
+    cdef bint can_accumulate_in_turn   # whether threads help where there is one accumulator
     cdef const void* coef          # in the computing dtype
     cdef double intercept
     cdef const void* direction     # hessp's vector, or NULL
@@ -64,5 +74,13 @@ cdef class LinearPass:
     cdef int run(self, n_threads) except -1
     cdef int do_task(self, Task* task, Scratch scratch) except -1
     cdef int fail(self, Task* task) except -1
-    cdef int merge(self, Task* task) except -1
+    cdef int merge(self, Scratch scratch, Task* task) except -1
+    cdef Py_ssize_t task_end(self, Py_ssize_t first) noexcept nogil
+    cdef Py_ssize_t slice_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef int reserve(self, Scratch scratch, Task* task) except -1
+    cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil
     cdef bint take(self, Task* task) noexcept
+
+cdef LinearPass begin(LinearPass work, Layout layout, Targets targets, int want, Scratch scratch)
+cdef double mean_divisor(LinearPass work) except? -1

@@ -4,7 +4,6 @@ What happens to the rows of a task stands in dense.pyx and csr.pyx; here is what
 order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
 """
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
@@ -13,52 +12,13 @@ import threading
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state
+from hingefast._kernels.scratch cimport COEF, DIRECTION, GRAD, TILE, TOTAL, Scratch, borrow_scratch
 from hingefast._kernels.slopes cimport SLOPE, SLOPE_SUM, VALUE, Targets
 
 cnp.import_array()
 
-cdef size_t LINE_BYTES = 64
-
 # Task gradients that live at once may take this much together; one that is larger alone is not made.
 cdef size_t MAX_TASK_GRADIENTS = 64 << 20
-
-_local = threading.local()
-
-
-cdef class Scratch:
-    """Buffers of one thread. Growing one loses what it held."""
-
-    def __dealloc__(self):
-        for which in range(N_BUFFERS):
-            free(self.blocks[which])
-
-    cdef void* get(self, int which, size_t size) except NULL:
-        """A buffer of at least `size` bytes that begins at a cache line, so that no vector straddles two."""
-        if self.sizes[which] < size or self.buffers[which] == NULL:
-            free(self.blocks[which])
-            self.blocks[which] = self.buffers[which] = NULL
-            self.sizes[which] = 0
-            if which == GRAD:
-                self.grad_is_zero = False
-            self.blocks[which] = malloc(size + LINE_BYTES)
-            if self.blocks[which] == NULL:
-                raise MemoryError()
-            self.buffers[which] = <char*>self.blocks[which] + LINE_BYTES - <size_t>self.blocks[which] % LINE_BYTES
-            self.sizes[which] = size
-        return self.buffers[which]
-
-
-cdef Scratch borrow_scratch():
-    """This thread's scratch; a new one if a call on this thread is using it (a signal handler's call)."""
-    cdef Scratch scratch
-    try:
-        scratch = _local.scratch
-    except AttributeError:
-        scratch = _local.scratch = Scratch.__new__(Scratch)
-    if scratch.busy:
-        scratch = Scratch.__new__(Scratch)
-    scratch.busy = True
-    return scratch
 
 
 cdef class Layout:
@@ -94,9 +54,84 @@ cdef class Layout:
         """Step the columns that the batch stores; -1 where the layout cannot."""
         return -1
 
+    # K classes. class_linear.pyx walks over the blocks; a layout brings its loops and the order of its gradient.
+
+    cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil:
+        """Numbers in the gradient for K classes, in this layout's own order."""
+        return n_classes * self.n_features
+
+    cdef Py_ssize_t class_task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
+        """`task_end` for K classes."""
+        return self.task_end(targets, first)
+
+    cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil:
+        """Rows of a block; depends on the shape alone, because float32 gradients are summed over a block first."""
+        return 1
+
+    cdef Py_ssize_t class_block_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Where the block of up to `class_block_rows` rows that begins at row `first` of the batch ends."""
+        return end
+
+    cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
+        """Get the buffers that `open_rows` needs for a block."""
+        return 0
+
+    cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
+                                Scratch scratch, int which) except *:
+        """`coef` as `score_classes` reads it: as a rule a copy with classes side by side."""
+        return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
+
+    cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
+                       Fault* fault) noexcept nogil:
+        """Get the block's n rows ready to be read; 0, or -1 with the fault noted."""
+        return -1
+
+    cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
+                           void* scores, Fault* fault) noexcept nogil:
+        """Scores (n, K) of the open rows; 0, or -1 with the fault noted."""
+        return -1
+
+    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                 double* grad) noexcept nogil:
+        """Add the open rows times their slopes (n, K) to the gradient."""
+        pass
+
+    cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
+                             int coef_is_f64, const void* coef, void* out) noexcept nogil:
+        """out = total/divisor + alpha*coef, (K, n_features) in the type of coef."""
+        pass
+
+    cdef int step_stored_classes(self, Targets targets, Py_ssize_t n_classes, double* total, double divisor,
+                                 double rate, int theta_is_f64, void* theta) noexcept nogil:
+        """`step_stored` for K classes."""
+        return -1
+
 
 cdef class LinearPass:
-    """One call over X: what is asked, and its sums while they grow."""
+    """One call over X: what is asked, and its sums while they grow.
+
+    The pass of a loss of one margin; `ClassPass` (class_linear.pyx) is that of K classes.
+    """
+
+    cdef Py_ssize_t task_end(self, Py_ssize_t first) noexcept nogil:
+        """Where the task that begins at row `first` of the batch ends."""
+        return self.layout.task_end(self.targets, first)
+
+    cdef Py_ssize_t slice_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """How far to go before looking whether the call was interrupted."""
+        return self.layout.slice_end(self.targets, first, end)
+
+    cdef int reserve(self, Scratch scratch, Task* task) except -1:
+        """Get the buffers that `walk` needs for a task beside its gradient."""
+        return self.layout.reserve(self, scratch, task)
+
+    cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Score, slope and accumulate rows first .. end of the batch; 0, or -1 with the fault noted."""
+        return self.layout.walk(self, self.targets, scratch, task, first, end)
+
+    cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil:
+        """Add to the only accumulator what `walk` left for the task's turn."""
+        pass
 
     def cancel(self):
         """Let running tasks end at their next slice, and no further one begin."""
@@ -111,7 +146,7 @@ cdef class LinearPass:
             return False
         task.number = self.next_number
         task.first = self.next_first
-        task.end = self.layout.task_end(self.targets, task.first)
+        task.end = self.task_end(task.first)
         self.next_number += 1
         self.next_first = task.end
         return True
@@ -148,9 +183,6 @@ cdef class LinearPass:
         return 0
 
     cdef int do_task(self, Task* task, Scratch scratch) except -1:
-        cdef Layout layout = self.layout
-        cdef Targets targets = self.targets
-        cdef size_t n_features = layout.n_features
         cdef Py_ssize_t first = task.first, end
         cdef int failed = 0
         memset(&task.sums, 0, sizeof(task.sums))
@@ -160,15 +192,15 @@ cdef class LinearPass:
         if self.want & SLOPE:
             task.grad = self.total
             if not self.one_accumulator:
-                task.grad = <double*>scratch.get(GRAD, n_features * sizeof(double))
+                task.grad = <double*>scratch.get(GRAD, self.grad_size * sizeof(double))
                 if not scratch.grad_is_zero:
-                    memset(task.grad, 0, n_features * sizeof(double))
+                    memset(task.grad, 0, self.grad_size * sizeof(double))
                 scratch.grad_is_zero = False
-        layout.reserve(self, scratch, task)
+        self.reserve(scratch, task)
         while first < task.end and not failed:
             with nogil:
-                end = layout.slice_end(targets, first, task.end)
-                failed = layout.walk(self, targets, scratch, task, first, end)
+                end = self.slice_end(first, task.end)
+                failed = self.walk(scratch, task, first, end)
             first = end
             if self.cancelled:
                 return 0
@@ -177,14 +209,14 @@ cdef class LinearPass:
             self.fail(task)
             return 0
         if self.turn is None:
-            self.merge(task)
+            self.merge(scratch, task)
             return 0
         with self.turn:
             while self.n_merged != task.number:
                 if self.cancelled or self.fault_number < task.number:
                     return 0
                 self.turn.wait()
-            self.merge(task)
+            self.merge(scratch, task)
             self.turn.notify_all()
         return 0
 
@@ -201,10 +233,9 @@ cdef class LinearPass:
             self.turn.notify_all()
         return 0
 
-    cdef int merge(self, Task* task) except -1:
+    cdef int merge(self, Scratch scratch, Task* task) except -1:
         """Add the sums of a task to the total; tasks come here in their order."""
         cdef hf_fp_state caller
-        cdef Py_ssize_t n_features = self.layout.n_features
         cdef double part[2]
         with nogil:
             caller = hf_fp_enter()
@@ -218,9 +249,11 @@ cdef class LinearPass:
                 if self.total == NULL:
                     pass
                 elif task.number == 0:
-                    memcpy(self.total, task.grad, n_features * sizeof(double))
+                    memcpy(self.total, task.grad, self.grad_size * sizeof(double))
                 else:
-                    active.add(self.total, task.grad, n_features)
+                    active.add(self.total, task.grad, self.grad_size)
+            if self.one_accumulator:
+                self.accumulate_in_turn(scratch, task)
             hf_fp_leave(caller)
         self.n_merged += 1
         return 0
@@ -230,17 +263,18 @@ cdef class LinearPass:
 
         Afterwards the sums of the call are in total_value, total_weight, total_slope and total.
         """
-        cdef size_t grad_bytes = self.layout.n_features * sizeof(double)
+        cdef size_t grad_bytes = self.grad_size * sizeof(double)
         cdef Scratch scratch = self.main_scratch
         cdef Py_ssize_t threads = 1, n_rows = self.targets.n_rows
-        cdef bint single = n_rows == 0 or self.layout.task_end(self.targets, 0) >= n_rows
-        self.fault_number = n_rows + 1
+        cdef bint single
         self.one_accumulator = grad_bytes > MAX_TASK_GRADIENTS and (self.want & SLOPE) != 0
+        single = n_rows == 0 or self.task_end(0) >= n_rows
+        self.fault_number = n_rows + 1
         if n_threads is not None or not single:
             threads = _parallel.resolve_threads(n_threads)
-        if single or self.one_accumulator:
+        if single or self.one_accumulator and not self.can_accumulate_in_turn:
             threads = 1
-        elif self.want & SLOPE:
+        elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
         if self.want & SLOPE:
             if single and not self.one_accumulator:
@@ -270,17 +304,23 @@ cdef class LinearPass:
         return 0
 
 
+cdef LinearPass begin(LinearPass work, Layout layout, Targets targets, int want, Scratch scratch):
+    """Give a pass what every pass has."""
+    work.layout = layout
+    work.targets = targets
+    work.want = want
+    work.main_scratch = scratch
+    return work
+
+
 cdef LinearPass prepare(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef,
                         double intercept, Scratch scratch):
     """A pass ready to run; `coef` is a contiguous float32 or float64 vector."""
-    cdef LinearPass work = LinearPass.__new__(LinearPass)
-    work.layout = layout
-    work.targets = targets
+    cdef LinearPass work = begin(LinearPass.__new__(LinearPass), layout, targets, want, scratch)
+    work.grad_size = layout.n_features
     work.keep = (loss, coef)
     work.loss = &loss.real[layout.is_f64] if loss is not None else NULL
-    work.want = want
     work.intercept = intercept
-    work.main_scratch = scratch
     work.coef = in_computing_dtype(layout, coef, scratch, COEF)
     return work
 

@@ -1,5 +1,5 @@
 # The table of C loops of the level in use, and a loss as the loops take it.
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef extern from "../_loops/loops.h" nogil:
     enum:
@@ -28,6 +28,8 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_FAULT_ROW
     enum:
         HF_VALUE_LANES
+        HF_PANEL
+        HF_LINE_BYTES
 
     ctypedef struct hf_loss:
         int family
@@ -45,6 +47,12 @@ cdef extern from "../_loops/loops.h" nogil:
         uint64_t positive_uint
         int negative_fits_uint
         int positive_fits_uint
+
+    ctypedef struct hf_class_labels:
+        int64_t n_classes
+        int64_t first
+        const int64_t* sorted
+        const int32_t* columns
 
     ctypedef struct hf_catalogue_row:
         const char* name
@@ -90,6 +98,58 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*step_sparse[2])(const void* indices, const int64_t* starts, const int64_t* ends, Py_ssize_t n_rows,
                                Py_ssize_t n_features, double* total, double divisor, double rate,
                                void* theta) noexcept nogil
+        void (*cost_keys)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
+                          const void* cost, void* keys) noexcept nogil
+        void (*rival_margins)(const void* keys, const void* scores, const int32_t* columns, Py_ssize_t n,
+                              Py_ssize_t n_classes, int32_t* rivals, void* margins) noexcept nogil
+        void (*pair_slopes)(const void* scores, const int32_t* columns, const int32_t* rivals, const void* slopes,
+                            Py_ssize_t n, Py_ssize_t n_classes, void* out) noexcept nogil
+        void (*pair_directions)(const void* directions, const int32_t* columns, const int32_t* rivals, Py_ssize_t n,
+                                Py_ssize_t n_classes, void* slopes) noexcept nogil
+        void (*differences)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
+                            void* differences) noexcept nogil
+        void (*fill)(double value, Py_ssize_t n, void* out) noexcept nogil
+        void (*mark_own)(const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, double sign,
+                         void* signs) noexcept nogil
+        void (*row_values)(void* terms, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
+                           void* values) noexcept nogil
+        void (*collect_own)(void* slopes, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
+                            double factor) noexcept nogil
+        void (*spread_nan)(const void* values, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
+                           void* slopes) noexcept nogil
+        void (*scale_rows)(void* x, const double* weights, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
+        void (*top_k)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, Py_ssize_t k,
+                      int each, void* space, void* values, void* slopes) noexcept nogil
+        void (*add_columns)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, double* sums) noexcept nogil
+        void (*group_by_class)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, int32_t* starts,
+                               int32_t* rows, void* grouped) noexcept nogil
+        void (*pack_panels[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features,
+                               void* out) noexcept nogil
+        void (*pack_features[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features, Py_ssize_t stride,
+                                 void* out) noexcept nogil
+        void (*score_classes)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* panels,
+                              Py_ssize_t n_classes, const void* intercepts, Py_ssize_t ahead,
+                              void* scores) noexcept nogil
+        void (*accumulate_class)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
+                                 Py_ssize_t n_features, double* grad) noexcept nogil
+        Py_ssize_t (*csr_score_classes[2])(const void* data, const void* indices, const int64_t* starts,
+                                           const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                           const void* coef, Py_ssize_t stride, Py_ssize_t n_classes,
+                                           const void* intercepts, void* scores) noexcept nogil
+        Py_ssize_t (*csr_score_unpacked[2][2])(const void* data, const void* indices, const int64_t* starts,
+                                               const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                               const void* coef, Py_ssize_t n_classes, const void* intercepts,
+                                               void* scores) noexcept nogil
+        void (*csr_accumulate_classes[2])(const void* data, const void* indices, const int64_t* starts,
+                                          const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
+                                          Py_ssize_t n_features, Py_ssize_t n_classes, Py_ssize_t stride,
+                                          int32_t* active, double* active_slopes, double* grad) noexcept nogil
+        void (*finish_features)(const double* total, Py_ssize_t n_classes, Py_ssize_t n_features, Py_ssize_t stride,
+                                double divisor, double alpha, const void* coef, void* out) noexcept nogil
+        void (*step_sparse_classes[2])(const void* indices, const int64_t* starts, const int64_t* ends,
+                                       Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t n_classes,
+                                       Py_ssize_t stride, double* total, double divisor, double rate,
+                                       void* theta) noexcept nogil
         void (*elementary[3])(const void* x, Py_ssize_t n, void* out) noexcept nogil
 
     ctypedef struct hf_loops:
@@ -99,6 +159,10 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t n_catalogue
         Py_ssize_t tile_rows
         hf_real_loops real[2]
+        Py_ssize_t (*decode_classes[10])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
+                                         int32_t* columns) noexcept nogil
+        void (*class_weights)(const int32_t* columns, const double* of_class, Py_ssize_t n,
+                              double* weights) noexcept nogil
         Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, double* out) noexcept nogil
         void (*gather[4])(const void* source, Py_ssize_t stride, const int64_t* rows, Py_ssize_t n,
                           void* out) noexcept nogil

@@ -11,8 +11,9 @@ import numpy as np
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
-    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss, hf_real_loops,
+    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
+from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport (
     LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in,
     element_type, find_slopes,
@@ -25,30 +26,15 @@ cdef enum:
     TASK_ROWS = 65536
     # Calls of fewer rows stay on the calling thread (some 100 us of work).
     PARALLEL_ROWS = 262144
-    # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
-    # Below that whoever reads the gradient next finds it in a cache.
-    STREAM_BYTES = 12582912
 
 MEAN, SUM = "mean", "sum"
 
 
 cdef class ScorePass:
-    """One call on scores: what to read, what to find out, where to write."""
+    """One call on scores: what to read, what to find out, where to write.
 
-    cdef const hf_loss* loss
-    cdef object keep                 # the loss and arrays that the pointers belong to
-    cdef Targets targets
-    cdef object foreign_scores       # scores that NumPy must cast block by block, or None
-    cdef const char* scores
-    cdef char* grad                  # or NULL
-    cdef char* row_values            # or NULL
-    cdef int is_f64, grad_is_f64, want
-    cdef bint stream, weights_only, cancelled
-    cdef double factor               # of the slopes
-    cdef double* task_sums           # one number a task
-    cdef Py_ssize_t n_rows, n_tasks, next_task, fault_task
-    cdef Fault fault
-    cdef object lock, error
+    The pass of a loss of one margin; `ClassScorePass` (class_scores.pyx) is that of K classes.
+    """
 
     def __dealloc__(self):
         PyMem_Free(self.task_sums)
@@ -83,6 +69,18 @@ cdef class ScorePass:
 
     def work(self):
         """Take tasks until none is left; the lowest fault found is kept."""
+        cdef Scratch scratch = self.borrow()
+        try:
+            self.work_with(scratch)
+        finally:
+            if scratch is not None:
+                scratch.busy = False
+
+    cdef Scratch borrow(self):
+        """The buffers that a thread needs for its tasks; None where the stack is enough."""
+        return None
+
+    cdef int work_with(self, Scratch scratch) except -1:
         cdef Py_ssize_t k
         cdef Fault fault
         cdef bint failed
@@ -95,10 +93,10 @@ cdef class ScorePass:
                     k = self.next_task
                     self.next_task += 1
             if k >= self.n_tasks or k > self.fault_task:
-                return
+                return 0
             fault.kind = 0
             with nogil:
-                failed = self.task(k, &fault) != 0
+                failed = self.task(k, &fault, scratch) != 0
             if failed:
                 if self.lock is None:
                     self.keep_fault(k, &fault)
@@ -106,13 +104,14 @@ cdef class ScorePass:
                     with self.lock:
                         self.keep_fault(k, &fault)
             PyErr_CheckSignals()
+        return 0
 
     cdef void keep_fault(self, Py_ssize_t k, Fault* fault):
         if k < self.fault_task:
             self.fault_task = k
             self.fault = fault[0]
 
-    cdef int task(self, Py_ssize_t k, Fault* fault) noexcept nogil:
+    cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
         """All rows of one task, block by block; 0, or -1 with the first fault noted."""
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
@@ -150,7 +149,7 @@ cdef class ScorePass:
                 continue
             if self.foreign_scores is None:
                 block.scores = self.scores + at * itemsize
-            elif self.cast_scores(block, at, n) != 0:
+            elif self.cast_scores(block, block.score_buffer, at, n) != 0:
                 failed = -1
                 break
             if one_loop:
@@ -179,13 +178,13 @@ cdef class ScorePass:
         hf_fp_leave(caller)
         return failed
 
-    cdef int cast_scores(self, Block* block, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
-        """Bring a block of scores of another dtype or order into the computing dtype by NumPy."""
+    cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
+        """Bring n rows of scores of another dtype or order into the computing dtype by NumPy."""
         try:
             dtype = np.float64 if self.is_f64 else np.float32
             cast = np.ascontiguousarray(self.foreign_scores[at:at + n], dtype=dtype)
-            memcpy(block.score_buffer, cnp.PyArray_DATA(<cnp.ndarray>cast), n * (8 if self.is_f64 else 4))
-            block.scores = <const char*>block.score_buffer
+            memcpy(to, cnp.PyArray_DATA(<cnp.ndarray>cast), cnp.PyArray_NBYTES(<cnp.ndarray>cast))
+            block.scores = <const char*>to
             return 0
         except BaseException as error:
             self.error = error
@@ -194,9 +193,9 @@ cdef class ScorePass:
     cdef int run(self, n_threads) except -1:
         """Do all tasks and raise what was found wrong."""
         cdef Py_ssize_t threads = 1
-        if n_threads is not None or self.n_rows >= PARALLEL_ROWS:
+        if n_threads is not None or self.is_large:
             threads = min(<Py_ssize_t>_parallel.resolve_threads(n_threads), self.n_tasks)
-        if threads > 1 and self.n_rows >= PARALLEL_ROWS:
+        if threads > 1 and self.is_large:
             self.lock = threading.Lock()
             _parallel.run(self.work, threads, self.cancel)
         else:
@@ -208,6 +207,24 @@ cdef class ScorePass:
             met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
             _checks.raise_target_fault(*(self.targets.first_fault() or met), self.targets, self.keep[1])
         return 0
+
+    cdef double finish(self, bint is_mean, n_threads) except? -1:
+        """Weigh, where a mean needs it, then go over all tasks; the reduced value."""
+        cdef double total_weight = self.n_rows
+        try:
+            if is_mean:
+                if self.targets.has_weights or self.targets.has_class_weight:
+                    self.begin(True)
+                    self.run(n_threads)
+                    total_weight = self.total()
+                if total_weight == 0:
+                    raise ValueError(_checks.zero_weight_message(self.n_rows))
+                self.factor = reciprocal(total_weight)
+            self.begin(False)
+            self.run(n_threads)
+            return quotient(self.total(), total_weight if is_mean else 1)
+        finally:
+            self.release()
 
 
 cdef bint plain(object x, Py_ssize_t n) noexcept:
@@ -236,7 +253,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     cdef int number, label_type, is_f64
     cdef bint is_plain = False, is_mean, is_none
     cdef cnp.ndarray grad = None
-    cdef double total_weight, value
+    cdef double value
     values = None
     if plain(scores, -1) and sample_weight is None and class_weight is None and classes is None:
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
@@ -271,6 +288,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     work.want = want
     work.n_rows = n
     work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
+    work.is_large = n >= PARALLEL_ROWS
     work.factor = 1
     if is_plain or (cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>scores)
                     and cnp.PyArray_TYPE(<cnp.ndarray>scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
@@ -283,21 +301,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
         work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
     if is_none:
         work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
-    try:
-        total_weight = n
-        if is_mean:
-            if targets.has_weights or targets.has_class_weight:
-                work.begin(True)
-                work.run(n_threads)
-                total_weight = work.total()
-            if total_weight == 0:
-                raise ValueError(_checks.zero_weight_message(n))
-            work.factor = reciprocal(total_weight)
-        work.begin(False)
-        work.run(n_threads)
-        value = quotient(work.total(), total_weight if is_mean else 1)
-    finally:
-        work.release()
+    value = work.finish(is_mean, n_threads)
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)
     if want == SLOPE:

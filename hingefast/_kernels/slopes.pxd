@@ -34,7 +34,7 @@ cdef struct Block:
     int64_t rows[MAX_BLOCK]      # row numbers of the caller's arrays, checked
     const int64_t* row_index     # rows, or NULL where the rows are evenly spaced
     Py_ssize_t first_row         # the first row, where they are
-    const void* signs            # -1 or +1 in the computing dtype
+    const void* signs            # -1 or +1 in the computing dtype; K classes: columns, int32
     const double* weights        # or NULL: all one
     const char* scores           # these three in the computing dtype; they point into the buffers below,
     char* values                 # or straight into the caller's arrays
@@ -60,6 +60,7 @@ cdef class Targets:
     cdef object y, sample_weight, rows, error, given_classes
     cdef readonly Py_ssize_t n_rows     # of the batch
     cdef readonly Py_ssize_t n_total    # rows of the caller's arrays
+    cdef readonly Py_ssize_t n_classes  # 0: labels are binary
     cdef Vector labels, weights
     cdef bint has_labels, has_weights, has_class_weight
     cdef bint plain_signs[2]            # labels are -1 and +1 in float32, float64: no decoding
@@ -79,9 +80,12 @@ cdef class Targets:
     cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
                    const char* found, Vector* vector) noexcept nogil
     cdef int select(self, rows) except -1
+    cdef Targets share(self, Targets other, rows)
+    cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil
     cpdef Targets batch(self, rows)
 
 cdef int element_type(cnp.ndarray x)
+cdef Vector describe(cnp.ndarray x)
 cdef Block* block_in(BlockSpace* space) noexcept nogil
 cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
                       int want) noexcept nogil

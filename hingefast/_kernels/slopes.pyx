@@ -112,14 +112,18 @@ cdef class Targets:
     cpdef Targets batch(self, rows):
         """The same targets for other rows; nothing is checked or converted again."""
         cdef Targets other = Targets.__new__(Targets, self.n_total)
-        other.y, other.sample_weight = self.y, self.sample_weight
-        other.labels, other.weights = self.labels, self.weights
-        other.has_labels, other.has_weights = self.has_labels, self.has_weights
-        other.has_class_weight = self.has_class_weight
         other.plain_signs[0], other.plain_signs[1] = self.plain_signs[0], self.plain_signs[1]
         other.classes = self.classes
         other.given_classes = self.given_classes
         other.class_weight[0], other.class_weight[1] = self.class_weight[0], self.class_weight[1]
+        return self.share(other, rows)
+
+    cdef Targets share(self, Targets other, rows):
+        """Give another batch of the same arrays what they all have, and its rows."""
+        other.y, other.sample_weight = self.y, self.sample_weight
+        other.labels, other.weights = self.labels, self.weights
+        other.has_labels, other.has_weights = self.has_labels, self.has_weights
+        other.has_class_weight = self.has_class_weight
         other.select(rows)
         return other
 
@@ -246,10 +250,14 @@ cdef class Targets:
             if not self.has_weights:
                 for i in range(n):
                     block.weight_buffer[i] = 1
-            active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], n,
-                                              block.weight_buffer)
+            self.apply_class_weights(block, is_f64, n)
             block.weights = block.weight_buffer
         return 0
+
+    cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
+        """Multiply the block's weights by those of their classes."""
+        active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], n,
+                                          block.weight_buffer)
 
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil:

@@ -107,6 +107,8 @@ HF_DEFINE_GATHER(8)
 HF_DEFINE_CSR_SPANS(i32, int32_t)
 HF_DEFINE_CSR_SPANS(i64, int64_t)
 
+#include "labels.h"
+
 /* Sum of 16 lanes by halves. */
 static double merge_lanes(const double *lanes) {
     double lane[HF_VALUE_LANES];
@@ -155,6 +157,9 @@ typedef uint32_t bit_pattern_f32;
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"
+#include "arrange.h"
+#include "class_score.h"
+#include "class_accumulate.h"
 #include "undef.h"
 
 #define real double
@@ -171,6 +176,9 @@ typedef uint64_t bit_pattern_f64;
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"
+#include "arrange.h"
+#include "class_score.h"
+#include "class_accumulate.h"
 #include "undef.h"
 
 /* ---- the table ------------------------------------------------------------------------------------- */
@@ -206,6 +214,30 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S},                                    \
         .step = step_##S,                                                                                    \
         .step_sparse = {step_sparse_i32_##S, step_sparse_i64_##S},                                           \
+        .cost_keys = cost_keys_##S,                                                                          \
+        .rival_margins = rival_margins_##S,                                                                  \
+        .pair_slopes = pair_slopes_##S,                                                                      \
+        .pair_directions = pair_directions_##S,                                                              \
+        .differences = differences_##S,                                                                      \
+        .fill = fill_##S,                                                                                    \
+        .mark_own = mark_own_##S,                                                                            \
+        .row_values = row_values_##S,                                                                        \
+        .collect_own = collect_own_##S,                                                                      \
+        .spread_nan = spread_nan_##S,                                                                        \
+        .scale_rows = scale_rows_##S,                                                                        \
+        .top_k = top_k_##S,                                                                                  \
+        .add_columns = add_columns_##S,                                                                      \
+        .group_by_class = group_by_class_##S,                                                                \
+        .pack_panels = {pack_panels_from_f32_##S, pack_panels_from_f64_##S},                                 \
+        .pack_features = {pack_features_from_f32_##S, pack_features_from_f64_##S},                           \
+        .score_classes = score_classes_##S,                                                                  \
+        .accumulate_class = accumulate_class_##S,                                                            \
+        .csr_score_classes = {csr_score_classes_i32_##S, csr_score_classes_i64_##S},                         \
+        .csr_score_unpacked = {{csr_score_unpacked_i32_from_f32_##S, csr_score_unpacked_i32_from_f64_##S},   \
+                               {csr_score_unpacked_i64_from_f32_##S, csr_score_unpacked_i64_from_f64_##S}},  \
+        .csr_accumulate_classes = {csr_accumulate_classes_i32_##S, csr_accumulate_classes_i64_##S},          \
+        .finish_features = finish_features_##S,                                                              \
+        .step_sparse_classes = {step_sparse_classes_i32_##S, step_sparse_classes_i64_##S},                   \
         .elementary = {array_exp_##S, array_log1p_##S, array_erfc_##S},                                      \
     }
 
@@ -224,6 +256,8 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .catalogue = catalogue,
     .n_catalogue = sizeof catalogue / sizeof catalogue[0],
     .real = {HF_REAL_LOOPS(f32), HF_REAL_LOOPS(f64)},
+    .decode_classes = HF_DTYPES(decode_classes_, ),
+    .class_weights = class_weights_by_column,
     .decode_weights = HF_DTYPES(decode_weights_, ),
     .gather = {gather_1, gather_2, gather_4, gather_8},
     .csr_spans = {csr_spans_i32, csr_spans_i64},

@@ -49,6 +49,15 @@ typedef struct {
     int negative_fits_uint, positive_fits_uint;
 } hf_classes;
 
+/* The labels of K classes: first, first + 1, ..., or, where `sorted` is given, sorted[0] < sorted[1] < ..., of
+ * which sorted[i] is the label of column columns[i]. No label overflows int64. */
+typedef struct {
+    int64_t n_classes;
+    int64_t first;
+    const int64_t *sorted;
+    const int32_t *columns;
+} hf_class_labels;
+
 /* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
 typedef struct {
     const char *name;       /* canonical snake_case name */
@@ -99,6 +108,55 @@ typedef struct {
     void (*step)(const void *grad, ptrdiff_t n, double rate, void *theta);
     void (*step_sparse[2])(const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,
                            ptrdiff_t n_features, double *total, double divisor, double rate, void *theta);
+    /* K classes: slope stage (arrange.h) */
+    void (*cost_keys)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
+                      const void *cost, void *keys);
+    void (*rival_margins)(const void *keys, const void *scores, const int32_t *columns, ptrdiff_t n,
+                          ptrdiff_t n_classes, int32_t *rivals, void *margins);
+    void (*pair_slopes)(const void *scores, const int32_t *columns, const int32_t *rivals, const void *slopes,
+                        ptrdiff_t n, ptrdiff_t n_classes, void *out);
+    void (*pair_directions)(const void *directions, const int32_t *columns, const int32_t *rivals, ptrdiff_t n,
+                            ptrdiff_t n_classes, void *slopes);
+    void (*differences)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
+                        void *differences);
+    void (*fill)(double value, ptrdiff_t n, void *out);
+    void (*mark_own)(const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, double sign, void *signs);
+    void (*row_values)(void *terms, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, void *values);
+    void (*collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, double factor);
+    void (*spread_nan)(const void *values, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
+                       void *slopes);
+    void (*scale_rows)(void *x, const double *weights, ptrdiff_t n, ptrdiff_t n_classes);
+    void (*top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, ptrdiff_t k,
+                  int each, void *space, void *values, void *slopes);
+    void (*add_columns)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, double *sums);
+    void (*group_by_class)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, int32_t *starts,
+                           int32_t *rows, void *grouped);
+    /* K classes: score and accumulate (class_score.h, class_accumulate.h); pack_...[0] from float32, [1] float64;
+     * csr_score_unpacked[index type][type of coef] */
+    void (*pack_panels[2])(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, void *out);
+    void (*pack_features[2])(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, ptrdiff_t stride,
+                             void *out);
+    void (*score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *panels,
+                          ptrdiff_t n_classes, const void *intercepts, ptrdiff_t ahead, void *scores);
+    void (*accumulate_class)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
+                             ptrdiff_t n_features, double *grad);
+    ptrdiff_t (*csr_score_classes[2])(const void *data, const void *indices, const int64_t *starts,
+                                      const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                      const void *coef, ptrdiff_t stride, ptrdiff_t n_classes,
+                                      const void *intercepts, void *scores);
+    ptrdiff_t (*csr_score_unpacked[2][2])(const void *data, const void *indices, const int64_t *starts,
+                                          const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                          const void *coef, ptrdiff_t n_classes, const void *intercepts,
+                                          void *scores);
+    void (*csr_accumulate_classes[2])(const void *data, const void *indices, const int64_t *starts,
+                                      const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
+                                      ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,
+                                      int32_t *active, double *active_slopes, double *grad);
+    void (*finish_features)(const double *total, ptrdiff_t n_classes, ptrdiff_t n_features, ptrdiff_t stride,
+                            double divisor, double alpha, const void *coef, void *out);
+    void (*step_sparse_classes[2])(const void *indices, const int64_t *starts, const int64_t *ends,
+                                   ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t n_classes,
+                                   ptrdiff_t stride, double *total, double divisor, double rate, void *theta);
     /* the vectorised elementary functions, for their tests */
     void (*elementary[3])(const void *x, ptrdiff_t n, void *out);
 } hf_real_loops;
@@ -110,6 +168,9 @@ typedef struct {
     const hf_catalogue_row *catalogue;
     ptrdiff_t n_catalogue;
     hf_real_loops real[2]; /* [0] float32, [1] float64 */
+    ptrdiff_t (*decode_classes[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_class_labels *classes,
+                                             int32_t *columns);
+    void (*class_weights)(const int32_t *columns, const double *of_class, ptrdiff_t n, double *weights);
     ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, double *out);
     void (*gather[4])(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n, void *out);
     ptrdiff_t (*csr_spans[2])(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,

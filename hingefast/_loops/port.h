@@ -46,6 +46,23 @@
 #define HF_TILE_ROWS 2
 #endif
 
+/* Vector registers of the level. */
+#if HF_VECTOR_BYTES == 64 || defined(__aarch64__)
+#define HF_REGISTERS 32
+#else
+#define HF_REGISTERS 16
+#endif
+
+/* Classes that the dense loops score together (class_score.h). */
+#define HF_PANEL 16
+
+/* Lines of classes that the CSR loops score together: each is a line of sums, in half of the registers. */
+#if HF_REGISTERS * HF_VECTOR_BYTES >= 512
+#define HF_CSR_LINES 4
+#else
+#define HF_CSR_LINES 2
+#endif
+
 /* Fetches the cache line at an address, which need not be mapped. */
 #if defined(__GNUC__) || defined(__clang__)
 #define HF_PREFETCH(address) __builtin_prefetch(address)

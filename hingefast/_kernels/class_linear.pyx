@@ -1,0 +1,302 @@
+"""The pass over X for K classes: scores of a block of rows, their slopes, and the gradient, while the block is in cache.
+
+Knows no layout and no loss: `Layout` scores and accumulates, `BoundArrangement` finds the slopes. Gradients are in the
+layout's own order, followed by the K sums of slopes.
+"""
+from libc.string cimport memcpy
+
+cimport numpy as cnp
+
+import numpy as np
+
+from hingefast._kernels.arrangements cimport (
+    BoundArrangement, ClassTargets, find_class_slopes, find_curved_class_slopes,
+)
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task, begin, mean_divisor
+from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.scratch cimport (
+    BIASES, CLASS_SCORES, CLASS_SLOPES, COEF, DIRECTION, DIRECTION_SCORES, GROUPS, TILE, Scratch, borrow_scratch,
+)
+from hingefast._kernels.slopes cimport SLOPE, VALUE, Block, BlockSpace, add_sums, block_in
+
+cnp.import_array()
+
+# Products between two looks for Ctrl-C: some 20 ms.
+cdef Py_ssize_t SLICE_PRODUCTS = 1 << 27
+
+
+cdef class ClassPass(LinearPass):
+    """One call over X for K classes."""
+
+    cdef BoundArrangement arrangement     # None: scores only
+    cdef Py_ssize_t n_classes, block_rows, layout_size
+    cdef ClassCoef class_coef, class_direction
+
+    cdef Py_ssize_t task_end(self, Py_ssize_t first) noexcept nogil:
+        if self.one_accumulator:
+            # Threads score blocks ahead, and each adds its own to the accumulator when its turn has come.
+            return self.block_end(first, self.targets.n_rows)
+        return self.layout.class_task_end(self.targets, first)
+
+    cdef Py_ssize_t block_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        """Where the block that begins at row `first` of the batch ends."""
+        return self.layout.class_block_end(self.targets, first, min(first + self.block_rows, end))
+
+    cdef Py_ssize_t slice_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        cdef Py_ssize_t n = SLICE_PRODUCTS // max(self.layout.n_features * self.n_classes, <Py_ssize_t>1)
+        n = max(n // self.block_rows, <Py_ssize_t>1) * self.block_rows
+        return self.layout.slice_end(self.targets, first, min(first + n, end))
+
+    cdef int reserve(self, Scratch scratch, Task* task) except -1:
+        cdef int is_f64 = self.layout.is_f64
+        cdef size_t size = self.block_rows * self.n_classes * (8 if is_f64 else 4)
+        self.layout.reserve_rows(scratch, self.block_rows)
+        scratch.get(CLASS_SCORES, size)
+        if self.arrangement is not None:
+            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, is_f64)
+            scratch.get(CLASS_SLOPES, size)
+        if self.class_direction.data != NULL:
+            scratch.get(DIRECTION_SCORES, size)
+        if self.want & SLOPE:
+            # Slopes and rows by class, where each class begins (dense); classes and slopes of one row (CSR).
+            scratch.get(GROUPS, size + (self.block_rows + 4) * self.n_classes * <size_t>4 + <size_t>64)
+        return 0
+
+    cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        cdef const hf_real_loops* real = &active.real[self.layout.is_f64]
+        cdef Py_ssize_t itemsize = 8 if self.layout.is_f64 else 4, width = self.n_classes, start = first, n, good
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef void* scores = scratch.buffers[CLASS_SCORES]
+        cdef void* slopes = scratch.buffers[CLASS_SLOPES]
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef int failed = -1
+        while start < end:
+            n = self.block_end(start, end) - start
+            good = self.targets.load_rows(block, start, n, &task.fault)
+            if self.layout.open_rows(self.targets, scratch, block, start, good, &task.fault) != 0:
+                break
+            if self.layout.score_classes(self.targets, scratch, block, good, &self.class_coef, scores, &task.fault) != 0:
+                break
+            if self.targets.load(block, self.layout.is_f64, start, good, &task.fault) != 0 or good < n:
+                break
+            if self.scores_out != NULL:
+                memcpy(self.scores_out + start * width * itemsize, scores, n * width * itemsize)
+            if self.arrangement is not None:
+                if self.class_direction.data == NULL:
+                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, n, width, self.want, 1, scratch,
+                                      slopes)
+                else:
+                    self.layout.score_classes(self.targets, scratch, block, n, &self.class_direction,
+                                         scratch.buffers[DIRECTION_SCORES], &task.fault)
+                    find_curved_class_slopes(self.arrangement, block, self.layout.is_f64, scores,
+                                             scratch.buffers[DIRECTION_SCORES], n, width, scratch, slopes)
+                add_sums(block, self.layout.is_f64, n, start - task.first, self.want & VALUE, &task.sums)
+                if self.want & SLOPE and not self.one_accumulator:
+                    self.layout.accumulate_classes(scratch, n, width, slopes, task.grad)
+                    real.add_columns(slopes, n, width, task.grad + self.layout_size)
+            start += n
+        if start >= end:
+            failed = 0
+        hf_fp_leave(caller)
+        return failed
+
+    cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil:
+        cdef Py_ssize_t n = task.end - task.first
+        cdef void* slopes = scratch.buffers[CLASS_SLOPES]
+        self.layout.accumulate_classes(scratch, n, self.n_classes, slopes, self.total)
+        active.real[self.layout.is_f64].add_columns(slopes, n, self.n_classes, self.total + self.layout_size)
+
+
+cdef ClassPass prepare(Layout layout, ClassTargets targets, BoundArrangement arrangement, int want, cnp.ndarray coef,
+                       cnp.ndarray intercept, Scratch scratch):
+    """A pass ready to run; `coef` is a contiguous (K, d) array of float32 or float64, `intercept` (K,) of float64."""
+    cdef ClassPass work = <ClassPass>begin(ClassPass.__new__(ClassPass), layout, targets, want, scratch)
+    work.keep = (coef, intercept)
+    work.arrangement = arrangement
+    work.n_classes = targets.n_classes
+    work.layout_size = layout.class_grad_size(targets.n_classes)
+    work.grad_size = work.layout_size + targets.n_classes
+    work.can_accumulate_in_turn = True
+    work.block_rows = layout.class_block_rows(targets.n_classes)
+    work.class_coef = pack(layout, targets, coef, intercept, scratch, COEF, 0)
+    return work
+
+
+cdef ClassCoef pack(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.ndarray intercept, Scratch scratch,
+                    int which, Py_ssize_t place) except *:
+    """Coefficients as the layout's loops read them, and intercepts in the computing dtype."""
+    cdef Py_ssize_t n_classes = targets.n_classes, itemsize = 8 if layout.is_f64 else 4
+    cdef char* biases = <char*>scratch.get(BIASES, 2 * n_classes * sizeof(double)) + place * n_classes * itemsize
+    cdef hf_fp_state caller = hf_fp_enter()
+    cdef ClassCoef packed
+    try:
+        packed = layout.pack_classes(targets, cnp.PyArray_DATA(coef), cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64,
+                                     n_classes, scratch, which)
+        active.real[layout.is_f64].round_coef[1](cnp.PyArray_DATA(intercept), n_classes, biases)
+    finally:
+        hf_fp_leave(caller)
+    packed.biases = biases
+    return packed
+
+
+def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrangement, int want, cnp.ndarray coef,
+                   cnp.ndarray intercept, double alpha, double intercept_alpha, bint mean, cnp.ndarray out,
+                   cnp.ndarray out_intercept, n_threads):
+    """Value and gradient of reduction(loss) + alpha/2 |coef|^2 + intercept_alpha/2 |intercept|^2.
+
+    Parameters
+    ----------
+    layout, targets, arrangement
+        X, labels and the loss.
+    want : int
+        VALUE, SLOPE or both.
+    coef : ndarray of shape (K, n_features)
+        Contiguous float32 or float64.
+    intercept : ndarray of shape (K,)
+        Contiguous float64.
+    out : ndarray of shape (K, n_features) and coef's dtype, or None
+        Written last; may be coef's own memory.
+    out_intercept : ndarray of shape (K,) and coef's dtype, or None
+
+    Returns
+    -------
+    float
+        The value; 0 where it is not asked for.
+    """
+    cdef Scratch scratch = borrow_scratch()
+    cdef ClassPass work = None
+    cdef int is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
+    cdef Py_ssize_t n_classes = targets.n_classes
+    cdef double divisor = 1, value = 0
+    cdef const void* coef_data = cnp.PyArray_DATA(coef)
+    cdef void* out_data = cnp.PyArray_DATA(out) if out is not None else NULL
+    cdef cnp.ndarray rounded = intercept.astype(coef.dtype)   # what the penalty on intercepts is made of
+    cdef const void* intercepts = cnp.PyArray_DATA(rounded)
+    cdef void* out_intercepts = cnp.PyArray_DATA(out_intercept) if out_intercept is not None else NULL
+    cdef hf_fp_state caller
+    try:
+        work = prepare(layout, targets, arrangement, want, coef, intercept, scratch)
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        with nogil:
+            caller = hf_fp_enter()
+            if want & VALUE:
+                value = active.penalized(work.total_value, divisor, alpha,
+                                         active.squared_norm[is_f64](coef_data, n_classes * layout.n_features)
+                                         if alpha != 0 else 0)
+                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[is_f64](intercepts, n_classes)
+                                         if intercept_alpha != 0 else 0)
+            if want & SLOPE:
+                layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, coef_data, out_data)
+                if out_intercepts != NULL:
+                    active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
+                                               intercepts, out_intercepts)
+            hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+        if work is not None:
+            work.release()
+    return value
+
+
+def decision_function(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.ndarray intercept, cnp.ndarray out,
+                      n_threads):
+    """Scores of the batch into `out`, (n, K) in the computing dtype."""
+    cdef Scratch scratch = borrow_scratch()
+    cdef ClassPass work = None
+    try:
+        work = prepare(layout, targets, None, 0, coef, intercept, scratch)
+        work.scores_out = <char*>cnp.PyArray_DATA(out)
+        work.run(n_threads)
+    finally:
+        scratch.busy = False
+        if work is not None:
+            work.release()
+
+
+def hessp(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.ndarray coef, cnp.ndarray intercept,
+          cnp.ndarray direction, cnp.ndarray direction_intercept, double alpha, double intercept_alpha, bint mean,
+          cnp.ndarray out, cnp.ndarray out_intercept, n_threads):
+    """Generalised Hessian at (coef, intercept) times a direction, into `out` and `out_intercept`."""
+    cdef Scratch scratch = borrow_scratch()
+    cdef ClassPass work = None
+    cdef int is_f64 = cnp.PyArray_TYPE(direction) == cnp.NPY_FLOAT64
+    cdef double divisor = 1
+    cdef cnp.ndarray rounded = direction_intercept.astype(direction.dtype)
+    cdef hf_fp_state caller
+    try:
+        work = prepare(layout, targets, arrangement, SLOPE, coef, intercept, scratch)
+        work.class_direction = pack(layout, targets, direction, direction_intercept, scratch, DIRECTION, 1)
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        with nogil:
+            caller = hf_fp_enter()
+            layout.finish_classes(work.total, work.n_classes, divisor, alpha, is_f64, cnp.PyArray_DATA(direction),
+                                  cnp.PyArray_DATA(out))
+            active.finish_grad[is_f64](work.total + work.layout_size, work.n_classes, divisor, intercept_alpha,
+                                       cnp.PyArray_DATA(rounded), cnp.PyArray_DATA(out_intercept))
+            hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+        if work is not None:
+            work.release()
+
+
+def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.ndarray theta, bint has_intercept,
+         double rate, double alpha, double intercept_alpha, bint mean, n_threads):
+    """theta -= rate * gradient of the batch, in place; returns the value before the step.
+
+    `theta` is contiguous float32 or float64: coef row by row, then the K intercepts if there are any. Where the batch
+    is one task of a layout that stores few columns and alpha is 0, only those columns are touched.
+    """
+    cdef Scratch scratch = borrow_scratch()
+    cdef ClassPass work = None
+    cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
+    cdef Py_ssize_t n_classes = targets.n_classes, size = n_classes * layout.n_features
+    cdef Py_ssize_t itemsize = 8 if is_f64 else 4
+    cdef char* data = <char*>cnp.PyArray_DATA(theta)
+    cdef char* intercepts = data + size * itemsize
+    cdef double divisor = 1, value = 0
+    cdef void* grad
+    cdef hf_fp_state caller
+    cdef bint stored = False
+    intercept = theta[size:].astype(np.float64) if has_intercept else np.zeros(n_classes)
+    try:
+        work = prepare(layout, targets, arrangement, VALUE | SLOPE, theta, intercept, scratch)
+        work.run(n_threads)
+        if mean:
+            divisor = mean_divisor(work)
+        grad = scratch.get(TILE, max(n_classes, size if alpha != 0 else 0) * itemsize)
+        with nogil:
+            caller = hf_fp_enter()
+            value = active.penalized(work.total_value, divisor, alpha,
+                                     active.squared_norm[is_f64](data, size) if alpha != 0 else 0)
+            if has_intercept:
+                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[is_f64](intercepts, n_classes)
+                                         if intercept_alpha != 0 else 0)
+                active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
+                                           intercepts, grad)
+                active.real[is_f64].step(grad, n_classes, rate, intercepts)
+            if alpha == 0 and work.n_merged <= 1 and not work.one_accumulator:
+                stored = layout.step_stored_classes(targets, n_classes, work.total, divisor, rate, is_f64, data) == 0
+            hf_fp_leave(caller)
+        if stored:
+            # What is left are the sums of slopes, behind the layout's part.
+            with nogil:
+                active.real[1].fill(0, n_classes, work.total + work.layout_size)
+            scratch.grad_is_zero = True
+        else:
+            grad = scratch.get(TILE, size * itemsize)
+            with nogil:
+                caller = hf_fp_enter()
+                layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, data, grad)
+                active.real[is_f64].step(grad, size, rate, data)
+                hf_fp_leave(caller)
+    finally:
+        scratch.busy = False
+        if work is not None:
+            work.release()
+    return value

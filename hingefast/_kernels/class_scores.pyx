@@ -1,0 +1,170 @@
+"""The pass over given scores of K classes: as scores.pyx, with rows of K numbers."""
+from libc.stdint cimport int32_t
+from libc.string cimport memset
+
+cimport numpy as cnp
+
+from hingefast import _checks
+from hingefast._kernels.arrangements import class_targets
+
+from hingefast._kernels.arrangements cimport BoundArrangement, ClassTargets, find_class_slopes
+from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.scores cimport STREAM_BYTES, ScorePass, overlap
+from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch, borrow_scratch
+from hingefast._kernels.slopes cimport (
+    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, add_sums, block_in, element_type,
+)
+
+cnp.import_array()
+
+cdef enum:
+    # Numbers of a block: its scores, slopes and what lies between them stay in a second-level cache, half of them
+    # in a first-level one; fewer would pay more calls.
+    BLOCK_NUMBERS = 2048
+    # Numbers of a task, and of a call that is worth several threads.
+    TASK_NUMBERS = 262144
+    PARALLEL_NUMBERS = 262144
+
+MEAN, SUM = "mean", "sum"
+
+
+cdef class ClassScorePass(ScorePass):
+    """One call on scores of K classes."""
+
+    cdef BoundArrangement arrangement
+    cdef Py_ssize_t n_classes, task_rows, block_rows
+
+    cdef Scratch borrow(self):
+        cdef Scratch scratch = borrow_scratch()
+        cdef size_t size = self.block_rows * self.n_classes * (8 if self.is_f64 else 4)
+        try:
+            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64)
+            scratch.get(CLASS_SLOPES, size)
+            if self.foreign_scores is not None:
+                scratch.get(CLASS_SCORES, size)
+        except BaseException:
+            scratch.busy = False
+            raise
+        return scratch
+
+    cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
+        """All rows of one task, block by block; 0, or -1 with the first fault noted."""
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, width = self.n_classes
+        cdef Py_ssize_t grad_itemsize = 8 if self.grad_is_f64 else 4
+        cdef Py_ssize_t first = k * self.task_rows, end = min(first + self.task_rows, self.n_rows), at = first, n
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        # Slopes go straight where they belong, unless they are cast or streamed there.
+        cdef bint in_place = self.grad != NULL and self.grad_is_f64 == self.is_f64 and not self.stream
+        cdef void* slopes = scratch.buffers[CLASS_SLOPES]
+        cdef Sums sums
+        cdef hf_fp_state caller = hf_fp_enter()
+        cdef int failed = 0
+        memset(&sums, 0, sizeof(sums))
+        while at < end:
+            n = min(self.block_rows, end - at)
+            self.targets.load_rows(block, at, n, fault)
+            if self.targets.load(block, self.is_f64, at, n, fault) != 0:
+                failed = -1
+                break
+            if self.weights_only:
+                active.real[1].sum_values(block.weights, NULL, at - first, n, sums.weights)
+                at += n
+                continue
+            if self.foreign_scores is None:
+                block.scores = self.scores + at * width * itemsize
+            elif self.cast_scores(block, scratch.buffers[CLASS_SCORES], at, n) != 0:
+                failed = -1
+                break
+            if in_place:
+                slopes = self.grad + at * width * itemsize
+            find_class_slopes(self.arrangement, block, self.is_f64, block.scores, n, width, self.want, self.factor,
+                              scratch, slopes)
+            add_sums(block, self.is_f64, n, at - first, self.want & VALUE, &sums)
+            if self.grad != NULL and not in_place:
+                real.store[self.grad_is_f64](slopes, n * width, 1, self.grad + at * width * grad_itemsize, self.stream)
+            if self.row_values != NULL:
+                if block.weights != NULL:
+                    real.scale(block.values, block.weights, 1, n)
+                real.store[self.is_f64](block.values, n, 1, self.row_values + at * itemsize, False)
+            at += n
+        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
+        hf_fp_leave(caller)
+        return failed
+
+
+cdef bint plain(object x, int n_dimensions) noexcept:
+    """Whether x is an ndarray of contiguous, aligned, native numbers."""
+    return (cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == n_dimensions
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x))
+
+
+def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, class_weight, classes, reduction, out,
+             n_threads):
+    """Value (want = 1), gradient (2) or both (3) of a loss of K scores; the rules of every loss method.
+
+    Recognises the plain case - contiguous native arrays that fit together, no weights, classes 0 .. K-1 - and runs
+    it at once. All else goes to `_checks.class_score_arguments`, which converts it or raises.
+    """
+    cdef ClassScorePass work = ClassScorePass.__new__(ClassScorePass)
+    cdef Py_ssize_t n, n_classes = 0
+    cdef int number, is_f64
+    cdef bint is_plain = False, is_none
+    cdef cnp.ndarray grad = None
+    cdef double value
+    labels = values = None
+    if plain(scores, 2) and plain(y, 1) and sample_weight is None and class_weight is None and classes is None:
+        n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
+        n_classes = cnp.PyArray_DIM(<cnp.ndarray>scores, 1)
+        number = cnp.PyArray_TYPE(<cnp.ndarray>scores)
+        is_f64 = number == cnp.NPY_FLOAT64
+        is_plain = ((is_f64 or number == cnp.NPY_FLOAT32) and n > 0 and n_classes >= 2
+                    and cnp.PyArray_DIM(<cnp.ndarray>y, 0) == n and element_type(<cnp.ndarray>y) >= 0
+                    and arrangement.k < n_classes and arrangement.n_classes in (0, n_classes)
+                    and type(reduction) is str and (reduction == MEAN or reduction == SUM))
+        if is_plain and out is not None:
+            is_plain = (want != VALUE and plain(out, 2) and cnp.PyArray_TYPE(<cnp.ndarray>out) == number
+                        and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, <cnp.ndarray>scores)
+                        and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                        and not overlap(<cnp.ndarray>out, <cnp.ndarray>scores)
+                        and not overlap(<cnp.ndarray>out, <cnp.ndarray>y))
+    if is_plain:
+        if want & SLOPE:
+            grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
+    else:
+        (y, scores, is_f64, sample_weight, class_weight, labels, reduction, values, grad) = (
+            _checks.class_score_arguments(arrangement, want, y, scores, sample_weight, class_weight, classes, reduction,
+                                          out))
+        n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
+        n_classes = cnp.PyArray_DIM(<cnp.ndarray>scores, 1)
+    is_none = values is not None
+    work.keep = (arrangement, scores, values, grad)
+    work.arrangement = arrangement
+    work.targets = class_targets(n, n_classes, y, labels, sample_weight, class_weight)
+    work.is_f64 = is_f64
+    work.want = want
+    work.n_rows = n
+    work.n_classes = n_classes
+    work.block_rows = min(max(BLOCK_NUMBERS // n_classes, <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+    work.task_rows = max(TASK_NUMBERS // (n_classes * work.block_rows), <Py_ssize_t>1) * work.block_rows
+    work.n_tasks = (n + work.task_rows - 1) // work.task_rows
+    work.is_large = n * n_classes >= PARALLEL_NUMBERS
+    work.factor = 1
+    if is_plain or (cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>scores)
+                    and cnp.PyArray_TYPE(<cnp.ndarray>scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
+        work.scores = <const char*>cnp.PyArray_DATA(<cnp.ndarray>scores)
+    else:
+        work.foreign_scores = scores
+    if grad is not None:
+        work.grad = <char*>cnp.PyArray_DATA(grad)
+        work.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
+        work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
+    if is_none:
+        work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+    value = work.finish(reduction == MEAN, n_threads)
+    if is_none:
+        return values if want == VALUE else grad if want == SLOPE else (values, grad)
+    if want == SLOPE:
+        return grad
+    return value if want == VALUE else (value, grad)

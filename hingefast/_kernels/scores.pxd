@@ -1,0 +1,40 @@
+# A pass over given scores: tasks of rows, their faults and sums.
+cimport numpy as cnp
+
+from hingefast._kernels.loops cimport hf_loss
+from hingefast._kernels.scratch cimport Scratch
+from hingefast._kernels.slopes cimport Block, Fault, Targets
+
+cdef enum:
+    # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
+    # Below that whoever reads the gradient next finds it in a cache.
+    STREAM_BYTES = 12582912
+
+cdef class ScorePass:
+    cdef const hf_loss* loss
+    cdef object keep                 # the loss and arrays that the pointers belong to; [1] the scores
+    cdef Targets targets
+    cdef object foreign_scores       # scores that NumPy must cast block by block, or None
+    cdef const char* scores
+    cdef char* grad                  # or NULL
+    cdef char* row_values            # or NULL
+    cdef int is_f64, grad_is_f64, want
+    cdef bint stream, weights_only, cancelled
+    cdef bint is_large               # enough work for several threads
+    cdef double factor               # of the slopes
+    cdef double* task_sums           # one number a task
+    cdef Py_ssize_t n_rows, n_tasks, next_task, fault_task
+    cdef Fault fault
+    cdef object lock, error
+    cdef int release(self) except -1
+    cdef int begin(self, bint weights_only) except -1
+    cdef double total(self) noexcept nogil
+    cdef Scratch borrow(self)
+    cdef int work_with(self, Scratch scratch) except -1
+    cdef void keep_fault(self, Py_ssize_t k, Fault* fault)
+    cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil
+    cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil
+    cdef int run(self, n_threads) except -1
+    cdef double finish(self, bint is_mean, n_threads) except? -1
+
+cdef bint overlap(cnp.ndarray x, cnp.ndarray y) noexcept

@@ -1,0 +1,44 @@
+"""Buffers of one thread, kept from call to call, so that nothing is allocated after a thread's first call."""
+from libc.stdlib cimport free, malloc
+
+import threading
+
+cdef size_t LINE_BYTES = 64
+
+_local = threading.local()
+
+
+cdef class Scratch:
+    """Buffers of one thread. Growing one loses what it held."""
+
+    def __dealloc__(self):
+        for which in range(N_BUFFERS):
+            free(self.blocks[which])
+
+    cdef void* get(self, int which, size_t size) except NULL:
+        """A buffer of at least `size` bytes that begins at a cache line, so that no vector straddles two."""
+        if self.sizes[which] < size or self.buffers[which] == NULL:
+            free(self.blocks[which])
+            self.blocks[which] = self.buffers[which] = NULL
+            self.sizes[which] = 0
+            if which == GRAD:
+                self.grad_is_zero = False
+            self.blocks[which] = malloc(size + LINE_BYTES)
+            if self.blocks[which] == NULL:
+                raise MemoryError()
+            self.buffers[which] = <char*>self.blocks[which] + LINE_BYTES - <size_t>self.blocks[which] % LINE_BYTES
+            self.sizes[which] = size
+        return self.buffers[which]
+
+
+cdef Scratch borrow_scratch():
+    """This thread's scratch; a new one if a call on this thread is using it (a signal handler's call)."""
+    cdef Scratch scratch
+    try:
+        scratch = _local.scratch
+    except AttributeError:
+        scratch = _local.scratch = Scratch.__new__(Scratch)
+    if scratch.busy:
+        scratch = Scratch.__new__(Scratch)
+    scratch.busy = True
+    return scratch

@@ -1,0 +1,151 @@
+/* class_accumulate.h - the accumulate stage of K classes: rows of X times their slopes, added to the gradient of one
+ * class (dense) or of the classes beside each feature (CSR). Knows no loss.
+ *
+ * Included once for float32 and once for float64. As in accumulate.h every number of the gradient receives its
+ * rows in row order; a class for which a row has no slope never sees that row.
+ */
+
+/* What the sum of one block of rows starts from and where it goes: float64 rows are added to the gradient one by one;
+ * float32 rows first to a float32 sum of the block, which is then added. */
+#ifdef HF_REAL_IS_F64
+HF_INLINE FN(part) FN(begin_sum)(const double *grad) { return FN(load_part)(grad); }
+HF_INLINE void FN(end_sum)(FN(part) sum, double *grad) { FN(store_part)(grad, sum); }
+#else
+HF_INLINE FN(part) FN(begin_sum)(const double *grad) {
+    FN(part) zeros;
+    (void)grad;
+    memset(&zeros, 0, sizeof zeros);
+    return zeros;
+}
+HF_INLINE void FN(end_sum)(FN(part) sum, double *grad) {
+    real lane[PART_LANES];
+    FN(store_part)(lane, sum);
+    for (int k = 0; k < PART_LANES; k++)
+        grad[k] += (double)lane[k];
+}
+#endif
+
+/* grad += the sum of slopes[i]*rows[i] over n_rows rows of one block, in order; grad holds n_features numbers. Eight
+ * registers of sums at a time go over all rows, so that the gradient is read and written once.
+ * O(n_rows * n_features). */
+static void FN(accumulate_class)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
+                                 ptrdiff_t n_features, double *grad) {
+    enum { N_SUMS = 8 };
+    const real *slope = slopes;
+    ptrdiff_t j = 0;
+    for (; j + N_SUMS * PART_LANES <= n_features; j += N_SUMS * PART_LANES) {
+        FN(part) sum[N_SUMS];
+        HF_UNROLL
+        for (int p = 0; p < N_SUMS; p++)
+            sum[p] = FN(begin_sum)(grad + j + p * PART_LANES);
+        for (ptrdiff_t i = 0; i < n_rows; i++) {
+            const real *x = (const real *)rows[i] + j;
+            HF_UNROLL
+            for (int p = 0; p < N_SUMS; p++)
+                sum[p] += FN(load_part)(x + p * PART_LANES) * slope[i];
+        }
+        HF_UNROLL
+        for (int p = 0; p < N_SUMS; p++)
+            FN(end_sum)(sum[p], grad + j + p * PART_LANES);
+    }
+    for (; j + PART_LANES <= n_features; j += PART_LANES) {
+        FN(part) sum = FN(begin_sum)(grad + j);
+        for (ptrdiff_t i = 0; i < n_rows; i++)
+            sum += FN(load_part)((const real *)rows[i] + j) * slope[i];
+        FN(end_sum)(sum, grad + j);
+    }
+    for (; j < n_features; j++) {
+#ifdef HF_REAL_IS_F64
+        real sum = grad[j];
+#else
+        real sum = 0;
+#endif
+        for (ptrdiff_t i = 0; i < n_rows; i++)
+            sum += ((const real *)rows[i])[j] * slope[i];
+#ifdef HF_REAL_IS_F64
+        grad[j] = sum;
+#else
+        grad[j] += (double)sum;
+#endif
+    }
+}
+
+/* grad[indices[e]][k] += slopes[i][k]*data[e] in float64 over the entries of n_rows CSR rows, in order, for the classes k
+ * for which the row has a slope; grad has `stride` numbers a feature. Indices are clamped as in csr_accumulate_rows.
+ * `active` and `active_slopes` are space for n_classes numbers each. O(number of entries * active classes). */
+#define HF_DEFINE_CSR_ACCUMULATE_CLASSES(SUFFIX, INDEX)                                                      \
+    static void FN(csr_accumulate_classes_##SUFFIX)(                                                         \
+        const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                   \
+        const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,   \
+        int32_t *active, double *active_slopes, double *grad) {                                              \
+        const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;                                       \
+        const INDEX *HF_RESTRICT index = indices;                                                            \
+        const uint64_t width = (uint64_t)n_features;                                                         \
+        for (ptrdiff_t i = 0; i < n_rows; i++, slope += n_classes) {                                         \
+            ptrdiff_t n_active = 0;                                                                          \
+            for (ptrdiff_t k = 0; k < n_classes; k++) {                                                      \
+                active[n_active] = (int32_t)k;                                                               \
+                active_slopes[n_active] = (double)slope[k];                                                  \
+                n_active += slope[k] != 0;                                                                   \
+            }                                                                                                \
+            if (n_active == 0)                                                                               \
+                continue;                                                                                    \
+            for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
+                const uint64_t j = (uint64_t)(int64_t)index[e];                                              \
+                double *HF_RESTRICT g = grad + (ptrdiff_t)(j < width ? j : 0) * stride;                      \
+                const double entry = (double)x[e];                                                           \
+                if (n_active == 2) {                                                                         \
+                    g[active[0]] += entry * active_slopes[0];                                                \
+                    g[active[1]] += entry * active_slopes[1];                                                \
+                } else if (n_active < n_classes)                                                             \
+                    for (ptrdiff_t a = 0; a < n_active; a++)                                                 \
+                        g[active[a]] += entry * active_slopes[a];                                            \
+                else                                                                                         \
+                    for (ptrdiff_t k = 0; k < n_classes; k++)                                                \
+                        g[k] += entry * active_slopes[k];                                                    \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+HF_DEFINE_CSR_ACCUMULATE_CLASSES(i32, int32_t)
+HF_DEFINE_CSR_ACCUMULATE_CLASSES(i64, int64_t)
+#undef HF_DEFINE_CSR_ACCUMULATE_CLASSES
+
+/* out[k][j] = total[j][k]/divisor + alpha*coef[k][j], rounded once: finish_grad for a gradient with classes beside each
+ * feature. O(n_classes * n_features). */
+static void FN(finish_features)(const double *total, ptrdiff_t n_classes, ptrdiff_t n_features,
+                                ptrdiff_t stride, double divisor, double alpha, const void *coef, void *out) {
+    for (ptrdiff_t first = 0; first < n_features; first += 64)
+        for (ptrdiff_t k = 0; k < n_classes; k++) {
+            const double *from = total + k;
+            const real *w = (const real *)coef + k * n_features; /* may be out itself */
+            real *to = (real *)out + k * n_features;
+            for (ptrdiff_t j = first; j < first + 64 && j < n_features; j++) {
+                const double grad = from[j * stride] / divisor;
+                to[j] = (real)(alpha == 0 ? grad : grad + alpha * (double)w[j]);
+            }
+        }
+}
+
+/* step_sparse for K classes: steps theta[k][j] for the columns j that n_rows CSR rows store, and zeroes total there. */
+#define HF_DEFINE_STEP_SPARSE_CLASSES(SUFFIX, INDEX)                                                         \
+    static void FN(step_sparse_classes_##SUFFIX)(                                                            \
+        const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,                   \
+        ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride, double *total, double divisor,          \
+        double rate, void *theta) {                                                                          \
+        const INDEX *HF_RESTRICT index = indices;                                                            \
+        real *HF_RESTRICT to = theta;                                                                        \
+        const real by = (real)rate;                                                                          \
+        for (ptrdiff_t i = 0; i < n_rows; i++)                                                               \
+            for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
+                const uint64_t at = (uint64_t)(int64_t)index[e];                                             \
+                const ptrdiff_t j = at < (uint64_t)n_features ? (ptrdiff_t)at : 0;                           \
+                for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \
+                    if (total[j * stride + k] != 0) {                                                        \
+                        to[k * n_features + j] -= by * (real)(total[j * stride + k] / divisor);              \
+                        total[j * stride + k] = 0;                                                           \
+                    }                                                                                        \
+            }                                                                                                \
+    }
+HF_DEFINE_STEP_SPARSE_CLASSES(i32, int32_t)
+HF_DEFINE_STEP_SPARSE_CLASSES(i64, int64_t)
+#undef HF_DEFINE_STEP_SPARSE_CLASSES
