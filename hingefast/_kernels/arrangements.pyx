@@ -51,6 +51,7 @@ cdef class BoundArrangement:
     cdef int reserve(self, Scratch scratch, Py_ssize_t n_rows, Py_ssize_t n_classes, int is_f64) except -1:
         """Get the buffers that `find_class_slopes` needs for blocks of up to n_rows rows."""
         cdef Py_ssize_t itemsize = 8 if is_f64 else 4, size = n_rows * n_classes * itemsize
+        # Hessian products go over every class; values and slopes have loops of their own there.
         cdef bint every_class = self.number == WESTON_WATKINS or self.number == ONE_VS_REST
         cdef Py_ssize_t n_signs = n_rows * n_classes if every_class else n_rows
         cdef double sign = -1 if self.number == ONE_VS_REST else 1
@@ -58,9 +59,7 @@ cdef class BoundArrangement:
         active.real[is_f64].fill(sign, n_signs, scratch.get(SIGNS, n_signs * itemsize))
         if self.number == WESTON_WATKINS or self.number == COST_SENSITIVE:
             scratch.get(DIFFERENCES, size)
-        if every_class:
-            scratch.get(TERMS, size)
-        elif self.number >= TOP_K_ALPHA:
+        if self.number >= TOP_K_ALPHA:
             scratch.get(TERMS, (n_classes + self.k) * itemsize)
         return 0
 
@@ -68,22 +67,22 @@ cdef class BoundArrangement:
 cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t n,
                             Py_ssize_t n_classes, int want, double factor, Scratch scratch,
                             void* slopes) noexcept nogil:
-    """Values of the block's n rows, and slopes (n, K), weighted and times `factor`, as d (w*loss) / d score."""
+    """Values of the block's n rows, and slopes (n, K), weighted and times `factor`, as d (w*loss) / d score.
+
+    `slopes` always has room; without SLOPE in `want` it holds nothing of use.
+    """
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
     cdef const int32_t* columns = <const int32_t*>block.signs
     cdef const void* keys = scores
     cdef void* signs = scratch.buffers[SIGNS]
     cdef void* differences = scratch.buffers[DIFFERENCES]
-    cdef void* terms = scratch.buffers[TERMS] if want & VALUE else NULL
     cdef char* margins = <char*>scratch.buffers[PAIRS]
     cdef char* pair_slopes = margins + MAX_BLOCK * sizeof(double)
     cdef int32_t* rivals = <int32_t*>(pair_slopes + MAX_BLOCK * sizeof(double))
     cdef bint in_pairs = arrangement.number == CRAMMER_SINGER or arrangement.number == COST_SENSITIVE
     # One multiplication by weight, one by the factor, as for binary losses: the same bits for two classes.
     cdef double at_once = factor if block.weights == NULL else 1
-    if not want & SLOPE:
-        slopes = NULL
 
     if in_pairs:
         if arrangement.number == COST_SENSITIVE:
@@ -93,7 +92,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
             real.rival_margins(scores, scores, columns, n, n_classes, rivals, margins)
         real.margin_loss[loss.family](loss, signs, margins, n, at_once, block.values if want & VALUE else NULL,
                                       pair_slopes if want & SLOPE else NULL)
-        if slopes == NULL:
+        if not want & SLOPE:
             return
         if block.weights != NULL:
             real.scale(pair_slopes, block.weights, 1, n)
@@ -102,27 +101,16 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
         return
 
     if arrangement.number == WESTON_WATKINS:
-        real.differences(scores, columns, n, n_classes, differences)
-        real.margin_loss[loss.family](loss, signs, differences, n * n_classes, 1, terms, slopes)
-        if want & VALUE:
-            real.row_values(terms, columns, n, n_classes, block.values)
-        if slopes != NULL:
-            real.collect_own(slopes, columns, n, n_classes, at_once)
+        real.weston_watkins[loss.family](loss, scores, columns, n, n_classes, at_once, block.values, slopes)
     elif arrangement.number == ONE_VS_REST:
-        # The values are needed for the slopes too: a row without a value has no slope for its class.
-        terms = scratch.buffers[TERMS]
-        real.mark_own(columns, n, n_classes, 1, signs)
-        real.margin_loss[loss.family](loss, signs, scores, n * n_classes, at_once, terms, slopes)
-        real.mark_own(columns, n, n_classes, -1, signs)
-        real.row_values(terms, NULL, n, n_classes, block.values)
-        if slopes != NULL:
-            real.spread_nan(block.values, columns, n, n_classes, slopes)
+        real.one_vs_rest[loss.family](loss, scores, columns, n, n_classes, at_once, block.values, slopes)
+        real.spread_nan(block.values, columns, n, n_classes, slopes)
     else:
         real.top_k(scores, columns, n, n_classes, arrangement.k, arrangement.number == TOP_K_BETA,
                    scratch.buffers[TERMS], block.values, slopes)
-        if slopes != NULL and at_once != 1:
+        if at_once != 1:
             real.scale(slopes, NULL, at_once, n * n_classes)
-    if slopes != NULL and block.weights != NULL:
+    if block.weights != NULL:
         real.scale_rows(slopes, block.weights, n, n_classes)
         real.scale(slopes, NULL, factor, n * n_classes)
 
@@ -149,7 +137,7 @@ cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, i
         real.curvature[loss.family](loss, signs, differences, n * n_classes, slopes)
         real.differences(directions, columns, n, n_classes, differences)
         real.multiply_active(slopes, differences, n * n_classes)
-        real.collect_own(slopes, columns, n, n_classes, 1)
+        real.collect_own(slopes, columns, n, n_classes)
     else:
         real.mark_own(columns, n, n_classes, 1, signs)
         real.curvature[loss.family](loss, signs, scores, n * n_classes, slopes)

@@ -32,6 +32,9 @@ cdef class ClassPass(LinearPass):
     cdef Py_ssize_t n_classes, block_rows, layout_size
     cdef ClassCoef class_coef, class_direction
 
+    cdef size_t max_task_gradient(self) noexcept nogil:
+        return self.layout.max_class_gradient()
+
     cdef Py_ssize_t task_end(self, Py_ssize_t first) noexcept nogil:
         if self.one_accumulator:
             # Threads score blocks ahead, and each adds its own to the accumulator when its turn has come.
@@ -58,8 +61,9 @@ cdef class ClassPass(LinearPass):
         if self.class_direction.data != NULL:
             scratch.get(DIRECTION_SCORES, size)
         if self.want & SLOPE:
-            # Slopes and rows by class, where each class begins (dense); classes and slopes of one row (CSR).
-            scratch.get(GROUPS, size + (self.block_rows + 4) * self.n_classes * <size_t>4 + <size_t>64)
+            # Dense: slopes and rows by class, where each class begins, and as many pairs of row and class. CSR: classes
+            # and slopes of one row.
+            scratch.get(GROUPS, size + (3 * self.block_rows + 4) * self.n_classes * <size_t>4 + <size_t>64)
         return 0
 
     cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
@@ -280,7 +284,7 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
                 active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
                                            intercepts, grad)
                 active.real[is_f64].step(grad, n_classes, rate, intercepts)
-            if alpha == 0 and work.n_merged <= 1 and not work.one_accumulator:
+            if alpha == 0 and (work.n_merged <= 1 or work.one_accumulator):
                 stored = layout.step_stored_classes(targets, n_classes, work.total, divisor, rate, is_f64, data) == 0
             hf_fp_leave(caller)
         if stored:

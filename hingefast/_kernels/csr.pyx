@@ -33,6 +33,9 @@ cdef enum:
     SLICE_ENTRIES = 1048576
     # K classes. Bytes of the scores of a block.
     SCORES_BYTES = 262144
+    # Bytes of a gradient that fits a second-level cache beside the data. A task of larger ones would zero and add
+    # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
+    MAX_CLASS_GRADIENT = 1048576
     # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K scattered writes, such an entry K
     # scattered reads, which take longer.
     ENTRIES_WORTH_PACKING = 4
@@ -260,6 +263,9 @@ cdef class CSR(Layout):
             stride *= 2
         return stride
 
+    cdef size_t max_class_gradient(self) noexcept nogil:
+        return MAX_CLASS_GRADIENT
+
     cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil:
         return self.class_stride(n_classes, sizeof(double)) * self.n_features
 
@@ -294,8 +300,7 @@ cdef class CSR(Layout):
         cdef Span* span = <Span*>scratch.buffers[ROWS]
         cdef Py_ssize_t fault_at = -1
         if self.n_features == 0:
-            fault_at = score_empty_rows(span, real, n, 0, scores)
-            real.score_classes(NULL, n, 0, NULL, coef.n_classes, coef.biases, 0, scores)
+            fault_at = score_empty_class_rows(span, real, n, coef, scores)
         elif coef.packed:
             fault_at = real.csr_score_classes[span.wide](
                 span.data, span.indices, span.starts, span.ends, n, self.n_features, coef.data, coef.stride,
@@ -402,6 +407,20 @@ cdef class CSR(Layout):
                                                              total, divisor, rate, theta)
             start += MAX_BLOCK
         return 0
+
+
+cdef Py_ssize_t score_empty_class_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, ClassCoef* coef,
+                                       void* scores) noexcept nogil:
+    """The same for K classes."""
+    cdef Py_ssize_t i, fault_at = -1
+    cdef double nothing[1]
+    cdef const void* rows[MAX_BLOCK]
+    for i in range(n):
+        rows[i] = nothing
+        if span.ends[i] > span.starts[i] and fault_at < 0:
+            fault_at = i
+    real.score_classes(rows, n, 0, nothing, coef.n_classes, coef.biases, 0, scores)
+    return fault_at
 
 
 cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, double intercept,

@@ -13,7 +13,7 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport HF_PANEL, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.loops cimport HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.scratch cimport BLOCK_GRAD, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
     SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
@@ -209,8 +209,8 @@ cdef class Dense(Layout):
 
     cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
                                 Scratch scratch, int which) except *:
-        cdef Py_ssize_t n_panels = (n_classes + HF_PANEL - 1) // HF_PANEL
-        cdef void* panels = scratch.get(which, n_panels * HF_PANEL * self.n_features * self.itemsize)
+        cdef Py_ssize_t lanes = HF_LINE_BYTES // self.itemsize, n_panels = (n_classes + lanes - 1) // lanes
+        cdef void* panels = scratch.get(which, n_panels * HF_LINE_BYTES * self.n_features)
         active.real[self.is_f64].pack_panels[coef_is_f64](coef, n_classes, self.n_features, panels)
         return ClassCoef(panels, NULL, n_classes, 0, self.is_f64, True)
 
@@ -246,8 +246,9 @@ cdef class Dense(Layout):
         cdef char* grouped = <char*>scratch.buffers[GROUPS]
         cdef int32_t* row_of = <int32_t*>(grouped + n * n_classes * self.itemsize)
         cdef int32_t* starts = row_of + n * n_classes
+        cdef int32_t* found = starts + n_classes + 1
         cdef Py_ssize_t k, i, m
-        real.group_by_class(slopes, n, n_classes, starts, row_of, grouped)
+        real.group_by_class(slopes, n, n_classes, starts, row_of, grouped, <int32_t(*)[2]>found)
         for k in range(n_classes):
             m = starts[k + 1] - starts[k]
             if m == 0:

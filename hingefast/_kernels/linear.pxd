@@ -24,6 +24,7 @@ cdef class Layout:
     cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
                          void* theta) noexcept nogil
     # K classes
+    cdef size_t max_class_gradient(self) noexcept nogil
     cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil
     cdef Py_ssize_t class_task_end(self, Targets targets, Py_ssize_t first) noexcept nogil
     cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil
@@ -79,6 +80,7 @@ cdef class LinearPass:
     cdef Py_ssize_t slice_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef int reserve(self, Scratch scratch, Task* task) except -1
     cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef size_t max_task_gradient(self) noexcept nogil
     cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil
     cdef bint take(self, Task* task) noexcept
 

@@ -56,6 +56,10 @@ cdef class Layout:
 
     # K classes. class_linear.pyx walks over the blocks; a layout brings its loops and the order of its gradient.
 
+    cdef size_t max_class_gradient(self) noexcept nogil:
+        """Bytes of the largest gradient of which every task has its own."""
+        return MAX_TASK_GRADIENTS
+
     cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil:
         """Numbers in the gradient for K classes, in this layout's own order."""
         return n_classes * self.n_features
@@ -128,6 +132,10 @@ cdef class LinearPass:
     cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Score, slope and accumulate rows first .. end of the batch; 0, or -1 with the fault noted."""
         return self.layout.walk(self, self.targets, scratch, task, first, end)
+
+    cdef size_t max_task_gradient(self) noexcept nogil:
+        """Bytes of the largest gradient of which every task has its own."""
+        return MAX_TASK_GRADIENTS
 
     cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil:
         """Add to the only accumulator what `walk` left for the task's turn."""
@@ -267,7 +275,7 @@ cdef class LinearPass:
         cdef Scratch scratch = self.main_scratch
         cdef Py_ssize_t threads = 1, n_rows = self.targets.n_rows
         cdef bint single
-        self.one_accumulator = grad_bytes > MAX_TASK_GRADIENTS and (self.want & SLOPE) != 0
+        self.one_accumulator = grad_bytes > self.max_task_gradient() and (self.want & SLOPE) != 0
         single = n_rows == 0 or self.task_end(0) >= n_rows
         self.fault_number = n_rows + 1
         if n_threads is not None or not single:
@@ -277,12 +285,13 @@ cdef class LinearPass:
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
         if self.want & SLOPE:
-            if single and not self.one_accumulator:
-                # One task: its gradient is the total, and nothing is merged.
+            if single or self.one_accumulator:
+                # The only gradient is the total, and nothing is merged.
                 self.total = <double*>scratch.get(GRAD, grad_bytes)
-                if n_rows == 0:
-                    memset(self.total, 0, grad_bytes)
-                    scratch.grad_is_zero = True
+                if n_rows == 0 or self.one_accumulator:
+                    if not scratch.grad_is_zero:
+                        memset(self.total, 0, grad_bytes)
+                    scratch.grad_is_zero = n_rows == 0
             else:
                 self.total = <double*>scratch.get(TOTAL, grad_bytes)
                 memset(self.total, 0, grad_bytes)
@@ -486,7 +495,7 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
                 else:
                     active.finish_grad[0](&work.total_slope, 1, divisor, intercept_alpha, at_intercept, rounded)
                     active.real[0].step(rounded, 1, rate, at_intercept)
-            if alpha == 0 and work.n_merged <= 1 and not work.one_accumulator:
+            if alpha == 0 and (work.n_merged <= 1 or work.one_accumulator):
                 stored = layout.step_stored(targets, work.total, divisor, rate, is_f64, data) == 0
             hf_fp_leave(caller)
         if stored:

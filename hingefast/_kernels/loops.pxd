@@ -28,7 +28,6 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_FAULT_ROW
     enum:
         HF_VALUE_LANES
-        HF_PANEL
         HF_LINE_BYTES
 
     ctypedef struct hf_loss:
@@ -111,10 +110,11 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*fill)(double value, Py_ssize_t n, void* out) noexcept nogil
         void (*mark_own)(const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, double sign,
                          void* signs) noexcept nogil
-        void (*row_values)(void* terms, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
-                           void* values) noexcept nogil
-        void (*collect_own)(void* slopes, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
-                            double factor) noexcept nogil
+        void (*weston_watkins[5])(const hf_loss* loss, const void* scores, const int32_t* columns, Py_ssize_t n,
+                                  Py_ssize_t n_classes, double factor, void* values, void* slopes) noexcept nogil
+        void (*one_vs_rest[5])(const hf_loss* loss, const void* scores, const int32_t* columns, Py_ssize_t n,
+                               Py_ssize_t n_classes, double factor, void* values, void* slopes) noexcept nogil
+        void (*collect_own)(void* slopes, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
         void (*spread_nan)(const void* values, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
                            void* slopes) noexcept nogil
         void (*scale_rows)(void* x, const double* weights, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
@@ -122,7 +122,7 @@ cdef extern from "../_loops/loops.h" nogil:
                       int each, void* space, void* values, void* slopes) noexcept nogil
         void (*add_columns)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, double* sums) noexcept nogil
         void (*group_by_class)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, int32_t* starts,
-                               int32_t* rows, void* grouped) noexcept nogil
+                               int32_t* rows, void* grouped, int32_t (*found)[2]) noexcept nogil
         void (*pack_panels[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features,
                                void* out) noexcept nogil
         void (*pack_features[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features, Py_ssize_t stride,

@@ -3,7 +3,34 @@ from libc.stdlib cimport free, malloc
 
 import threading
 
+cdef extern from *:
+    """
+    #if defined(__linux__)
+    #include <stdlib.h>
+    #include <sys/mman.h>
+    #endif
+    /* Memory that begins at a huge page and asks for them, as NumPy does for its arrays: reading a large buffer here
+     * and there, as CSR rows do, costs more in page walks than in reads otherwise. NULL where there is none. */
+    static void *hf_huge_pages(size_t size) {
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        const size_t page = (size_t)1 << 21;
+        void *block = NULL;
+        size = (size + page - 1) / page * page;
+        if (posix_memalign(&block, page, size) != 0)
+            return NULL;
+        (void)madvise(block, size, MADV_HUGEPAGE); /* refused: ordinary pages do as well */
+        return block;
+    #else
+        (void)size;
+        return NULL;
+    #endif
+    }
+    """
+    void* hf_huge_pages(size_t size)
+
 cdef size_t LINE_BYTES = 64
+# Buffers of so many bytes are worth huge pages.
+cdef size_t HUGE_BYTES = 4 << 20
 
 _local = threading.local()
 
@@ -23,7 +50,10 @@ cdef class Scratch:
             self.sizes[which] = 0
             if which == GRAD:
                 self.grad_is_zero = False
-            self.blocks[which] = malloc(size + LINE_BYTES)
+            if size >= HUGE_BYTES:
+                self.blocks[which] = hf_huge_pages(size + LINE_BYTES)
+            if self.blocks[which] == NULL:
+                self.blocks[which] = malloc(size + LINE_BYTES)
             if self.blocks[which] == NULL:
                 raise MemoryError()
             self.buffers[which] = <char*>self.blocks[which] + LINE_BYTES - <size_t>self.blocks[which] % LINE_BYTES

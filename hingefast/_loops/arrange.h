@@ -8,36 +8,46 @@
 
 /* Sum of n numbers in float64: few in their order, many over 16 lanes by index. O(n). */
 HF_INLINE double FN(sum_row)(const real *x, ptrdiff_t n) {
-    double lane[HF_VALUE_LANES] = {0}, tail[HF_VALUE_LANES] = {0};
+    hf_wide sums;
+    double lane[HF_VALUE_LANES], sum = 0;
+    real tail[HF_VALUE_LANES] = {0};
     ptrdiff_t j = 0;
     if (n < 2 * HF_VALUE_LANES) {
-        double sum = 0;
         for (; j < n; j++)
             sum += (double)x[j];
         return sum;
     }
+    memset(&sums, 0, sizeof sums);
     for (; j + HF_VALUE_LANES <= n; j += HF_VALUE_LANES)
-        for (int k = 0; k < HF_VALUE_LANES; k++)
-            lane[k] += (double)x[j + k];
-    for (ptrdiff_t k = 0; j + k < n; k++)
-        tail[k] = (double)x[j + k];
-    for (int k = 0; k < HF_VALUE_LANES; k++)
-        lane[k] += tail[k];
+        FN(add_wide)(&sums, x + j);
+    memcpy(tail, x + j, (size_t)(n - j) * sizeof(real));
+    FN(add_wide)(&sums, tail);
+    hf_store_wide(&sums, lane);
     return merge_lanes(lane);
 }
 
-/* Whether n numbers are free of NaN; infinities may count as NaN. O(n). */
-HF_INLINE int FN(all_finite)(const real *x, ptrdiff_t n) {
-    real lane[HF_VALUE_LANES] = {0}, sum = 0;
-    ptrdiff_t j = 0;
-    for (; j + HF_VALUE_LANES <= n; j += HF_VALUE_LANES)
-        for (int k = 0; k < HF_VALUE_LANES; k++)
-            lane[k] += x[j + k] * 0;
-    for (; j < n; j++)
-        sum += x[j] * 0;
-    for (int k = 0; k < HF_VALUE_LANES; k++)
-        sum += lane[k];
-    return sum == 0;
+/* Rows of few classes are turned over, so that rows stand in the lanes: tile[j][r] = x[r][j] for up to HF_TILE_LANES rows
+ * of n_classes < HF_FEW_CLASSES numbers. Lanes without a row repeat the first one. Two groups of lanes, because a
+ * line can be read back only when all that was stored to it one by one has left the store queue. O(n_classes). */
+#define HF_TILE_LANES (2 * HF_VALUE_LANES)
+#define HF_FEW_CLASSES (2 * HF_VALUE_LANES)
+HF_INLINE void FN(turn_in)(const real *x, ptrdiff_t n_rows, ptrdiff_t n_classes,
+                           real (*HF_RESTRICT tile)[HF_TILE_LANES]) {
+    if (n_rows < HF_TILE_LANES)
+        for (ptrdiff_t j = 0; j < n_classes; j++)
+            for (int r = 0; r < HF_TILE_LANES; r++)
+                tile[j][r] = x[j];
+    for (ptrdiff_t r = 0; r < n_rows; r++, x += n_classes)
+        for (ptrdiff_t j = 0; j < n_classes; j++)
+            tile[j][r] = x[j];
+}
+
+/* The way back. O(n_classes). */
+HF_INLINE void FN(turn_out)(real (*HF_RESTRICT tile)[HF_TILE_LANES], ptrdiff_t n_rows, ptrdiff_t n_classes,
+                            real *HF_RESTRICT x) {
+    for (ptrdiff_t r = 0; r < n_rows; r++, x += n_classes)
+        for (ptrdiff_t j = 0; j < n_classes; j++)
+            x[j] = tile[j][r];
 }
 
 /* ---- one rival: Crammer-Singer and the cost-sensitive hinge -------------------------------------------- */
@@ -68,60 +78,156 @@ static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes)
     return at;
 }
 
-/* The same for finite keys of many classes, in 16 lanes. A lane keeps its first best; the merge takes the lowest class. */
-static int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n_classes, real *best_key) {
-    real best[HF_VALUE_LANES], own_line[HF_VALUE_LANES], last_line[HF_VALUE_LANES];
-    FN(bit_pattern) line[HF_VALUE_LANES] = {0}; /* where each lane's best stands; as wide as real */
-    const ptrdiff_t n_tail = n_classes % HF_VALUE_LANES, n_whole = n_classes - n_tail;
-    const ptrdiff_t own_at = own - own % HF_VALUE_LANES;
-    int lowest = 0;
-    for (int k = 0; k < HF_VALUE_LANES; k++)
-        best[k] = own_line[k] = last_line[k] = -(real)INFINITY;
-    memcpy(last_line, key + n_whole, (size_t)n_tail * sizeof(real));
-    memcpy(own_line, own_at < n_whole ? key + own_at : last_line, sizeof own_line);
-    own_line[own % HF_VALUE_LANES] = -(real)INFINITY;
-    for (ptrdiff_t j = 0; j < n_classes; j += HF_VALUE_LANES) {
-        const real *HF_RESTRICT from = j == own_at ? own_line : j == n_whole ? last_line : key + j;
-        for (int k = 0; k < HF_VALUE_LANES; k++) {
-            const int better = from[k] > best[k];
-            best[k] = better ? from[k] : best[k];
-            line[k] = better ? (FN(bit_pattern))j : line[k];
+/* From the best key of each lane, and where the line stands that it comes from: the lowest class with the largest key; -1
+ * where `poison` is not all zero. Overwrites what it is given. */
+HF_INLINE int32_t FN(merge_rivals)(real *HF_RESTRICT best, FN(bit_pattern) * HF_RESTRICT line,
+                                   real *HF_RESTRICT poison) {
+    enum { N = HF_VALUE_LANES };
+    real top[N];
+    memcpy(top, best, sizeof top);
+    HF_UNROLL
+    for (int half = N / 2; half > 0; half /= 2) {
+        HF_UNROLL
+        for (int k = 0; k < half; k++) {
+            top[k] = top[k] > top[k + half] ? top[k] : top[k + half];
+            poison[k] += poison[k + half];
         }
     }
-    for (int k = 1; k < HF_VALUE_LANES; k++) {
-        const int better = best[k] > best[lowest] || (best[k] == best[lowest] && line[k] < line[lowest]);
-        lowest = better ? k : lowest;
+    for (int k = 0; k < N; k++)
+        line[k] = best[k] == top[0] ? line[k] + (FN(bit_pattern))k : ~(FN(bit_pattern))0;
+    HF_UNROLL
+    for (int half = N / 2; half > 0; half /= 2) {
+        HF_UNROLL
+        for (int k = 0; k < half; k++)
+            line[k] = line[k] < line[k + half] ? line[k] : line[k + half];
     }
-    *best_key = best[lowest];
-    return (int32_t)line[lowest] + lowest;
+    return poison[0] == 0 ? (int32_t)line[0] : -1;
+}
+
+/* The same for many classes, in 16 lanes; -1 where a key is not finite. A lane keeps its first best, and the merge takes the
+ * lowest class. The last line ends at the last class and may overlap the one before it. O(n_classes). */
+static int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n_classes) {
+    enum { N = HF_VALUE_LANES };
+    const int n_parts = N / PART_LANES;
+    const ptrdiff_t n_whole = n_classes - n_classes % N, own_at = own - own % N, last_at = n_classes - N;
+    real own_line[N], last_line[N], best_of[N], poison_of[N];
+    FN(bit_pattern) line_of[N];
+    FN(part) best[N / PART_LANES], poison[N / PART_LANES];
+    FN(part_bits) line[N / PART_LANES];
+    memcpy(last_line, key + last_at, sizeof last_line);
+    if (own >= last_at)
+        last_line[own - last_at] = -(real)INFINITY;
+    if (own_at < n_whole)
+        memcpy(own_line, key + own_at, sizeof own_line);
+    own_line[own % N] = -(real)INFINITY;
+    HF_UNROLL
+    for (int p = 0; p < n_parts; p++) {
+        poison[p] = FN(no_part)();
+        best[p] = FN(no_part)() - (real)INFINITY;
+        memset(&line[p], 0, sizeof line[p]);
+    }
+    for (ptrdiff_t j = 0; j < n_classes; j += N) {
+        const ptrdiff_t at = j < n_whole ? j : last_at;
+        const real *from = at == last_at ? last_line : at == own_at ? own_line : key + at;
+        HF_UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            const FN(part) x = FN(load_part)(from + p * PART_LANES);
+            const FN(part_bits) better = FN(greater_part)(x, best[p]);
+            poison[p] += FN(load_part)(key + at + p * PART_LANES) * 0; /* NaN for infinities too */
+            best[p] = FN(select_part)(better, x, best[p]);
+            line[p] = FN(select_bits)(better, FN(all_bits)((FN(bit_pattern))at), line[p]);
+        }
+    }
+    HF_UNROLL
+    for (int p = 0; p < n_parts; p++) {
+        FN(store_part)(best_of + p * PART_LANES, best[p]);
+        FN(store_part)(poison_of + p * PART_LANES, poison[p]);
+        memcpy(line_of + p * PART_LANES, &line[p], sizeof line[p]);
+    }
+    return FN(merge_rivals)(best_of, line_of, poison_of);
+}
+
+/* The same for up to 32 rows of few classes, rows in the lanes, with margins as rival_margins writes them; 0 where a key
+ * is not finite, and then nothing holds. O(n_classes). */
+HF_INLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns, ptrdiff_t n_rows,
+                                     ptrdiff_t n_classes, int keys_are_scores, int32_t *rivals, real *margins) {
+    enum { N = HF_VALUE_LANES };
+    real tile[HF_FEW_CLASSES][HF_TILE_LANES], all_poison = 0;
+    FN(turn_in)(keys, n_rows, n_classes, tile);
+    for (ptrdiff_t first = 0; first < n_rows; first += N) {
+        const int n_parts = N / PART_LANES;
+        real best_of[N], own_score_of[N], poison_of[N];
+        FN(bit_pattern) at_of[N], own_of[N];
+        FN(part) best[N / PART_LANES], own_score[N / PART_LANES], poison[N / PART_LANES];
+        FN(part_bits) at[N / PART_LANES], own[N / PART_LANES];
+        for (int r = 0; r < N; r++)
+            own_of[r] = (FN(bit_pattern))columns[first + r < n_rows ? first + r : 0];
+        HF_UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            best[p] = FN(no_part)() - (real)INFINITY;
+            own_score[p] = poison[p] = FN(no_part)();
+            at[p] = FN(all_bits)(0);
+            memcpy(&own[p], own_of + p * PART_LANES, sizeof own[p]);
+        }
+        for (ptrdiff_t j = 0; j < n_classes; j++) {
+            const FN(part_bits) here = FN(all_bits)((FN(bit_pattern))j);
+            HF_UNROLL
+            for (int p = 0; p < n_parts; p++) {
+                const FN(part) x = FN(load_part)(tile[j] + first + p * PART_LANES);
+                const FN(part_bits) is_own = FN(equal_bits)(own[p], here);
+                const FN(part_bits) better = FN(greater_part)(x, best[p]) & ~is_own;
+                own_score[p] = FN(select_part)(is_own, x, own_score[p]);
+                poison[p] += x * 0;
+                best[p] = FN(select_part)(better, x, best[p]);
+                at[p] = FN(select_bits)(better, here, at[p]);
+            }
+        }
+        HF_UNROLL
+        for (int p = 0; p < n_parts; p++) {
+            FN(store_part)(best_of + p * PART_LANES, best[p]);
+            FN(store_part)(poison_of + p * PART_LANES, poison[p]);
+            FN(store_part)(own_score_of + p * PART_LANES, own_score[p]);
+            memcpy(at_of + p * PART_LANES, &at[p], sizeof at[p]);
+        }
+        for (ptrdiff_t r = 0; first + r < n_rows && r < N; r++) {
+            rivals[first + r] = (int32_t)at_of[r];
+            margins[first + r] = (keys_are_scores ? own_score_of[r] : 0) - best_of[r];
+        }
+        HF_UNROLL
+        for (int half = N / 2; half > 0; half /= 2) {
+            HF_UNROLL
+            for (int r = 0; r < half; r++)
+                poison_of[r] += poison_of[r + half];
+        }
+        all_poison += poison_of[0];
+    }
+    return all_poison == 0;
 }
 
 /* rivals[i] = the class other than c with the largest key, the lowest one on ties and the first NaN before all;
- * margins[i] = s_c - key of the rival, or -key where `scores` is NULL. O(n*K). */
+ * margins[i] = s_c - key of the rival, or 0 - key where `scores` is NULL. O(n*K). */
 static void FN(rival_margins)(const void *keys, const void *scores, const int32_t *columns, ptrdiff_t n,
                               ptrdiff_t n_classes, int32_t *rivals, void *margins) {
-    const real *key = keys, *s = scores;
-    real *HF_RESTRICT margin = margins;
-    const int careful = !FN(all_finite)(keys, n * n_classes);
-    for (ptrdiff_t i = 0; i < n; i++, key += n_classes) {
-        const int32_t own = columns[i];
-        int32_t at;
-        real best;
-        if (careful) {
-            at = FN(find_rival)(key, own, n_classes);
-            best = key[at];
-        } else if (n_classes < 2 * HF_VALUE_LANES) {
-            best = -(real)INFINITY;
-            at = 0;
-            for (int32_t j = 0; j < n_classes; j++) {
-                const int better = key[j] > best && j != own;
-                best = better ? key[j] : best;
-                at = better ? j : at;
+    const int few = n_classes < HF_FEW_CLASSES;
+    real *margin = margins;
+    for (ptrdiff_t i = 0; i < n;) {
+        const real *key = (const real *)keys + i * n_classes;
+        const ptrdiff_t left = n - i, n_rows = !few ? 1 : left < HF_TILE_LANES ? left : HF_TILE_LANES;
+        int found;
+        if (few)
+            found = FN(find_rivals_of_few)(key, columns + i, n_rows, n_classes, scores != NULL, rivals + i,
+                                           margin + i);
+        else {
+            rivals[i] = FN(find_rival_in_lanes)(key, columns[i], n_classes);
+            found = rivals[i] >= 0;
+            if (found)
+                margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
+        }
+        for (const ptrdiff_t end = i + n_rows; i < end; i++, key += n_classes)
+            if (!found) {
+                rivals[i] = FN(find_rival)(key, columns[i], n_classes);
+                margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
             }
-        } else
-            at = FN(find_rival_in_lanes)(key, own, n_classes, &best);
-        rivals[i] = at;
-        margin[i] = s ? s[i * n_classes + own] - best : -best;
     }
 }
 
@@ -153,6 +259,130 @@ static void FN(pair_directions)(const void *directions, const int32_t *columns, 
 
 /* ---- every class: Weston-Watkins and one-versus-rest -------------------------------------------------------- */
 
+/* The formula of a family, a constant where this is inlined. */
+HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *slope) {
+    switch (family) {
+    case HF_HINGE:
+        return FN(s_family)(loss, u, 1, slope);
+    case HF_S_FAMILY:
+        return FN(s_family)(loss, u, 0, slope);
+    case HF_PSI_G:
+        return FN(psi_g)(loss, u, slope);
+    case HF_PSI_M:
+        return FN(psi_m)(loss, u, slope);
+    default:
+        return FN(softplus)(loss, u, slope);
+    }
+}
+
+/* One line of 16 terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c). Adds
+ * the values and, for Weston-Watkins, the slopes lane by lane, and writes factor times the slopes of the scores, but for
+ * that of c in Weston-Watkins. role: 1 at c, 2 where there is no term; read with `mixed` only, else there is neither. */
+HF_INLINE void FN(add_terms)(const int family, const int rest, const int mixed, const hf_loss *loss,
+                             const real *HF_RESTRICT s, const real *HF_RESTRICT own,
+                             const FN(bit_pattern) * HF_RESTRICT role, real factor, hf_wide *values,
+                             hf_wide *sums, real *HF_RESTRICT slopes) {
+    const real margin = (real)loss->margin;
+    real value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
+    for (int k = 0; k < HF_VALUE_LANES; k++) {
+        const int at_own = mixed & (role[k] == 1), none = mixed & ((role[k] == 2) | (at_own & (rest == 0)));
+        const real m = rest ? (at_own ? s[k] : -s[k]) : own[k] - s[k];
+        real d, v = FN(formula)(family, loss, margin - m, &d);
+        value[k] = none ? 0 : v;
+        slope[k] = none ? 0 : d;
+        slopes[k] = (rest & at_own ? d + 0 : 0 - d) * factor;
+    }
+    FN(add_wide)(values, value);
+    if (!rest)
+        FN(add_wide)(sums, slope);
+}
+
+/* Values and slopes of n rows, family and arrangement being constants where this is inlined. Few classes: rows in the
+ * lanes, and the sum over classes in their order; many: classes in the lanes, merged by halves. O(n*K). */
+HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *given, const real *s,
+                               const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
+                               real *values, real *slopes) {
+    enum { N = HF_VALUE_LANES };
+    const hf_loss loss = *given;
+    hf_wide value, sum;
+    double value_of[N], sum_of[N];
+    real own[N];
+    FN(bit_pattern) role[N];
+    if (n_classes < HF_FEW_CLASSES) {
+        for (ptrdiff_t i = 0; i < n; i += HF_TILE_LANES) {
+            real tile[HF_FEW_CLASSES][HF_TILE_LANES], turned[HF_FEW_CLASSES][HF_TILE_LANES];
+            const ptrdiff_t n_rows = n - i < HF_TILE_LANES ? n - i : HF_TILE_LANES;
+            FN(turn_in)(s + i * n_classes, n_rows, n_classes, tile);
+            for (ptrdiff_t first = 0; first < n_rows; first += N) {
+                FN(bit_pattern) column[N];
+                memset(&value, 0, sizeof value);
+                memset(&sum, 0, sizeof sum);
+                for (int r = 0; r < N; r++) {
+                    const int32_t at = columns[i + (first + r < n_rows ? first + r : 0)];
+                    column[r] = (FN(bit_pattern))at;
+                    own[r] = tile[at][first + r];
+                }
+                for (ptrdiff_t j = 0; j < n_classes; j++) {
+                    for (int r = 0; r < N; r++)
+                        role[r] = column[r] == (FN(bit_pattern))j;
+                    FN(add_terms)(family, rest, 1, &loss, tile[j] + first, own, role, factor, &value, &sum,
+                                  turned[j] + first);
+                }
+                hf_store_wide(&value, value_of);
+                hf_store_wide(&sum, sum_of);
+                for (ptrdiff_t r = 0; r < N && first + r < n_rows; r++) {
+                    values[i + first + r] = (real)value_of[r];
+                    if (!rest)
+                        turned[columns[i + first + r]][first + r] = (real)sum_of[r] * factor;
+                }
+            }
+            FN(turn_out)(turned, n_rows, n_classes, slopes + i * n_classes);
+        }
+        return;
+    }
+    for (ptrdiff_t i = 0; i < n; i++, s += n_classes, slopes += n_classes) {
+        const ptrdiff_t column = columns[i], n_tail = n_classes % N, n_whole = n_classes - n_tail;
+        real padded[N] = {0}, padded_slopes[N];
+        memset(&value, 0, sizeof value);
+        memset(&sum, 0, sizeof sum);
+        for (int k = 0; k < N; k++)
+            own[k] = s[column];
+        for (ptrdiff_t j = 0; j < n_whole; j += N)
+            if ((size_t)(column - j) >= N)
+                FN(add_terms)(family, rest, 0, &loss, s + j, own, role, factor, &value, &sum, slopes + j);
+            else {
+                for (int k = 0; k < N; k++)
+                    role[k] = 0;
+                role[column - j] = 1;
+                FN(add_terms)(family, rest, 1, &loss, s + j, own, role, factor, &value, &sum, slopes + j);
+            }
+        if (n_tail) {
+            memcpy(padded, s + n_whole, (size_t)n_tail * sizeof(real));
+            for (int k = 0; k < N; k++)
+                role[k] = k < n_tail ? 0 : 2;
+            if (column >= n_whole)
+                role[column - n_whole] = 1;
+            FN(add_terms)(family, rest, 1, &loss, padded, own, role, factor, &value, &sum, padded_slopes);
+            memcpy(slopes + n_whole, padded_slopes, (size_t)n_tail * sizeof(real));
+        }
+        hf_store_wide(&value, value_of);
+        values[i] = (real)merge_lanes(value_of);
+        if (!rest) {
+            hf_store_wide(&sum, sum_of);
+            slopes[column] = (real)merge_lanes(sum_of) * factor;
+        }
+    }
+}
+
+/* values[i] = sum of phi(s_c - s_j) over j != c; slopes = factor times the slopes of the scores. O(n*K). */
+#define HF_DEFINE_EVERY_CLASS(NAME, FAMILY)                                                                      static void FN(weston_watkins_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,                                             ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,                                               void *slopes) {                                                            FN(every_class)(FAMILY, 0, loss, scores, columns, n, n_classes, (real)factor, values, slopes);           }                                                                                                            /* values[i] = phi(s_c) + sum of phi(-s_j) over j != c; slopes likewise. O(n*K). */                          static void FN(one_vs_rest_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,                                             ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,                                               void *slopes) {                                                               FN(every_class)(FAMILY, 1, loss, scores, columns, n, n_classes, (real)factor, values, slopes);           }
+HF_DEFINE_EVERY_CLASS(hinge, HF_HINGE)
+HF_DEFINE_EVERY_CLASS(s_family, HF_S_FAMILY)
+HF_DEFINE_EVERY_CLASS(psi_g, HF_PSI_G)
+HF_DEFINE_EVERY_CLASS(psi_m, HF_PSI_M)
+HF_DEFINE_EVERY_CLASS(softplus, HF_SOFTPLUS)
+#undef HF_DEFINE_EVERY_CLASS
+
 /* differences[i,j] = s_c - s_j. O(n*K). */
 static void FN(differences)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                             void *differences) {
@@ -179,31 +409,16 @@ static void FN(mark_own)(const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classe
         to[columns[i]] = (real)sign;
 }
 
-/* values[i] = sum of terms[i,j] over all j, or over j != c where `columns` is given, for which the term at c is
- * set to zero. O(n*K). */
-static void FN(row_values)(void *terms, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
-                           void *values) {
-    real *term = terms, *value = values;
-    for (ptrdiff_t i = 0; i < n; i++, term += n_classes) {
-        if (columns != NULL)
-            term[columns[i]] = 0;
-        value[i] = (real)FN(sum_row)(term, n_classes);
-    }
-}
-
-/* Slopes of differences into slopes of scores, in place: -slope*factor at every j, their sum times factor at c. The
- * sum is float64. O(n*K). */
-static void FN(collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
-                            double factor) {
+/* Slopes of differences into slopes of scores, in place: -slope at every j, their sum, in float64, at c. O(n*K). */
+static void FN(collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes) {
     real *HF_RESTRICT slope = slopes;
-    const real by = (real)factor;
     for (ptrdiff_t i = 0; i < n; i++, slope += n_classes) {
         real own;
         slope[columns[i]] = 0;
         own = (real)FN(sum_row)(slope, n_classes);
         for (ptrdiff_t j = 0; j < n_classes; j++)
-            slope[j] = (0 - slope[j]) * by;
-        slope[columns[i]] = own * by;
+            slope[j] = 0 - slope[j];
+        slope[columns[i]] = own;
     }
 }
 
@@ -327,29 +542,36 @@ static void FN(add_columns)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes
 }
 
 /* Which rows have a slope for a class: those of class j are rows[starts[j]] .. rows[starts[j + 1] - 1], in order, with
- * their slopes beside them. starts holds K + 1 numbers; rows and grouped hold n*K. O(n*K). */
+ * their slopes beside them. starts holds K + 1 numbers; rows and grouped hold n*K, and so does the space for
+ * `found`, pairs of row and class. O(n*K). */
 static void FN(group_by_class)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, int32_t *starts,
-                               int32_t *rows, void *grouped) {
+                               int32_t *rows, void *grouped, int32_t (*found)[2]) {
     const real *slope = slopes;
     real *to = grouped;
     int32_t end = 0;
+    ptrdiff_t n_found = 0;
+    for (ptrdiff_t i = 0; i < n; i++)
+        for (ptrdiff_t j = 0; j < n_classes; j++) {
+            found[n_found][0] = (int32_t)i;
+            found[n_found][1] = (int32_t)j;
+            n_found += slope[i * n_classes + j] != 0;
+        }
     memset(starts, 0, (size_t)(n_classes + 1) * sizeof *starts);
-    for (ptrdiff_t i = 0; i < n; i++, slope += n_classes)
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            starts[j] += slope[j] != 0;
+    for (ptrdiff_t e = 0; e < n_found; e++)
+        starts[found[e][1]]++;
     for (ptrdiff_t j = 0; j <= n_classes; j++) { /* counts into where each class begins */
         const int32_t count = starts[j];
         starts[j] = end;
         end += count;
     }
-    slope = slopes;
-    for (ptrdiff_t i = 0; i < n; i++, slope += n_classes)
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            if (slope[j] != 0) {
-                rows[starts[j]] = (int32_t)i;
-                to[starts[j]++] = slope[j];
-            }
+    for (ptrdiff_t e = 0; e < n_found; e++) {
+        const int32_t i = found[e][0], j = found[e][1];
+        rows[starts[j]] = i;
+        to[starts[j]++] = slope[i * n_classes + j];
+    }
     for (ptrdiff_t j = n_classes; j > 0; j--) /* each start has moved to the next one's place */
         starts[j] = starts[j - 1];
     starts[0] = 0;
 }
+#undef HF_TILE_LANES
+#undef HF_FEW_CLASSES

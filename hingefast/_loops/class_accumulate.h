@@ -5,33 +5,36 @@
  * rows in row order; a class for which a row has no slope never sees that row.
  */
 
-/* What the sum of one block of rows starts from and where it goes: float64 rows are added to the gradient one by one;
- * float32 rows first to a float32 sum of the block, which is then added. */
+/* What the sums of one block of rows start from, and how they reach the gradient. */
 #ifdef HF_REAL_IS_F64
 HF_INLINE FN(part) FN(begin_sum)(const double *grad) { return FN(load_part)(grad); }
-HF_INLINE void FN(end_sum)(FN(part) sum, double *grad) { FN(store_part)(grad, sum); }
+HF_INLINE real FN(begin_one)(const double *grad) { return *grad; }
+HF_INLINE void FN(end_sums)(const real *sums, const ptrdiff_t n, double *HF_RESTRICT grad) {
+    memcpy(grad, sums, (size_t)n * sizeof(real));
+}
 #else
 HF_INLINE FN(part) FN(begin_sum)(const double *grad) {
-    FN(part) zeros;
     (void)grad;
-    memset(&zeros, 0, sizeof zeros);
-    return zeros;
+    return FN(no_part)();
 }
-HF_INLINE void FN(end_sum)(FN(part) sum, double *grad) {
-    real lane[PART_LANES];
-    FN(store_part)(lane, sum);
-    for (int k = 0; k < PART_LANES; k++)
-        grad[k] += (double)lane[k];
+HF_INLINE real FN(begin_one)(const double *grad) {
+    (void)grad;
+    return 0;
+}
+HF_INLINE void FN(end_sums)(const real *sums, const ptrdiff_t n, double *HF_RESTRICT grad) {
+    for (ptrdiff_t k = 0; k < n; k++)
+        grad[k] += (double)sums[k];
 }
 #endif
 
-/* grad += the sum of slopes[i]*rows[i] over n_rows rows of one block, in order; grad holds n_features numbers. Eight
- * registers of sums at a time go over all rows, so that the gradient is read and written once.
- * O(n_rows * n_features). */
+/* grad += the sum of slopes[i]*rows[i] over n_rows rows of one block, in order; grad holds n_features numbers. float64
+ * rows are added to the gradient one by one, float32 rows first to a float32 sum of the block. Eight registers of sums at a
+ * time go over all rows, so that the gradient is read and written once. O(n_rows * n_features). */
 static void FN(accumulate_class)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                                  ptrdiff_t n_features, double *grad) {
     enum { N_SUMS = 8 };
     const real *slope = slopes;
+    real sums[N_SUMS * PART_LANES];
     ptrdiff_t j = 0;
     for (; j + N_SUMS * PART_LANES <= n_features; j += N_SUMS * PART_LANES) {
         FN(part) sum[N_SUMS];
@@ -46,27 +49,21 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
         }
         HF_UNROLL
         for (int p = 0; p < N_SUMS; p++)
-            FN(end_sum)(sum[p], grad + j + p * PART_LANES);
+            FN(store_part)(sums + p * PART_LANES, sum[p]);
+        FN(end_sums)(sums, N_SUMS * PART_LANES, grad + j);
     }
     for (; j + PART_LANES <= n_features; j += PART_LANES) {
         FN(part) sum = FN(begin_sum)(grad + j);
         for (ptrdiff_t i = 0; i < n_rows; i++)
             sum += FN(load_part)((const real *)rows[i] + j) * slope[i];
-        FN(end_sum)(sum, grad + j);
+        FN(store_part)(sums, sum);
+        FN(end_sums)(sums, PART_LANES, grad + j);
     }
     for (; j < n_features; j++) {
-#ifdef HF_REAL_IS_F64
-        real sum = grad[j];
-#else
-        real sum = 0;
-#endif
+        sums[0] = FN(begin_one)(grad + j);
         for (ptrdiff_t i = 0; i < n_rows; i++)
-            sum += ((const real *)rows[i])[j] * slope[i];
-#ifdef HF_REAL_IS_F64
-        grad[j] = sum;
-#else
-        grad[j] += (double)sum;
-#endif
+            sums[0] += ((const real *)rows[i])[j] * slope[i];
+        FN(end_sums)(sums, 1, grad + j);
     }
 }
 

@@ -5,27 +5,28 @@
  * the other; in CSR rows over the stored entries. coef is read from a copy with classes side by side.
  */
 
-/* Features of a stretch: 16 KB of a panel, which stay in a first-level cache beside the rows. */
-#define HF_STRETCH ((ptrdiff_t)(16384 / HF_PANEL / sizeof(real)))
+/* Features of a stretch: 16 KB of a panel, which is a line of classes, stay in a first-level cache beside the rows. */
+#ifndef HF_STRETCH
+#define HF_STRETCH ((ptrdiff_t)256)
+#endif
 
-/* Registers of sums for one row and one panel, and rows scored together: half of the registers of a level hold
- * sums, and more than eight rows would have no registers for their addresses. */
-#define PANEL_PARTS ((int)(HF_PANEL / PART_LANES))
-#define PANEL_ROWS_FITTING (HF_REGISTERS / 2 / PANEL_PARTS)
-#define PANEL_ROWS (PANEL_ROWS_FITTING > 8 ? 8 : PANEL_ROWS_FITTING < 1 ? 1 : PANEL_ROWS_FITTING)
+/* Rows scored together: their sums take half of the registers of a level, and more than eight rows would have no
+ * registers for their addresses. */
+#define PANEL_ROWS (HF_REGISTERS / 2 / PARTS > 8 ? 8 : HF_REGISTERS / 2 / PARTS < 1 ? 1 : HF_REGISTERS / 2 / PARTS)
 
-/* sums[r][k] = sum of rows[r][j]*panel[j][k] over n_features features from `first` on, for PANEL_ROWS rows and the
- * first `parts` registers of HF_PANEL classes. Prefetches `ahead` bytes behind what it reads of the rows, unless
- * that is 0. O(PANEL_ROWS * n_features * HF_PANEL). */
+/* sums[r] = sum of rows[r][j]*panel[j] over n_features features from `first` on, for PANEL_ROWS rows and one line of
+ * classes. Prefetches `ahead` bytes behind what it reads of the rows, unless that is 0. O(PANEL_ROWS * n_features). */
 HF_INLINE void FN(score_panel)(const void *const *rows, ptrdiff_t first, ptrdiff_t n_features,
-                               const real *HF_RESTRICT panel, ptrdiff_t ahead, const int parts,
-                               real (*HF_RESTRICT sums)[HF_PANEL]) {
+                               const real *HF_RESTRICT panel, ptrdiff_t ahead,
+                               real (*HF_RESTRICT sums)[HF_LINE_BYTES / sizeof(real)]) {
     const real *row[PANEL_ROWS];
-    FN(part) sum[PANEL_ROWS][PANEL_PARTS];
+    FN(part) sum[PANEL_ROWS][HF_LINE_BYTES / sizeof(FN(part))];
     HF_UNROLL
     for (int r = 0; r < PANEL_ROWS; r++) {
         row[r] = (const real *)rows[r] + first;
-        memset(sum[r], 0, sizeof sum[r]);
+        HF_UNROLL
+        for (int k = 0; k < PARTS; k++)
+            sum[r][k] = FN(no_part)();
     }
     for (ptrdiff_t j = 0; j < n_features;) {
         const ptrdiff_t end = j + LANES < n_features ? j + LANES : n_features;
@@ -34,25 +35,30 @@ HF_INLINE void FN(score_panel)(const void *const *rows, ptrdiff_t first, ptrdiff
             for (int r = 0; r < PANEL_ROWS; r++)
                 HF_PREFETCH((const char *)(row[r] + j) + ahead);
         }
-        for (; j < end; j++, panel += HF_PANEL) {
-            FN(part) w[PANEL_PARTS];
+        for (; j < end; j++, panel += LANES) {
             HF_UNROLL
-            for (int k = 0; k < parts; k++)
-                w[k] = FN(load_part)(panel + k * PART_LANES);
-            HF_UNROLL
-            for (int r = 0; r < PANEL_ROWS; r++) {
-                const real x = row[r][j];
+            for (int k = 0; k < PARTS; k++) {
+                const FN(part) w = FN(load_part)(panel + k * PART_LANES);
                 HF_UNROLL
-                for (int k = 0; k < parts; k++)
-                    sum[r][k] += x * w[k];
+                for (int r = 0; r < PANEL_ROWS; r++)
+                    sum[r][k] += row[r][j] * w;
             }
         }
     }
     HF_UNROLL
     for (int r = 0; r < PANEL_ROWS; r++) {
         HF_UNROLL
-        for (int k = 0; k < parts; k++)
+        for (int k = 0; k < PARTS; k++)
             FN(store_part)(sums[r] + k * PART_LANES, sum[r][k]);
+    }
+}
+
+/* out += sums, or = sums for the first stretch, and += bias for the last, over n classes. O(n). */
+HF_INLINE void FN(add_stretch)(const real *HF_RESTRICT sums, const real *HF_RESTRICT bias, const ptrdiff_t n,
+                               int is_first, int is_last, real *HF_RESTRICT out) {
+    for (ptrdiff_t k = 0; k < n; k++) {
+        const real sum = is_first ? sums[k] : out[k] + sums[k];
+        out[k] = is_last ? sum + bias[k] : sum;
     }
 }
 
@@ -67,25 +73,21 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
     do {
         const ptrdiff_t length = n_features - first < HF_STRETCH ? n_features - first : HF_STRETCH;
         const int is_first = first == 0, is_last = first + length == n_features;
-        for (ptrdiff_t at = 0; at < n_classes; at += HF_PANEL) {
-            const real *panel = (const real *)panels + at * n_features + first * HF_PANEL;
-            const ptrdiff_t width = n_classes - at < HF_PANEL ? n_classes - at : HF_PANEL;
+        for (ptrdiff_t at = 0; at < n_classes; at += LANES) {
+            const real *panel = (const real *)panels + at * n_features + first * LANES;
+            const ptrdiff_t width = n_classes - at < LANES ? n_classes - at : LANES;
             for (ptrdiff_t i = 0; i < n_rows; i += PANEL_ROWS) {
                 const void *tile[PANEL_ROWS]; /* the last one is filled up with its first row */
-                real sums[PANEL_ROWS][HF_PANEL];
+                real sums[PANEL_ROWS][HF_LINE_BYTES / sizeof(real)];
                 for (int r = 0; r < PANEL_ROWS; r++)
                     tile[r] = rows[i + r < n_rows ? i + r : i];
-                if (PANEL_PARTS > 1 && width <= HF_PANEL / 2)
-                    FN(score_panel)(tile, first, length, panel, at ? 0 : ahead, PANEL_PARTS / 2, sums);
-                else
-                    FN(score_panel)(tile, first, length, panel, at ? 0 : ahead, PANEL_PARTS, sums);
+                FN(score_panel)(tile, first, length, panel, at ? 0 : ahead, sums);
                 for (int r = 0; r < PANEL_ROWS && i + r < n_rows; r++) {
                     real *HF_RESTRICT out = (real *)scores + (i + r) * n_classes + at;
-                    if (!is_first)
-                        for (ptrdiff_t k = 0; k < width; k++)
-                            sums[r][k] = out[k] + sums[r][k];
-                    for (ptrdiff_t k = 0; k < width; k++)
-                        out[k] = is_last ? sums[r][k] + bias[at + k] : sums[r][k];
+                    if (width == LANES) /* a constant length is a vector or two */
+                        FN(add_stretch)(sums[r], bias + at, LANES, is_first, is_last, out);
+                    else
+                        FN(add_stretch)(sums[r], bias + at, width, is_first, is_last, out);
                 }
             }
         }
@@ -196,18 +198,18 @@ HF_DEFINE_CSR_SCORE_UNPACKED(i64_from_f64, int64_t, double)
 #undef HF_DEFINE_CSR_SCORE_UNPACKED
 
 /* Copies of coef, (n_classes, n_features) of either type, with classes side by side, rounded and padded with zeros.
- * pack_panels: out[p][j][k] is class 16p + k, feature j. pack_features: out[j][k] with `stride` numbers a feature. Both
+ * pack_panels: out[p][j] is the line of classes p*LANES and on, feature j. pack_features: out[j][k] with `stride` numbers a feature. Both
  * go over 64 features at a time, so that what they write is in a first-level cache. O(n_classes * n_features). */
 #define HF_DEFINE_PACK(SUFFIX, TYPE)                                                                         \
     static void FN(pack_panels_from_##SUFFIX)(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features,   \
                                               void *out) {                                                   \
         real *to = out;                                                                                      \
-        for (ptrdiff_t at = 0; at < n_classes; at += HF_PANEL, to += n_features * HF_PANEL)                  \
+        for (ptrdiff_t at = 0; at < n_classes; at += LANES, to += n_features * LANES)                        \
             for (ptrdiff_t first = 0; first < n_features; first += 64)                                       \
-                for (ptrdiff_t k = 0; k < HF_PANEL; k++) {                                                   \
+                for (ptrdiff_t k = 0; k < LANES; k++) {                                                      \
                     const TYPE *from = (const TYPE *)coef + (at + k) * n_features;                           \
                     for (ptrdiff_t j = first; j < first + 64 && j < n_features; j++)                         \
-                        to[j * HF_PANEL + k] = at + k < n_classes ? (real)from[j] : 0;                       \
+                        to[j * LANES + k] = at + k < n_classes ? (real)from[j] : 0;                          \
                 }                                                                                            \
     }                                                                                                        \
     static void FN(pack_features_from_##SUFFIX)(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, \
@@ -224,6 +226,4 @@ HF_DEFINE_PACK(f32, float)
 HF_DEFINE_PACK(f64, double)
 #undef HF_DEFINE_PACK
 #undef HF_STRETCH
-#undef PANEL_PARTS
-#undef PANEL_ROWS_FITTING
 #undef PANEL_ROWS

@@ -221,7 +221,10 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .differences = differences_##S,                                                                      \
         .fill = fill_##S,                                                                                    \
         .mark_own = mark_own_##S,                                                                            \
-        .row_values = row_values_##S,                                                                        \
+        .weston_watkins = {weston_watkins_hinge_##S, weston_watkins_s_family_##S, weston_watkins_psi_g_##S,  \
+                           weston_watkins_psi_m_##S, weston_watkins_softplus_##S},                           \
+        .one_vs_rest = {one_vs_rest_hinge_##S, one_vs_rest_s_family_##S, one_vs_rest_psi_g_##S,              \
+                        one_vs_rest_psi_m_##S, one_vs_rest_softplus_##S},                                    \
         .collect_own = collect_own_##S,                                                                      \
         .spread_nan = spread_nan_##S,                                                                        \
         .scale_rows = scale_rows_##S,                                                                        \

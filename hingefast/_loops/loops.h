@@ -121,8 +121,13 @@ typedef struct {
                         void *differences);
     void (*fill)(double value, ptrdiff_t n, void *out);
     void (*mark_own)(const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, double sign, void *signs);
-    void (*row_values)(void *terms, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, void *values);
-    void (*collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, double factor);
+    void (*weston_watkins[HF_N_FAMILIES])(const hf_loss *loss, const void *scores, const int32_t *columns,
+                                          ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,
+                                          void *slopes);
+    void (*one_vs_rest[HF_N_FAMILIES])(const hf_loss *loss, const void *scores, const int32_t *columns,
+                                       ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,
+                                       void *slopes);
+    void (*collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*spread_nan)(const void *values, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                        void *slopes);
     void (*scale_rows)(void *x, const double *weights, ptrdiff_t n, ptrdiff_t n_classes);
@@ -130,7 +135,7 @@ typedef struct {
                   int each, void *space, void *values, void *slopes);
     void (*add_columns)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, double *sums);
     void (*group_by_class)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, int32_t *starts,
-                           int32_t *rows, void *grouped);
+                           int32_t *rows, void *grouped, int32_t (*found)[2]);
     /* K classes: score and accumulate (class_score.h, class_accumulate.h); pack_...[0] from float32, [1] float64;
      * csr_score_unpacked[index type][type of coef] */
     void (*pack_panels[2])(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, void *out);

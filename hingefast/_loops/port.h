@@ -53,9 +53,6 @@
 #define HF_REGISTERS 16
 #endif
 
-/* Classes that the dense loops score together (class_score.h). */
-#define HF_PANEL 16
-
 /* Lines of classes that the CSR loops score together: each is a line of sums, in half of the registers. */
 #if HF_REGISTERS * HF_VECTOR_BYTES >= 512
 #define HF_CSR_LINES 4
