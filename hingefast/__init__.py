@@ -7,8 +7,9 @@
 
 from importlib.metadata import version as _version
 
-from hingefast._checks import InvalidCSRError
+from hingefast._arrays import InvalidCSRError
 from hingefast._config import show_config
+from hingefast._names import get_loss
 from hingefast.linear import decision_function, linear_value_and_grad
 from hingefast.losses import (
     AlgebraicHinge,
@@ -22,15 +23,17 @@ from hingefast.losses import (
     SmoothHinge,
     SoftplusHinge,
     SquaredHinge,
-    get_loss,
 )
 from hingefast.margins import MarginReport, margin_report
+from hingefast.multiclass import CostSensitiveHinge, CrammerSinger, OneVsRest, TopKHinge, WestonWatkins
 from hingefast.objective import Objective
 
 __version__ = _version("hingefast")
 
 __all__ = [
     "AlgebraicHinge",
+    "CostSensitiveHinge",
+    "CrammerSinger",
     "GaussianHinge",
     "Hinge",
     "HuberMargin",
@@ -40,10 +43,13 @@ __all__ = [
     "MarginReport",
     "ModifiedHuber",
     "Objective",
+    "OneVsRest",
     "PerceptronLoss",
     "SmoothHinge",
     "SoftplusHinge",
     "SquaredHinge",
+    "TopKHinge",
+    "WestonWatkins",
     "decision_function",
     "get_loss",
     "linear_value_and_grad",

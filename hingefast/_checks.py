@@ -1,4 +1,4 @@
-"""Converts what callers pass, or explains what is wrong with it: the only file that knows bad input.
+"""Converts what callers pass, or explains what is wrong with it: with `_arrays`, what knows bad input.
 
 The kernels recognise the plain case themselves and come here for everything else; what they find wrong in
 the *content* of arrays they hand over as a fault, and the ``raise_*`` functions turn it into an error. A
@@ -8,40 +8,54 @@ message names the argument, the rule, the value and the lowest offending positio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._arrays import (
+    InvalidCSRError,
+    as_number,
+    as_vector,
+    check_out,
+    computes_in_float64,
+    real_array,
+    shorten,
+    write_number,
+)
+
 __all__ = [
-    "InvalidCSRError",
     "as_alpha",
+    "as_class_coef",
+    "as_class_intercept",
+    "as_class_labels",
     "as_class_weight",
+    "as_class_weights",
     "as_classes",
     "as_coef",
     "as_flag",
     "as_intercept",
     "as_labels",
-    "as_number",
     "as_rate",
     "as_reduction",
     "as_rows",
     "as_theta",
-    "as_vector",
     "as_weights",
     "balanced_weights",
+    "binary_index",
+    "check_class_count",
     "check_float64",
-    "check_out",
-    "computes_in_float64",
-    "csr_parts",
+    "class_index",
+    "class_score_arguments",
+    "declared_classes",
     "finite_weights",
     "raise_linear_fault",
     "raise_target_fault",
-    "real_array",
     "score_arguments",
-    "shorten",
     "signs",
     "theta_dtype",
+    "true_classes",
     "zero_weight_message",
 ]
 
@@ -51,82 +65,10 @@ Array = npt.NDArray[Any]
 FAULT_INDPTR, FAULT_INDEX, FAULT_LABEL, FAULT_WEIGHT, FAULT_ROW = 1, 2, 3, 4, 5
 VALUE, SLOPE = 1, 2
 INT64_MIN = -(2**63)
-
-
-class InvalidCSRError(ValueError):
-    """The structure of a CSR matrix is broken: its row pointers, column indices or their lengths."""
-
-
-# ---- arrays ---------------------------------------------------------------------------------------
-
-
-def real_array(x: Any, name: str) -> Array:
-    """`x` as an ndarray of real numbers, without a copy where it is one.
-
-    Raises
-    ------
-    TypeError
-        For masked arrays (the mask would be ignored), sparse matrices, and anything whose dtype is not
-        bool, integer or float.
-    """
-    if type(x) is not np.ndarray:
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a masked array, whose mask would be ignored; pass {name}.filled(...)")
-        if hasattr(x, "tocsr"):
-            raise TypeError(f"{name} is a sparse matrix, must be an array; pass {name}.toarray()")
-        try:
-            x = np.asarray(x)
-        except ValueError as error:
-            raise ValueError(f"{name} is not a regular array: {shorten(error)}") from None
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {shorten(x.dtype)}, must be bool, integer or float")
-    return x  # type: ignore[no-any-return]
-
-
-def as_vector(x: Any, name: str, n_rows: int, of: str) -> Array:
-    """`x` as a real array of shape (n_rows,), as many as `of` has."""
-    array = real_array(x, name)
-    if array.ndim != 1:
-        hint = f"; pass {name}.ravel()" if array.ndim == 2 and 1 in array.shape else ""
-        raise ValueError(f"{name} must be 1-D, got shape {array.shape}{hint}")
-    if array.shape[0] != n_rows:
-        raise ValueError(f"{name} has {array.shape[0]} rows but {of} has {n_rows}")
-    return array
-
-
-def computes_in_float64(dtype: np.dtype[Any]) -> bool:
-    """Whether scores of data of this dtype are computed in float64: all but small types are."""
-    return not (dtype.kind == "b" or dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4))
-
-
-def check_out(
-    out: Any, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike, inputs: dict[str, Any]
-) -> Array:
-    """`out`, if a result of this shape and dtype can be written to it.
-
-    Parameters
-    ----------
-    inputs : dict
-        What `out` must not share memory with, by name, judged by address ranges; anything but ndarrays is
-        skipped.
-    """
-    dtype = np.dtype(dtype)
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{name} must be a numpy array, got {type(out).__name__}")
-    if isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, must be a plain numpy array")
-    if out.shape != shape:
-        raise ValueError(f"{name} has shape {out.shape}, must have {shape}")
-    if out.dtype != dtype or not out.dtype.isnative:
-        raise ValueError(f"{name} has dtype {shorten(out.dtype)}, must have {dtype}")
-    if not out.flags.c_contiguous or not out.flags.aligned:
-        raise ValueError(f"{name} must be C-contiguous and aligned")
-    if not out.flags.writeable:
-        raise ValueError(f"{name} is read-only")
-    for other, array in inputs.items():
-        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
-            raise ValueError(f"{name} overlaps the memory of {other}")
-    return out
+MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
+MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
+SHOWN_LABELS = 8  # of the declared ones in a message
+PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
@@ -163,32 +105,88 @@ def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
     return negative, positive
 
 
-def as_class_weight(class_weight: Any) -> tuple[float, float] | None:
-    """Weights of the negative and the positive class, or None."""
+def declared_classes(classes: Any) -> tuple[int, Array | None]:
+    """The number of classes and their labels as int64, a copy; None for the labels 0 to K - 1 of an int K."""
+    if isinstance(classes, (bool, np.bool_)):
+        raise TypeError(f"classes must be the number of classes or their labels, got {classes!r}")
+    if isinstance(classes, (int, np.integer)):
+        if not 2 <= classes < MAX_CLASSES:
+            raise ValueError(
+                f"classes is {shorten(classes)}, must be at least 2 and below 2^31 for a multiclass loss"
+            )
+        return int(classes), None
+    given = real_array(classes, "classes")
+    if given.ndim != 1 or given.shape[0] < 2:
+        raise ValueError(f"classes has shape {given.shape}, must be an int or 2 labels or more")
+    with np.errstate(invalid="ignore"):  # NaN and what is too large become some integer, which is unequal
+        labels = given.astype(np.int64)
+    wrong = labels != given
+    if given.dtype.kind == "f":
+        wrong |= (labels < -MAX_EXACT) | (labels > MAX_EXACT)
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise ValueError(
+            f"classes[{k}] is {write_number(given[k])}, must be an integer (int64) to be a class label"
+        )
+    order = np.argsort(labels, kind="stable")
+    repeated = np.flatnonzero(labels[order[1:]] == labels[order[:-1]])
+    if repeated.size:
+        first, second = order[repeated[0]], order[repeated[0] + 1]
+        raise ValueError(f"classes[{first}] and classes[{second}] are both {labels[first]}, must be distinct")
+    labels.flags.writeable = False
+    return labels.shape[0], labels
+
+
+def as_class_labels(classes: Any, n_classes: int, what: str) -> Array | None:
+    """The labels of a multiclass loss as int64, or None for 0 to K - 1; `what` tells where K comes from."""
+    if classes is None:
+        return None
+    declared, labels = declared_classes(classes)
+    if declared != n_classes:
+        raise ValueError(f"classes declares {declared} classes but {what}")
+    return labels
+
+
+def check_class_count(arrangement: Any, n_classes: int, what: str) -> None:
+    """Nothing, or an error where the loss itself is made for another number of classes."""
+    if arrangement.n_classes not in (0, n_classes):
+        raise ValueError(f"cost is {arrangement.n_classes} x {arrangement.n_classes} but {what}")
+    if arrangement.k >= n_classes:
+        raise ValueError(f"k is {arrangement.k}, must be below the number of classes, but {what}")
+
+
+def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
+    """A copy of the weights of `n_classes` classes as float64, or None."""
     if class_weight is None:
         return None
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        raise ValueError("class_weight='balanced' needs all of y; pass it to hingefast.Objective")
+    rule = f"must be {n_classes} numbers in the order of classes"
     if isinstance(class_weight, str):
-        if class_weight == "balanced":
-            raise ValueError("class_weight='balanced' needs all of y; pass it to hingefast.Objective")
-        raise ValueError(
-            f"class_weight is {shorten(class_weight)!r}, must be two numbers in the order of classes"
-        )
+        raise ValueError(f"class_weight is {shorten(class_weight)!r}, {rule}")
     if isinstance(class_weight, (dict, set)):
-        raise TypeError(
-            "class_weight must be two numbers in the order of classes, got " + type(class_weight).__name__
-        )
-    pair = real_array(class_weight, "class_weight")
-    if pair.shape != (2,):
-        raise ValueError(f"class_weight has shape {pair.shape}, must be two numbers in the order of classes")
-    for k, value in enumerate(pair.tolist()):
-        if not (0 <= value < math.inf):
-            raise ValueError(f"class_weight[{k}] is {value}, must be finite and >= 0")
-    return float(pair[0]), float(pair[1])
+        raise TypeError(f"class_weight {rule}, got {type(class_weight).__name__}")
+    weights = np.array(real_array(class_weight, "class_weight"), np.float64)
+    if weights.shape != (n_classes,):
+        raise ValueError(f"class_weight has shape {weights.shape}, {rule}")
+    wrong = np.flatnonzero(~((weights >= 0) & (weights < math.inf)))
+    if wrong.size:
+        raise ValueError(f"class_weight[{wrong[0]}] is {weights[wrong[0]]}, must be finite and >= 0")
+    return weights
+
+
+def as_class_weight(class_weight: Any) -> tuple[float, float] | None:
+    """Weights of the negative and the positive class of a binary loss, or None."""
+    weights = as_class_weights(class_weight, 2)
+    return None if weights is None else (float(weights[0]), float(weights[1]))
 
 
 def as_labels(y: Any, n_rows: int, of: str) -> Array:
     """`y` as a real array of shape (n_rows,)."""
-    return as_vector(y, "y", n_rows, of)
+    array = real_array(y, "y")
+    if array.ndim == 2 and array.shape[0] == n_rows and array.shape[1] > 1:
+        raise ValueError(f"y must be 1-D, got shape {array.shape}; pass y.argmax(axis=1) for one-hot labels")
+    return as_vector(array, "y", n_rows, of)
 
 
 def as_weights(sample_weight: Any, n_rows: int, of: str) -> Array | None:
@@ -233,28 +231,6 @@ def zero_weight_message(n_rows: int) -> str:
     return f"the weights of all {n_rows} rows sum to 0, so their mean is undefined; pass reduction='sum'"
 
 
-def balanced_weights(
-    y: Array, classes: tuple[float, float], sample_weight: Array | None
-) -> tuple[float, float]:
-    """N/(2*N_k) for both classes, with sums of weights where they are given.
-
-    Reads `y` in pieces; labels other than the two classes are left for the kernels to report.
-    """
-    totals = [0.0, 0.0]
-    for start in range(0, y.shape[0], 65536):
-        part = y[start : start + 65536]
-        weight = None if sample_weight is None else sample_weight[start : start + 65536].astype(np.float64)
-        for k in (0, 1):
-            chosen = part == classes[k]
-            totals[k] += float(np.count_nonzero(chosen) if weight is None else weight[chosen].sum())
-    for k in (0, 1):
-        if not totals[k] > 0:
-            raise ValueError(
-                f"class_weight='balanced' needs rows of both classes, but class {_number(classes[k])} has none"
-            )
-    return sum(totals) / (2 * totals[0]), sum(totals) / (2 * totals[1])
-
-
 # ---- scores -----------------------------------------------------------------------------------------
 
 
@@ -278,116 +254,101 @@ def score_arguments(
     """
     scores = real_array(scores, "scores")
     if scores.ndim != 1:
+        hint = ""
+        if scores.ndim == 2:
+            hint = (
+                "; pass scores.ravel()"
+                if 1 in scores.shape
+                else "; for K classes take a loss such as CrammerSinger()"
+            )
+        raise ValueError(f"scores must be 1-D for a binary loss, got shape {scores.shape}{hint}")
+    y = as_labels(y, scores.shape[0], "scores")
+    sample_weight = as_weights(sample_weight, scores.shape[0], "scores")
+    pair = as_class_weight(class_weight)
+    negative_positive = as_classes(classes, y)
+    reduction = as_reduction(reduction)
+    inputs = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "classes": classes}
+    is_f64, values, grad = _score_results(want, reduction == "none", scores, out, inputs)
+    return y, scores, is_f64, sample_weight, pair, negative_positive, reduction, values, grad
+
+
+def class_score_arguments(
+    arrangement: Any,
+    want: int,
+    y: Any,
+    scores: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    classes: Any,
+    reduction: Any,
+    out: Any,
+) -> tuple[Any, ...]:
+    """The same for (n, K) scores; see `hingefast._kernels.class_scores.evaluate`.
+
+    Returns
+    -------
+    y, scores, is_f64, sample_weight, class_weight, labels, reduction, values, grad
+        `class_weight` and `labels` as arrays of shape (K,), or None.
+    """
+    scores = real_array(scores, "scores")
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        hint = ""
+        if scores.ndim == 1 and real_array(y, "y").ndim == 2:
+            hint = "; were y and scores swapped? the order is (y, scores)"
         raise ValueError(
-            f"scores must be 1-D for a binary loss, got shape {scores.shape}"
-            + ("; pass scores.ravel()" if scores.ndim == 2 and 1 in scores.shape else "")
+            "scores must have shape (n_rows, n_classes) with 2 classes or more for a multiclass loss, "
+            f"got shape {scores.shape}{hint}"
         )
-    n_rows = scores.shape[0]
+    n_rows, n_classes = scores.shape
+    what = f"scores has {n_classes} columns"
     y = as_labels(y, n_rows, "scores")
     sample_weight = as_weights(sample_weight, n_rows, "scores")
-    class_weight = as_class_weight(class_weight)
-    classes = as_classes(classes, y)
+    weights = as_class_weights(class_weight, n_classes)
+    labels = as_class_labels(classes, n_classes, what)
+    check_class_count(arrangement, n_classes, what)
     reduction = as_reduction(reduction)
+    inputs = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "classes": classes}
+    is_f64, values, grad = _score_results(want, reduction == "none", scores, out, inputs)
+    return y, scores, is_f64, sample_weight, weights, labels, reduction, values, grad
+
+
+def _score_results(
+    want: int, per_row: bool, scores: Array, out: Any, inputs: dict[str, Any]
+) -> tuple[bool, Array | None, Array | None]:
+    """Whether scores are computed in float64; where values of rows and the gradient go, from `out` or new."""
     is_f64 = computes_in_float64(scores.dtype)
     computing = np.dtype(np.float64 if is_f64 else np.float32)
     of_scores = scores.dtype.newbyteorder("=")
     grad_dtype = of_scores if of_scores in (np.float32, np.float64) else np.dtype(np.float64)
-
-    per_row = reduction == "none"
-    values_out = grad_out = None
+    inputs = {"scores": scores, **inputs}
+    values = grad = None
     if out is not None:
         if want == VALUE and not per_row:
             raise TypeError("a scalar value takes no out; it belongs to reduction='none' or to a gradient")
         if want == VALUE | SLOPE and per_row:
             if not isinstance(out, tuple) or len(out) != 2:
                 raise TypeError("out must be the tuple (values, gradient) for reduction='none'")
-            values_out, grad_out = out
+            values, grad = out
         elif want == VALUE:
-            values_out = out
+            values = out
         else:
-            grad_out = out
-    inputs = {"y": y, "scores": scores, "sample_weight": sample_weight}
-    if values_out is not None:
-        check_out(values_out, "out", (n_rows,), computing, inputs)
-    if grad_out is not None:
-        check_out(grad_out, "out", (n_rows,), grad_dtype, {**inputs, "the other output": values_out})
-    if want & VALUE and per_row and values_out is None:
-        values_out = np.empty(n_rows, computing)
-    if want & SLOPE and grad_out is None:
-        grad_out = np.empty(n_rows, grad_dtype)
-    return y, scores, is_f64, sample_weight, class_weight, classes, reduction, values_out, grad_out
+            grad = out
+    if values is not None:
+        check_out(values, "out", scores.shape[:1], computing, inputs)
+    if grad is not None:
+        check_out(grad, "out", scores.shape, grad_dtype, {**inputs, "the other output": values})
+    if want & VALUE and per_row and values is None:
+        values = np.empty(scores.shape[:1], computing)
+    if want & SLOPE and grad is None:
+        grad = np.empty(scores.shape, grad_dtype)
+    return is_f64, values, grad
 
 
 # ---- linear models ----------------------------------------------------------------------------------
 
 
-def csr_parts(X: Any) -> tuple[Array, Array, Array, int] | None:
-    """Checked parts of a CSR matrix, or None if `X` is not sparse; each attribute of `X` is read once.
-
-    Returns
-    -------
-    data, indices, indptr : ndarray
-        `indptr` contiguous and native.
-    n_features : int
-
-    Raises
-    ------
-    TypeError
-        For another sparse format, and for dtypes other than real data and int32 or int64 indices.
-    InvalidCSRError
-        For lengths and first and last row pointers that do not fit together. The rest of the structure is
-        checked while it is read.
-    """
-    if isinstance(X, (np.ndarray, list, tuple)):
-        return None
-    indptr = getattr(X, "indptr", None)
-    if indptr is None and not hasattr(X, "tocsr"):
-        return None
-    layout = getattr(X, "format", "csr")
-    if indptr is None or (isinstance(layout, str) and layout != "csr"):
-        raise TypeError(f"X is a sparse matrix in format {shorten(layout)!r}, must be 'csr'; pass X.tocsr()")
-    try:
-        indices, data, shape = X.indices, X.data, X.shape
-    except AttributeError as error:
-        raise TypeError(
-            f"X must be an array or a CSR matrix with indptr, indices, data and shape: {error}"
-        ) from None
-    try:
-        n_rows, n_features = (int(size) for size in shape)
-    except (TypeError, ValueError):
-        raise ValueError(f"X must have two dimensions, got shape {shorten(shape)}") from None
-    if n_rows < 0 or n_features < 0:
-        raise InvalidCSRError(f"X.shape is {(n_rows, n_features)}, must not be negative")
-    data = real_array(data, "X.data")
-    numbers = []
-    for name, part in (("X.indices", indices), ("X.indptr", indptr)):
-        part = real_array(part, name)
-        if part.dtype.kind != "i" or part.dtype.itemsize not in (4, 8):
-            raise TypeError(f"{name} has dtype {part.dtype}, must be int32 or int64")
-        if part.ndim != 1:
-            raise InvalidCSRError(f"{name} must be 1-D, got shape {part.shape}")
-        numbers.append(part)
-    indices, indptr = numbers
-    if data.ndim != 1:
-        raise InvalidCSRError(f"X.data must be 1-D, got shape {data.shape}")
-    if indptr.shape[0] != n_rows + 1:
-        raise InvalidCSRError(
-            f"X.indptr has {indptr.shape[0]} entries, must have {n_rows + 1} for {n_rows} rows"
-        )
-    if indices.shape[0] != data.shape[0]:
-        raise InvalidCSRError(f"X.indices has {indices.shape[0]} entries but X.data has {data.shape[0]}")
-    indptr = np.require(indptr, indptr.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
-    if indptr[0] != 0:
-        raise InvalidCSRError(f"X.indptr[0] is {indptr[0]}, must be 0")
-    if not 0 <= indptr[-1] <= data.shape[0]:
-        raise InvalidCSRError(
-            f"X.indptr[{n_rows}] is {indptr[-1]}, must be in [0, {data.shape[0]}], the entries stored"
-        )
-    return data, indices, indptr, n_features
-
-
-def as_coef(coef: Any, n_features: int) -> tuple[Array, tuple[int, ...]]:
-    """`coef` as a contiguous (n_features,) vector of float32 or float64, and the shape it was given in."""
+def as_coef(coef: Any, n_features: int) -> Array:
+    """The coefficients of a binary loss, contiguous float32 or float64, in their shape: (d,) or (1, d)."""
     array = real_array(coef, "coef")
     shape = array.shape
     if shape not in ((n_features,), (1, n_features)):
@@ -396,22 +357,62 @@ def as_coef(coef: Any, n_features: int) -> tuple[Array, tuple[int, ...]]:
                 f"coef has shape {shape}, must be ({n_features},) or (1, {n_features}); pass coef.T"
             )
         if array.ndim == 2 and shape[1] == n_features:
-            raise ValueError(f"coef has {shape[0]} rows, but a binary loss takes one: shape ({n_features},)")
+            raise ValueError(
+                f"coef has {shape[0]} rows, but a binary loss takes one: shape ({n_features},); for K classes "
+                "take a loss such as 'crammer_singer'"
+            )
         raise ValueError(f"coef has shape {shape}, must be ({n_features},) for X with {n_features} features")
+    return _contiguous(array)
+
+
+def as_class_coef(coef: Any, n_features: int, n_classes: int | None = None) -> Array:
+    """The coefficients of K classes, contiguous float32 or float64, of shape (K, d); any K >= 2 by default."""
+    array = real_array(coef, "coef")
+    shape = array.shape
+    if shape in ((n_features,), (1, n_features)):
+        raise ValueError(
+            f"coef has shape {shape}, must be (n_classes, {n_features}) with 2 classes or more for a multiclass loss"
+        )
+    if array.ndim != 2 or shape[1] != n_features or shape[0] < 2:
+        hint = "; pass coef.T" if array.ndim == 2 and shape[0] == n_features else ""
+        raise ValueError(
+            f"coef has shape {shape}, must be (n_classes, {n_features}) for X with {n_features} features{hint}"
+        )
+    if n_classes not in (None, shape[0]):
+        raise ValueError(f"coef has {shape[0]} rows, must have {n_classes}, one for each class")
+    return _contiguous(array)
+
+
+def as_intercept(intercept: Any) -> float:
+    """The intercept of a binary loss, a number or of shape (1,), as a float."""
+    array = _intercept_array(intercept)
+    if array.shape not in ((), (1,)):
+        raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
+    return float(array.reshape(()))
+
+
+def as_class_intercept(intercept: Any, n_classes: int) -> Array:
+    """The intercepts of K classes, from a number or of shape (K,), as a new float64 array."""
+    array = _intercept_array(intercept)
+    if array.shape not in ((), (n_classes,)):
+        raise ValueError(
+            f"intercept has shape {array.shape}, must be a number or ({n_classes},), one for each class"
+        )
+    return np.full(n_classes, array, np.float64)
+
+
+def _intercept_array(intercept: Any) -> Array:
+    if isinstance(intercept, (bool, np.bool_)):
+        raise TypeError(f"intercept must be a number, got {intercept!r}")
+    return real_array(intercept, "intercept")
+
+
+def _contiguous(array: Array) -> Array:
+    """`array` as it is if it is contiguous native float32 or float64, else as such a copy."""
     dtype = array.dtype.newbyteorder("=")
     if dtype not in (np.float32, np.float64):
         dtype = np.dtype(np.float64)
-    return np.require(array.reshape(n_features), dtype, ["C_CONTIGUOUS", "ALIGNED"]), shape
-
-
-def as_intercept(intercept: Any) -> tuple[float, tuple[int, ...]]:
-    """`intercept` as a float, and the shape it was given in: () or (1,)."""
-    if isinstance(intercept, (bool, np.bool_)):
-        raise TypeError(f"intercept must be a number, got {intercept!r}")
-    array = real_array(intercept, "intercept")
-    if array.shape not in ((), (1,)):
-        raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
-    return float(array.reshape(())), array.shape
+    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
 def as_alpha(alpha: Any) -> float:
@@ -420,19 +421,6 @@ def as_alpha(alpha: Any) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(f"alpha is {value}, must be finite and >= 0")
     return value
-
-
-def as_number(value: Any, name: str) -> float:
-    """A real number as a float."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    array = value if isinstance(value, (int, float)) else real_array(value, name)
-    if isinstance(array, np.ndarray) and array.ndim:
-        raise TypeError(f"{name} has shape {array.shape}, must be a number")
-    try:
-        return float(array)
-    except OverflowError:
-        raise ValueError(f"{name} is too large for a float") from None
 
 
 def as_rate(lr: Any) -> float:
@@ -475,23 +463,72 @@ def as_theta(theta: Any, name: str, size: int) -> Array:
     array = real_array(theta, name)
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}, must be ({size},)")
-    dtype = array.dtype.newbyteorder("=")
-    if dtype not in (np.float32, np.float64):
-        dtype = np.dtype(np.float64)
-    return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    return _contiguous(array)
 
 
 # ---- labels and weights in NumPy, for what needs no kernel --------------------------------------------
 
 
+def binary_index(y: Array, classes: tuple[float, float]) -> Array:
+    """0 and 1 for labels of the negative and the positive class, -1 for others."""
+    return np.where(y == classes[1], 1, np.where(y == classes[0], 0, -1))
+
+
+def class_index(y: Array, n_classes: int, labels: Array | None) -> Array:
+    """The place of each label among K classes, -1 for what is none of them."""
+    with np.errstate(invalid="ignore"):  # NaN and what is too large become some integer, which is unequal
+        numbers = y.astype(np.int64)
+    known = numbers == y
+    if labels is None:
+        return np.where(known & (numbers >= 0) & (numbers < n_classes), numbers, -1)
+    order = np.argsort(labels)
+    index = order[np.minimum(np.searchsorted(labels, numbers, sorter=order), n_classes - 1)]
+    return np.where(known & (labels[index] == numbers), index, -1)
+
+
 def signs(y: Array, classes: tuple[float, float], first: int) -> npt.NDArray[np.float64]:
     """-1 and +1 for a piece of labels that begins at row `first`."""
-    positive, negative = y == classes[1], y == classes[0]
-    bad = np.flatnonzero(~(positive | negative))
+    index = binary_index(y, classes)
+    bad = np.flatnonzero(index < 0)
     if bad.size:
-        row = int(bad[0])
-        _raise_label(y[row], first + row, classes, y.dtype.kind == "b", None)
-    return np.where(positive, 1.0, -1.0)
+        _raise_label(y[bad[0]], first + int(bad[0]), classes, y.dtype.kind == "b", None)
+    return np.where(index, 1.0, -1.0)
+
+
+def true_classes(y: Array, n_classes: int, labels: Array | None, first: int) -> Array:
+    """The column of each row's class for a piece of labels that begins at row `first`."""
+    index = class_index(y, n_classes, labels)
+    bad = np.flatnonzero(index < 0)
+    if bad.size:
+        _raise_class_label(y[bad[0]], first + int(bad[0]), n_classes, labels)
+    return index
+
+
+def balanced_weights(
+    y: Array,
+    classes: Sequence[float] | Array,
+    index_of: Callable[[Array], Array],
+    sample_weight: Array | None,
+) -> Array:
+    """N/(K*N_k) for each of K classes, with sums of weights where they are given.
+
+    Parameters
+    ----------
+    index_of : callable
+        The place of each of some labels among `classes`; -1, which is left for the kernels to report, for
+        none. `y` is read in pieces.
+    """
+    totals = np.zeros(len(classes))
+    for start in range(0, y.shape[0], PIECE_ROWS):
+        rows = slice(start, start + PIECE_ROWS)
+        index = index_of(y[rows])
+        weight = None if sample_weight is None else finite_weights(sample_weight[rows], start)[index >= 0]
+        totals += np.bincount(index[index >= 0], weight, len(classes))
+    empty = np.flatnonzero(~(totals > 0))
+    if empty.size:
+        name = write_number(classes[empty[0]])
+        raise ValueError(f"class_weight='balanced' needs rows of every class, but class {name} has none")
+    return totals.sum() / (len(classes) * totals)  # type: ignore[no-any-return]
 
 
 def finite_weights(sample_weight: Array, first: int) -> npt.NDArray[np.float64]:
@@ -525,16 +562,19 @@ def raise_target_fault(
     if kind == FAULT_ROW:
         number = int.from_bytes(seen[:8], _BYTE_ORDER, signed=True)
         raise ValueError(f"rows[{position}] is {number}, must be in [0, {targets.n_total})")
-    _raise_label(targets.seen_label(seen), row, targets.class_pair(), targets.labels_are_bool(), scores)
+    label = targets.seen_label(seen)
+    if targets.n_classes:
+        _raise_class_label(label, row, targets.n_classes, targets.class_labels())
+    _raise_label(label, row, targets.class_pair(), targets.labels_are_bool(), scores)
 
 
 def _raise_weight(weight: Any, row: int) -> NoReturn:
-    raise ValueError(f"sample_weight[{row}] is {_number(weight)}, must be finite and >= 0")
+    raise ValueError(f"sample_weight[{row}] is {write_number(weight)}, must be finite and >= 0")
 
 
 def _raise_label(label: Any, row: int, classes: tuple[float, float], is_bool: bool, scores: Any) -> NoReturn:
     negative, positive = classes
-    rule = "False and True" if is_bool else f"{_number(negative)} and {_signed(positive, negative)}"
+    rule = "False and True" if is_bool else f"{write_number(negative)} and {_signed(positive, negative)}"
     if scores is not None and _look_like_labels(scores, negative, positive):
         hint = "; scores hold only labels: were the two swapped? the order is (y, scores)"
     elif (negative, positive) == (-1, 1) and label == 0:
@@ -543,7 +583,24 @@ def _raise_label(label: Any, row: int, classes: tuple[float, float], is_bool: bo
         hint = " (pass classes=(1, 2) for 1/2 labels)"
     else:
         hint = " (pass classes=(negative, positive) for other labels)"
-    raise ValueError(f"y must contain only {rule}; y[{row}] is {_number(label)}{hint}")
+    raise ValueError(f"y must contain only {rule}; y[{row}] is {write_number(label)}{hint}")
+
+
+def _raise_class_label(label: Any, row: int, n_classes: int, labels: Array | None) -> NoReturn:
+    hint = ""
+    if labels is not None:
+        shown = [str(number) for number in labels[:SHOWN_LABELS]]
+        if n_classes > SHOWN_LABELS:
+            shown[-2:] = ["...", str(labels[-1])]
+        rule = f"the declared classes {', '.join(shown)}"
+    else:
+        rule = f"the classes 0 to {n_classes - 1}"
+        hint = " (pass classes=[...], the labels in the order of the columns, for others)"
+        if label == n_classes:
+            hint = f" (pass classes=range(1, {n_classes + 1}) for labels 1 to {n_classes})"
+        elif label == -1 and n_classes == 2:
+            hint = " (pass classes=(-1, 1) for labels -1 and +1)"
+    raise ValueError(f"y must contain only {rule}; y[{row}] is {write_number(label)}{hint}")
 
 
 def raise_linear_fault(
@@ -576,18 +633,6 @@ def _look_like_labels(scores: Array, negative: float, positive: float) -> bool:
     return bool(sample.size and np.all((sample == negative) | (sample == positive)))
 
 
-def _number(value: Any) -> str:
-    """A label or weight as a person would write it."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return f"{value:.17g}" if isinstance(value, float) and value.is_integer() else f"{value!r}"
-
-
 def _signed(value: float, other: float) -> str:
     """The positive label, with its sign where the other one has one."""
-    return f"+{_number(value)}" if other < 0 < value else _number(value)
-
-
-def shorten(value: Any) -> str:
-    """Text of something foreign, short enough for a message."""
-    text = str(value)
-    return text if len(text) <= 100 else text[:97] + "..."
+    return f"+{write_number(value)}" if other < 0 < value else write_number(value)

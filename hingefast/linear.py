@@ -1,4 +1,4 @@
-"""Linear models: value and gradient of a loss of X @ coef + intercept in one pass over X, and scores alone."""
+"""Linear models: value and gradient of a loss of X @ coef.T + intercept in one pass over X, and scores alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _checks
-from hingefast._kernels import csr, dense, linear, slopes
-from hingefast.losses import MarginLoss, get_loss
+from hingefast import _arrays, _checks
+from hingefast._kernels import csr, dense, linear
+from hingefast._models import BinaryModel, ClassModel, Model
+from hingefast._names import get_loss
+from hingefast.losses import Loss
+from hingefast.multiclass import MulticlassLoss
 
 __all__ = ["decision_function", "linear_value_and_grad"]
 
@@ -18,35 +21,23 @@ Array = npt.NDArray[Any]
 VALUE, SLOPE = 1, 2
 
 
-def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
-    """`X` as the kernels read it, in place or through a tile; `float64` forces scores in float64."""
-    parts = _checks.csr_parts(X)
-    if parts is not None:
-        data, indices, indptr, n_features = parts
-        return csr.CSR(data, indices, indptr, n_features, float64 or _checks.computes_in_float64(data.dtype))
-    array = _checks.real_array(X, "X")
-    if array.ndim != 2:
-        raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
-    return dense.Dense(array, float64 or _checks.computes_in_float64(array.dtype))
-
-
 def linear_value_and_grad(
     X: Any,
     y: npt.ArrayLike,
     coef: npt.ArrayLike,
     intercept: npt.ArrayLike = 0.0,
     *,
-    loss: str | MarginLoss = "hinge",
+    loss: str | Loss = "hinge",
     alpha: float = 0.0,
     sample_weight: npt.ArrayLike | None = None,
     class_weight: npt.ArrayLike | None = None,
-    classes: tuple[Any, Any] | None = None,
+    classes: npt.ArrayLike | None = None,
     reduction: str = "mean",
     rows: Any = None,
-    out: Array | None = None,
+    out: Array | tuple[Array, Array] | None = None,
     n_threads: int | None = None,
 ) -> tuple[float, Array, Any]:
-    """Value and gradient of reduction(loss(y, X @ coef + intercept)) + alpha/2*||coef||^2 in one pass over X.
+    """Value and gradient of reduction(loss(y, X @ coef.T + intercept)) + alpha/2*||coef||^2 in one pass over X.
 
     Parameters
     ----------
@@ -55,27 +46,31 @@ def linear_value_and_grad(
         else NumPy can index goes through a small tile. Never copied as a whole. CSR is anything with
         ``indptr``, ``indices``, ``data`` and ``shape``.
     y : array_like of shape (n,)
-        Labels of any real dtype, one of the two `classes` each.
-    coef : array_like of shape (d,) or (1, d)
+        Labels of any real dtype, one of the `classes` each.
+    coef : array_like of shape (d,) or (1, d), or (K, d) for a multiclass loss
         Rounded once to the dtype that scores are computed in: float32 where X is float32, float16, bool or an
         8- or 16-bit integer, else float64.
-    intercept : float or array_like of shape (1,)
-    loss : str or MarginLoss
+    intercept : float, or array_like of shape (1,), or (K,) for a multiclass loss
+        A float stands for the same intercept of every class.
+    loss : str or loss object
     alpha : float, default 0.0
         Strength of the penalty alpha/2*||coef||^2, which is added once, whatever the reduction, in float64;
         finite and >= 0. The intercept is not penalised.
     sample_weight : array_like of shape (n,), optional
         Finite and >= 0. A row of weight 0 is left out exactly.
-    class_weight : pair of float, optional
-        Weights of the negative and of the positive class.
-    classes : pair of numbers, optional
-        The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+    class_weight : array_like of shape (2,) or (K,), optional
+        Weights of the classes in the order of `classes`.
+    classes : pair of numbers, int K or array_like of shape (K,), optional
+        For a binary loss the labels (negative, positive), by default (-1, +1), or (False, True) for boolean `y`.
+        For a multiclass loss the number of classes, or the integers that are their labels in the order of the
+        rows of `coef`; by default 0 to K - 1.
     reduction : {"mean", "sum"}
         ``"mean"`` divides the weighted sum of losses by the sum of weights.
     rows : slice or 1-D integer array, optional
         The batch; repeats allowed. Bit for bit the call on ``X[rows], y[rows], sample_weight[rows]``.
     out : ndarray of coef's shape and grad_coef's dtype, optional
-        Where to write grad_coef; overlaps no input. Untouched if the call fails.
+        Where to write grad_coef; for a multiclass loss also the tuple ``(grad_coef, grad_intercept)``. Overlaps
+        no input. Untouched if the call fails.
     n_threads : int, optional
         The result has the same bits for any number.
 
@@ -85,6 +80,7 @@ def linear_value_and_grad(
     grad_coef : ndarray of coef's shape
         float32 for float32 `coef`, else float64.
     grad_intercept : float, or ndarray of shape (1,) where `intercept` has it
+        For a multiclass loss an ndarray of shape (K,) in the dtype of grad_coef.
 
     Raises
     ------
@@ -95,7 +91,8 @@ def linear_value_and_grad(
 
     Notes
     -----
-    O(n*d), or O(number of entries), with one read of X; extra memory: a float64 gradient for each thread.
+    O(n*d), or O(number of entries), for each class, with one read of X; extra memory: a float64 gradient for each
+    thread.
 
     Examples
     --------
@@ -110,49 +107,54 @@ def linear_value_and_grad(
     >>> round(grad_intercept, 12)
     -0.333333333333
     """
-    bound = get_loss(loss)
+    found = get_loss(loss)
     layout = as_layout(X)
-    reduction = as_linear_reduction(reduction)
+    is_mean = as_linear_reduction(reduction) == "mean"
     labels = _checks.as_labels(y, layout.n_rows, "X")
     weights = _checks.as_weights(sample_weight, layout.n_rows, "X")
-    pair = _checks.as_classes(classes, labels)
-    targets = slopes.Targets(
-        layout.n_rows,
-        labels,
-        pair,
-        weights,
-        _checks.as_class_weight(class_weight),
-        _checks.as_rows(rows, layout.n_rows),
-    )
-    vector, coef_shape = _checks.as_coef(coef, layout.n_features)
-    bias, bias_shape = _checks.as_intercept(intercept)
-    strength = _checks.as_alpha(alpha)
-    if out is None:
-        grad = np.empty(coef_shape, vector.dtype)
+    model: Model
+    if isinstance(found, MulticlassLoss):
+        coefs = _checks.as_class_coef(coef, layout.n_features)
+        what = f"coef has {len(coefs)} rows"
+        _checks.check_class_count(found._bound, len(coefs), what)
+        model = ClassModel(layout.n_features, len(coefs), _checks.as_class_labels(classes, len(coefs), what))
     else:
-        inputs = layout.arrays() | {
-            "y": labels,
-            "sample_weight": weights,
-            "coef": vector,
-            "coef as given": coef,
-            "intercept": intercept,
-            "rows": rows,
-        }
-        grad = _checks.check_out(out, "out", coef_shape, vector.dtype, inputs)
-    value, grad_intercept = linear.value_and_grad(
+        coefs = _checks.as_coef(coef, layout.n_features)
+        model = BinaryModel(layout.n_features, _checks.as_classes(classes, labels))
+    intercepts: Any = model.as_intercept(intercept)
+    batch = _checks.as_rows(rows, layout.n_rows)
+    targets: Any = model.targets(layout.n_rows, labels, weights, class_weight, batch)
+    strength = _checks.as_alpha(alpha)
+    inputs = layout.arrays() | {
+        "y": labels,
+        "sample_weight": weights,
+        "class_weight": class_weight,
+        "classes": classes,
+        "coef": coefs,
+        "coef as given": coef,
+        "intercept": intercept,
+        "rows": rows,
+    }
+    grad, intercept_out = model.gradient_outputs(out, coefs, inputs)
+    value, grad_intercept = model.value_and_grad(
         layout,
         targets,
-        bound._bound,
+        found._bound,
         VALUE | SLOPE,
-        vector,
-        bias,
+        coefs,
+        intercepts,
         strength,
         0.0,
-        reduction == "mean",
+        is_mean,
         grad,
         n_threads,
     )
-    return value, grad, grad_intercept if bias_shape == () else np.array([grad_intercept], vector.dtype)
+    if intercept_out is not None:
+        intercept_out[:] = grad_intercept
+        return value, grad, intercept_out
+    if np.shape(intercept) == (1,):
+        return value, grad, np.array([grad_intercept], coefs.dtype)
+    return value, grad, grad_intercept
 
 
 def decision_function(
@@ -164,19 +166,19 @@ def decision_function(
     out: Array | None = None,
     n_threads: int | None = None,
 ) -> Array:
-    """Scores X @ coef + intercept.
+    """Scores X @ coef.T + intercept.
 
     Parameters
     ----------
     X, coef, intercept, rows, n_threads
-        As in `linear_value_and_grad`.
-    out : ndarray of shape (n,), or (len(rows),), of the computing dtype, optional
+        As in `linear_value_and_grad`; `coef` of K >= 2 rows gives the scores of K classes.
+    out : ndarray of the result's shape and dtype, optional
         Where to write the scores. May hold unspecified numbers if the structure of X or `rows` is found broken
         during the pass.
 
     Returns
     -------
-    ndarray of shape (n,), or (len(rows),)
+    ndarray of shape (n,), or (n, K) for `coef` of shape (K, d); n is len(rows) where `rows` is given
         float32 where X is float32, float16, bool or an 8- or 16-bit integer, else float64.
 
     Raises
@@ -186,7 +188,7 @@ def decision_function(
 
     Notes
     -----
-    O(n*d), or O(number of entries). The scores have the bits that `linear_value_and_grad` uses inside.
+    O(n*d), or O(number of entries), for each class. The scores have the bits that `linear_value_and_grad` uses inside.
 
     Examples
     --------
@@ -194,24 +196,47 @@ def decision_function(
     >>> import hingefast as hf
     >>> hf.decision_function(np.array([[1.0, 2.0], [3.0, -1.0]]), [0.5, 0.25], 1.0)
     array([2.  , 2.25])
+    >>> hf.decision_function(np.array([[1.0, 2.0], [3.0, -1.0]]), [[0.5, 0.25], [1.0, 0.0]], [1.0, 2.0])
+    array([[2.  , 3.  ],
+           [2.25, 5.  ]])
     """
     layout = as_layout(X)
-    targets = slopes.Targets(layout.n_rows, rows=_checks.as_rows(rows, layout.n_rows))
-    vector, _ = _checks.as_coef(coef, layout.n_features)
-    bias, _ = _checks.as_intercept(intercept)
-    scores = scores_output(layout, targets, out, {"coef": coef, "intercept": intercept, "rows": rows})
-    linear.decision_function(layout, targets, vector, bias, scores, n_threads)
+    given = _arrays.real_array(coef, "coef")
+    model: Model
+    if given.ndim == 2 and given.shape[0] != 1:
+        coefs = _checks.as_class_coef(given, layout.n_features)
+        model = ClassModel(layout.n_features, len(coefs))
+    else:
+        coefs = _checks.as_coef(given, layout.n_features)
+        model = BinaryModel(layout.n_features)
+    intercepts: Any = model.as_intercept(intercept)
+    targets: Any = model.targets(layout.n_rows, rows=_checks.as_rows(rows, layout.n_rows))
+    inputs = {"coef": given, "intercept": intercept, "rows": rows}
+    scores = scores_output(layout, (targets.n_rows, *model.columns), out, inputs)
+    model.decision_function(layout, targets, coefs, intercepts, scores, n_threads)
     return scores
 
 
+def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
+    """`X` as the kernels read it, in place or through a tile; `float64` forces scores in float64."""
+    parts = _arrays.csr_parts(X)
+    if parts is not None:
+        data, indices, indptr, n_features = parts
+        return csr.CSR(data, indices, indptr, n_features, float64 or _arrays.computes_in_float64(data.dtype))
+    array = _arrays.real_array(X, "X")
+    if array.ndim != 2:
+        raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
+    return dense.Dense(array, float64 or _arrays.computes_in_float64(array.dtype))
+
+
 def scores_output(
-    layout: linear.Layout, targets: slopes.Targets, out: Array | None, inputs: dict[str, Any]
+    layout: linear.Layout, shape: tuple[int, ...], out: Array | None, inputs: dict[str, Any]
 ) -> Array:
     """`out` checked, or a new array, for the scores of a batch."""
     dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
     if out is None:
-        return np.empty(targets.n_rows, dtype)
-    return _checks.check_out(out, "out", (targets.n_rows,), dtype, layout.arrays() | inputs)
+        return np.empty(shape, dtype)
+    return _arrays.check_out(out, "out", shape, dtype, layout.arrays() | inputs)
 
 
 def as_linear_reduction(reduction: Any) -> str:

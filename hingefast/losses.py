@@ -1,4 +1,4 @@
-"""The margin losses: parameters, documentation and thin methods.
+"""Losses: the methods that all of them share, and the margin losses with their parameters and documentation.
 
 Every formula lives in ``_loops/losses.h``; its catalogue row there gives the name, the parameters and the
 smoothness that the classes below carry. With y in {-1, +1} and the score z, the margin is m = y*z; t is the
@@ -10,28 +10,31 @@ Losses are immutable: they can be compared, hashed, pickled and shared between t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 
-from hingefast import _checks
+from hingefast import _arrays
 from hingefast._kernels import loops, scores
 
 __all__ = [
     "MARGIN_LOSSES",
+    "MARGIN_LOSSES_BY_NAME",
     "AlgebraicHinge",
     "GaussianHinge",
     "Hinge",
     "HuberMargin",
     "HuberizedHinge",
     "LogisticLoss",
+    "Loss",
     "MarginLoss",
     "ModifiedHuber",
     "PerceptronLoss",
     "SmoothHinge",
     "SoftplusHinge",
     "SquaredHinge",
-    "get_loss",
+    "as_margin_loss",
 ]
 
 _ROWS = {row["class_name"]: row for row in loops.catalogue()}
@@ -39,13 +42,16 @@ _ROWS = {row["class_name"]: row for row in loops.catalogue()}
 VALUE, SLOPE = 1, 2
 
 
-class MarginLoss:
-    """A loss phi(m) of one margin m = y*z; the base of all binary losses.
+class Loss:
+    """What all losses are: functions of labels y and scores with a gradient, and immutable. Abstract.
+
+    Scores are a vector for binary losses and, for multiclass losses, a matrix with a column for each of K >= 2
+    classes.
 
     Attributes
     ----------
     name : str
-        Canonical name, accepted wherever a loss is.
+        Canonical name.
     smoothness : str
         ``"nonsmooth"``, ``"c1"`` (the slope is continuous, the second derivative jumps) or ``"smooth"``.
     params : dict
@@ -54,30 +60,19 @@ class MarginLoss:
 
     __slots__ = ("_bound", "_parameters")
 
-    name: ClassVar[str]
-    smoothness: ClassVar[str]
-    _names: ClassVar[tuple[str, ...]]
-    _kinds: ClassVar[tuple[str, ...]]
-    _bound: loops.BoundLoss
-    _parameters: tuple[float, ...]
+    name: str
+    smoothness: str
+    _names: ClassVar[tuple[str, ...]]  # of the parameters
+    _evaluate: ClassVar[Callable[..., Any]]  # the compiled function behind value, grad and value_and_grad
+    _bound: Any  # the loss as that function takes it
+    _parameters: tuple[Any, ...]
 
-    def __init_subclass__(cls) -> None:
-        row = _ROWS[cls.__name__]
-        cls.name = row["name"]
-        cls.smoothness = row["smoothness"]
-        cls._names = tuple(name for name, _, _ in row["parameters"])
-        cls._kinds = tuple(kind for _, kind, _ in row["parameters"])
-
-    def __init__(self, *parameters: Any) -> None:
-        values = tuple(
-            _check_parameter(name, kind, value)
-            for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
-        )
-        object.__setattr__(self, "_parameters", values)
-        object.__setattr__(self, "_bound", loops.BoundLoss(self.name, values))
+    def __init__(self, bound: Any, parameters: tuple[Any, ...]) -> None:
+        object.__setattr__(self, "_bound", bound)
+        object.__setattr__(self, "_parameters", parameters)
 
     @property
-    def params(self) -> dict[str, float]:
+    def params(self) -> dict[str, Any]:
         """Parameters by name, in the order of the constructor."""
         return dict(zip(self._names, self._parameters, strict=True))
 
@@ -88,7 +83,7 @@ class MarginLoss:
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: npt.ArrayLike | None = None,
-        classes: tuple[Any, Any] | None = None,
+        classes: npt.ArrayLike | None = None,
         reduction: str = "mean",
         out: npt.NDArray[Any] | None = None,
         n_threads: int | None = None,
@@ -98,16 +93,18 @@ class MarginLoss:
         Parameters
         ----------
         y : array_like of shape (n,)
-            Labels of any real dtype, one of the two `classes` each; read in place.
-        scores : array_like of shape (n,)
+            Labels of any real dtype, one of the `classes` each; read in place.
+        scores : array_like of shape (n,), or (n, K) for a multiclass loss
             float32 or float64 are read in place. Computed in float32 for float32, float16, bool and 8- and
             16-bit integers, else in float64; sums are float64 always.
         sample_weight : array_like of shape (n,), optional
-            Weights w_i, finite and >= 0. A row of weight 0 is left out, even where its score is NaN.
-        class_weight : pair of float, optional
-            Weights of the negative and of the positive class, multiplied into `sample_weight`.
-        classes : pair of numbers, optional
-            The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+            Weights w_i, finite and >= 0. A row of weight 0 is left out, even where its scores are NaN.
+        class_weight : array_like of shape (2,) or (K,), optional
+            Weights of the classes in the order of `classes`, multiplied into `sample_weight`.
+        classes : pair of numbers, int K or array_like of shape (K,), optional
+            For a binary loss the labels (negative, positive), by default (-1, +1), or (False, True) for boolean
+            `y`. For a multiclass loss the number of columns, or the distinct integers that are their labels; by
+            default 0 to K - 1. Boolean `y` is read as 0 and 1 there.
         reduction : {"mean", "sum", "none"}
             ``"mean"`` is sum(w_i*l_i)/sum(w_i), ``"sum"`` is sum(w_i*l_i), ``"none"`` is w_i*l_i per row.
         out : ndarray of shape (n,), optional
@@ -132,9 +129,10 @@ class MarginLoss:
 
         Notes
         -----
-        O(n), one read of `y` and `scores`; no memory of length n is allocated but the result.
+        One read of `y` and `scores`, and for most losses work in proportion; no memory of length n is allocated
+        but the result.
         """
-        return _evaluate(
+        return self._evaluate(
             self._bound, VALUE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
         )
 
@@ -147,7 +145,7 @@ class MarginLoss:
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: npt.ArrayLike | None = None,
-        classes: tuple[Any, Any] | None = None,
+        classes: npt.ArrayLike | None = None,
         reduction: str = "mean",
         out: npt.NDArray[Any] | None = None,
         n_threads: int | None = None,
@@ -158,11 +156,11 @@ class MarginLoss:
 
         Returns
         -------
-        ndarray of shape (n,)
-            w_i*y_i*phi'(m_i), divided by sum(w_i) for ``reduction="mean"``; float32 for float32 scores, else
-            float64; `out` itself where it is given. Rows without a slope get +0.0.
+        ndarray of the shape of `scores`
+            w_i times the slope of row i, divided by sum(w_i) for ``reduction="mean"``; float32 for float32
+            scores, else float64; `out` itself where it is given. Scores without a slope get +0.0.
         """
-        return _evaluate(  # type: ignore[no-any-return]
+        return self._evaluate(  # type: ignore[no-any-return]
             self._bound, SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
         )
 
@@ -173,7 +171,7 @@ class MarginLoss:
         *,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: npt.ArrayLike | None = None,
-        classes: tuple[Any, Any] | None = None,
+        classes: npt.ArrayLike | None = None,
         reduction: str = "mean",
         out: Any = None,
         n_threads: int | None = None,
@@ -186,7 +184,7 @@ class MarginLoss:
         Returns
         -------
         value : float or ndarray of shape (n,)
-        grad : ndarray of shape (n,)
+        grad : ndarray of the shape of `scores`
 
         Examples
         --------
@@ -197,7 +195,7 @@ class MarginLoss:
         >>> grad
         array([ 0. , -0.2, -0.2,  0. ,  0.2])
         """
-        return _evaluate(  # type: ignore[no-any-return]
+        return self._evaluate(  # type: ignore[no-any-return]
             self._bound,
             VALUE | SLOPE,
             y,
@@ -216,28 +214,56 @@ class MarginLoss:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
 
+    def _identity(self) -> Hashable:
+        """What losses of one class are compared and hashed by."""
+        return self._parameters
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, MarginLoss):
+        if not isinstance(other, Loss):
             return NotImplemented
-        return type(self) is type(other) and self._parameters == other._parameters
+        return type(self) is type(other) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, self._parameters))
+        return hash((type(self).__name__, self._identity()))
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
         return f"{type(self).__name__}({inside})"
 
-    def __reduce__(self) -> tuple[type[Self], tuple[float, ...]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         return type(self), self._parameters
 
 
-_evaluate = scores.evaluate
+class MarginLoss(Loss):
+    """A loss phi(m) of one margin m = y*z, with the slope y*phi'(m) in z; the base of all binary losses.
+
+    A name, ``"squared_hinge"`` say, stands for the loss with its default parameters wherever a loss is expected.
+    """
+
+    __slots__ = ()
+
+    _evaluate = staticmethod(scores.evaluate)
+    _kinds: ClassVar[tuple[str, ...]]
+    _bound: loops.BoundLoss
+
+    def __init_subclass__(cls) -> None:
+        row = _ROWS[cls.__name__]
+        cls.name = row["name"]
+        cls.smoothness = row["smoothness"]
+        cls._names = tuple(name for name, _, _ in row["parameters"])
+        cls._kinds = tuple(kind for _, kind, _ in row["parameters"])
+
+    def __init__(self, *parameters: Any) -> None:
+        values = tuple(
+            _check_parameter(name, kind, value)
+            for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
+        )
+        super().__init__(loops.BoundLoss(self.name, values), values)
 
 
 def _check_parameter(name: str, kind: str, value: Any) -> float:
     """A parameter as a float, if its kind in the catalogue allows it."""
-    number = _checks.as_number(value, name)
+    number = _arrays.as_number(value, name)
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}, must be finite")
     if kind == "margin" and number < 0:
@@ -547,46 +573,27 @@ class LogisticLoss(MarginLoss):
 #: Margin losses by canonical name, in the order of the documentation.
 MARGIN_LOSSES: dict[str, type[MarginLoss]] = {row["name"]: globals()[name] for name, row in _ROWS.items()}
 
-_BY_NAME: dict[str, MarginLoss] = {
+#: The same with default parameters, by canonical name and by alias.
+MARGIN_LOSSES_BY_NAME: dict[str, MarginLoss] = {
     name: MARGIN_LOSSES[row["name"]]() for row in _ROWS.values() for name in (row["name"], *row["aliases"])
 }
 
 
-def get_loss(loss: Any) -> MarginLoss:
-    """The loss that an argument names.
-
-    Parameters
-    ----------
-    loss : str or MarginLoss
-        A name of the catalogue, such as ``"squared_hinge"``, stands for the loss with its default parameters.
-
-    Returns
-    -------
-    MarginLoss
+def as_margin_loss(base: Any) -> MarginLoss:
+    """The margin loss that the argument `base` is, or that it names.
 
     Raises
     ------
     ValueError
-        If no loss is called so; the message lists the names.
+        If no margin loss is called so; the message lists the names.
     TypeError
-        If `loss` is neither.
-
-    Examples
-    --------
-    >>> import hingefast as hf
-    >>> hf.get_loss("log_loss")
-    LogisticLoss()
+        If it is neither, say a multiclass loss.
     """
-    if isinstance(loss, MarginLoss):
-        return loss
-    if not isinstance(loss, str):
-        what = (
-            f"the class {loss.__name__}; pass {loss.__name__}()"
-            if isinstance(loss, type)
-            else type(loss).__name__
-        )
-        raise TypeError(f"loss must be a name or a loss object, got {what}")
-    found = _BY_NAME.get(loss)
+    if isinstance(base, MarginLoss):
+        return base
+    if not isinstance(base, str):
+        raise TypeError(f"base must be a margin loss or its name, got {_arrays.describe(base)}")
+    found = MARGIN_LOSSES_BY_NAME.get(base)
     if found is None:
-        raise ValueError(f"loss is {_checks.shorten(loss)!r}, must be one of {', '.join(MARGIN_LOSSES)}")
+        raise ValueError(f"base is {_arrays.shorten(base)!r}, must be one of {', '.join(MARGIN_LOSSES)}")
     return found

@@ -1,25 +1,31 @@
-"""`margin_report`: how a linear classifier's rows lie about its margin, in numbers and in words."""
+"""`margin_report`: how a classifier's rows lie about its margin, in numbers and in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _checks
+from hingefast import _arrays, _checks
 
 __all__ = ["MarginReport", "margin_report"]
 
-# Rows looked at together: a few arrays of this length are the memory it takes.
-BLOCK_ROWS = 65536
+Array = npt.NDArray[Any]
+
+# Scores looked at together: a few arrays of this length are the memory it takes.
+BLOCK = 65536
 
 
 @dataclasses.dataclass(frozen=True)
 class MarginReport:
     """What `margin_report` found; ``str()`` of it says it in words.
+
+    The margin m of a row is y*score, or, with K classes, the score of the true class less the highest other one.
 
     Attributes
     ----------
@@ -33,11 +39,14 @@ class MarginReport:
     support_vectors : int
         Rows that the hinge loss depends on: m <= 1. A NaN score counts here.
     smallest_margin : float
-        The least m = y*score; NaN if a score is NaN, inf without rows.
+        The least m; NaN if a score is NaN, inf without rows.
     weight, confident_weight, inside_weight, wrong_weight : float
         Sums of sample weights over all rows and over the three groups; counts without weights.
     margin_width : float or None
-        2/||coef||, the distance between the lines m = -1 and m = +1 in units of X; None without `coef`.
+        2/||coef||, for binary scores the distance between the lines m = -1 and m = +1 in units of X; None without
+        `coef`.
+    n_classes : int or None
+        Columns of the scores; None for binary ones.
     """
 
     n_rows: int
@@ -51,6 +60,7 @@ class MarginReport:
     inside_weight: float
     wrong_weight: float
     margin_width: float | None = None
+    n_classes: int | None = None
 
     def __str__(self) -> str:
         def line(text: str, count: int, weight: float) -> str:
@@ -60,8 +70,11 @@ class MarginReport:
 
         is_weighted = self.weight not in (0, self.n_rows) or self.wrong_weight != self.wrong
         width = max(len(f"{self.n_rows:,}"), 1)
+        margin = (
+            "label times score" if self.n_classes is None else "score of the true class less the best other"
+        )
         lines = [
-            f"Margins of {self.n_rows:,} rows (label times score: > 0 is right, > 1 is right and confident)",
+            f"Margins of {self.n_rows:,} rows ({margin}: > 0 is right, > 1 is right and confident)",
             line("right and confident (margin above 1)", self.confident, self.confident_weight),
             line("right, but inside the margin (0 to 1)", self.inside, self.inside_weight),
             line("wrong, or undecided (margin 0 or below)", self.wrong, self.wrong_weight),
@@ -79,7 +92,7 @@ def margin_report(
     *,
     coef: npt.ArrayLike | None = None,
     sample_weight: npt.ArrayLike | None = None,
-    classes: tuple[Any, Any] | None = None,
+    classes: npt.ArrayLike | None = None,
 ) -> MarginReport:
     """How the rows lie about the margin of a classifier.
 
@@ -87,14 +100,14 @@ def margin_report(
     ----------
     y : array_like of shape (n,)
         Labels of any real dtype.
-    scores : array_like of shape (n,)
+    scores : array_like of shape (n,), or (n, K) for K >= 2 classes
         As `decision_function` returns them.
-    coef : array_like of shape (d,) or (1, d), optional
-        For the width of the margin.
+    coef : array_like of shape (d,) or (1, d), or (K, d) for K classes, optional
+        For the width of the margin, 2/||coef|| with the norm over all its numbers.
     sample_weight : array_like of shape (n,), optional
         Finite and >= 0; a row of weight 0 is left out.
-    classes : pair of numbers, optional
-        The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+    classes : pair of numbers, int K or array_like of shape (K,), optional
+        The labels, as the losses take them: (negative, positive), or those of the columns.
 
     Returns
     -------
@@ -107,7 +120,7 @@ def margin_report(
 
     Notes
     -----
-    O(n); reads the arrays in pieces and copies none as a whole.
+    O(number of scores); reads the arrays in pieces and copies none as a whole.
 
     Examples
     --------
@@ -121,20 +134,27 @@ def margin_report(
       smallest margin: -0.25
       width of the margin, 2/||coef||: 2
     """
-    scores = _checks.real_array(scores, "scores")
-    if scores.ndim != 1:
-        raise ValueError(f"scores must be 1-D for a binary loss, got shape {scores.shape}")
+    scores = _arrays.real_array(scores, "scores")
+    if scores.ndim not in (1, 2) or scores.shape[1:] in ((0,), (1,)):
+        raise ValueError(
+            f"scores must have shape (n,), or (n, K) with K >= 2 classes, got shape {scores.shape}"
+        )
     labels = _checks.as_labels(y, scores.shape[0], "scores")
     weights = _checks.as_weights(sample_weight, scores.shape[0], "scores")
-    classes = _checks.as_classes(classes, labels)
+    n_classes = None if scores.ndim == 1 else scores.shape[1]
+    margins_of: Callable[[Array, Array, int], Array]
+    if n_classes is None:
+        margins_of = partial(_binary_margins, _checks.as_classes(classes, labels))
+    else:
+        names = _checks.as_class_labels(classes, n_classes, f"scores has {n_classes} columns")
+        margins_of = partial(_class_margins, names)
     counts = np.zeros(3, np.int64)
     sums = np.zeros(3)
     n_rows, support_vectors, smallest = 0, 0, math.inf
-    for start in range(0, scores.shape[0], BLOCK_ROWS):
-        part = slice(start, start + BLOCK_ROWS)
-        signs = _checks.signs(labels[part], classes, start)
+    for start in range(0, scores.shape[0], BLOCK):
+        part = slice(start, start + BLOCK)
+        margins = margins_of(labels[part], scores[part], start)
         weight = None if weights is None else _checks.finite_weights(weights[part], start)
-        margins = signs * scores[part].astype(np.float64)
         if weight is not None:
             margins, weight = margins[weight > 0], weight[weight > 0]
         group = np.where(margins > 1, 0, np.where(margins > 0, 1, 2))
@@ -157,13 +177,37 @@ def margin_report(
         confident_weight=confident_weight,
         inside_weight=inside_weight,
         wrong_weight=wrong_weight,
-        margin_width=None if coef is None else _margin_width(coef),
+        margin_width=None if coef is None else _margin_width(coef, n_classes),
+        n_classes=n_classes,
     )
 
 
-def _margin_width(coef: npt.ArrayLike) -> float:
-    vector = _checks.real_array(coef, "coef")
-    if vector.ndim != 1 and vector.shape[:1] != (1,):
-        raise ValueError(f"coef has shape {vector.shape}, must be (d,) or (1, d)")
-    norm = float(np.linalg.norm(vector.astype(np.float64)))
+def _binary_margins(classes: tuple[float, float], y: Array, scores: Array, first: int) -> Array:
+    """y*score for a piece of rows that begins at row `first`."""
+    return _checks.signs(y, classes, first) * scores.astype(np.float64)
+
+
+def _class_margins(labels: Array | None, y: Array, scores: Array, first: int) -> Array:
+    """The true class's score less the highest other one, for a piece of rows that begins at row `first`."""
+    n_rows, n_classes = scores.shape
+    index = _checks.true_classes(y, n_classes, labels, first)
+    margins = np.empty(n_rows)
+    step = max(1, BLOCK // n_classes)
+    for start in range(0, n_rows, step):
+        block = scores[start : start + step].astype(np.float64)
+        true = np.arange(len(block)), index[start : start + step]
+        own = block[true]
+        block[true] = -math.inf
+        with np.errstate(invalid="ignore"):  # inf - inf is the NaN it should be
+            margins[start : start + step] = own - block.max(axis=1)
+    return margins
+
+
+def _margin_width(coef: npt.ArrayLike, n_classes: int | None) -> float:
+    array = _arrays.real_array(coef, "coef")
+    if n_classes is None and array.ndim != 1 and array.shape[:1] != (1,):
+        raise ValueError(f"coef has shape {array.shape}, must be (d,) or (1, d)")
+    if n_classes is not None and (array.ndim != 2 or array.shape[0] != n_classes):
+        raise ValueError(f"coef has shape {array.shape}, must be ({n_classes}, d)")
+    norm = float(np.linalg.norm(array.astype(np.float64)))
     return 2 / norm if norm else math.inf

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _checks
-from hingefast._kernels import linear, slopes
+from hingefast import _arrays, _checks
+from hingefast._models import BinaryModel, ClassModel, Model
+from hingefast._names import get_loss
 from hingefast._parallel import check_threads
 from hingefast.linear import SLOPE, VALUE, as_layout, as_linear_reduction, scores_output
-from hingefast.losses import MarginLoss, get_loss
+from hingefast.losses import Loss
+from hingefast.multiclass import MulticlassLoss
 
 __all__ = ["Objective"]
 
@@ -19,12 +21,13 @@ Array = npt.NDArray[Any]
 
 
 class Objective:
-    """reduction(loss(y, X @ coef + intercept)) + alpha/2*||coef||^2 as a function of one vector theta.
+    """reduction(loss(y, X @ coef.T + intercept)) + alpha/2*||coef||^2 as a function of one vector theta.
 
-    ``theta`` holds the d coefficients and then, with `fit_intercept`, the intercept: `size` numbers, float32 or
-    float64, which also is the dtype of gradients. Everything but theta is checked here once; calls check theta
-    alone. X and y are kept by reference, and the kernels stay safe if their contents change later: what a call
-    reads it checks again.
+    ``theta`` holds the d coefficients and then, with `fit_intercept`, the intercept; for a multiclass loss the
+    coefficients of each of K classes, one class after the other, and then the K intercepts. These are `size`
+    numbers, float32 or float64, which also is the dtype of gradients. Everything but theta is checked here once;
+    calls check theta alone. X and y are kept by reference, and the kernels stay safe if their contents change
+    later: what a call reads it checks again.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class Objective:
         As in `linear_value_and_grad`.
     y : array_like of shape (n,)
         Labels of any real dtype.
-    loss : str or MarginLoss
+    loss : str or loss object
     alpha : float, default 0.0
         Strength of the penalty; the SVM's C is 1/(n*alpha).
     fit_intercept : bool, default True
@@ -40,10 +43,13 @@ class Objective:
     penalize_intercept : bool, default False
         Whether the penalty takes the intercept in.
     sample_weight : array_like of shape (n,), optional
-    class_weight : pair of float or "balanced", optional
-        ``"balanced"`` is N/(2*N_k) for class k of N_k rows, with sums of `sample_weight` where given.
-    classes : pair of numbers, optional
-        The labels (negative, positive). By default (-1, +1), or (False, True) for boolean `y`.
+    class_weight : array_like of shape (2,) or (K,), or "balanced", optional
+        Weights of the classes in the order of `classes`. ``"balanced"`` is N/(K*N_k) for class k of N_k rows, with
+        sums of `sample_weight` where given; K is 2 for a binary loss.
+    classes : pair of numbers, int K or array_like of shape (K,)
+        For a binary loss the labels (negative, positive), by default (-1, +1), or (False, True) for boolean `y`.
+        For a multiclass loss, which needs it, the number K of classes with the labels 0 to K - 1, or the K
+        distinct integers that are the labels.
     reduction : {"mean", "sum"}
     dtype : {None, numpy.float64}
         float64 computes scores in float64 whatever the dtype of X.
@@ -78,13 +84,13 @@ class Objective:
         X: Any,
         y: npt.ArrayLike,
         *,
-        loss: str | MarginLoss,
+        loss: str | Loss,
         alpha: float = 0.0,
         fit_intercept: bool = True,
         penalize_intercept: bool = False,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: npt.ArrayLike | str | None = None,
-        classes: tuple[Any, Any] | None = None,
+        classes: npt.ArrayLike | None = None,
         reduction: str = "mean",
         dtype: npt.DTypeLike | None = None,
         n_threads: int | None = None,
@@ -118,12 +124,10 @@ class Objective:
         n_rows = self._layout.n_rows
         labels = _checks.as_labels(y, n_rows, "X")
         weights = _checks.as_weights(sample_weight, n_rows, "X")
-        self.classes = _checks.as_classes(classes, labels)
+        self._model = _make_model(self.loss, self._layout.n_features, classes, labels)
         if isinstance(class_weight, str) and class_weight == "balanced":
-            pair: tuple[float, float] | None = _checks.balanced_weights(labels, self.classes, weights)
-        else:
-            pair = _checks.as_class_weight(class_weight)
-        self._targets = slopes.Targets(n_rows, labels, self.classes, weights, pair)
+            class_weight = self._model.balanced_weights(labels, weights)
+        self._targets: Any = self._model.targets(n_rows, labels, weights, class_weight)
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
         if fault is not None:
             _checks.raise_linear_fault(*fault, self._targets, self._layout)
@@ -140,9 +144,19 @@ class Objective:
         return self._layout.n_features
 
     @property
+    def n_classes(self) -> int:
+        """Classes: 2 for a binary loss."""
+        return self._model.n_classes
+
+    @property
+    def classes(self) -> tuple[float, float] | Array:
+        """The labels: the pair (negative, positive), or an int64 array of shape (K,) for a multiclass loss."""
+        return self._model.classes
+
+    @property
     def size(self) -> int:
         """Numbers in theta."""
-        return self._layout.n_features + self.fit_intercept
+        return self._model.n_coefs + self.fit_intercept * self._model.n_intercepts
 
     @property
     def C(self) -> float:
@@ -166,7 +180,7 @@ class Objective:
         float
         """
         vector = self._theta(theta)
-        return self._pass(VALUE, vector, rows, None)[0]
+        return self._pass(VALUE, vector, rows, None)
 
     def grad(self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None) -> Array:
         """The gradient at theta, over the batch `rows`.
@@ -208,7 +222,7 @@ class Objective:
         """
         vector = self._theta(theta)
         grad = self._gradient_output(vector, theta, rows, out)
-        return self._pass(VALUE | SLOPE, vector, rows, grad)[0], grad
+        return self._pass(VALUE | SLOPE, vector, rows, grad), grad
 
     __call__ = value_and_grad
 
@@ -229,31 +243,35 @@ class Objective:
         Raises
         ------
         ValueError
-            For the hinge and the perceptron loss, whose second derivative is zero everywhere.
+            For losses whose second derivative is zero everywhere: the hinge, the perceptron loss and what is built
+            on them.
         """
+        model = self._model
         if not self.loss._bound.has_curvature:
             raise ValueError(
-                f"the second derivative of {self.loss!r} is zero everywhere; use a smooth loss such as 'smooth_hinge'"
+                f"the second derivative of {_arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
+                f"{model.smooth_loss!r}"
             )
         vector, direction = self._theta(theta), self._theta(v, "v")
+        intercept: Any = model.intercept(vector)
+        direction_intercept: Any = model.intercept(direction)
         result = np.empty(self.size, direction.dtype)
-        n_features = self.n_features
-        of_intercept = linear.hessp(
+        of_intercept = model.hessp(
             self._layout,
             self._targets,
             self.loss._bound,
-            vector[:n_features],
-            self._intercept(vector),
-            direction[:n_features],
-            self._intercept(direction),
+            model.coef(vector),
+            intercept,
+            model.coef(direction),
+            direction_intercept,
             self.alpha,
             self._intercept_alpha,
             self._is_mean,
-            result[:n_features],
+            model.coef(result),
             self.n_threads,
         )
         if self.fit_intercept:
-            result[n_features] = of_intercept
+            result[model.n_coefs :] = of_intercept
         return result
 
     def decision_function(self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None) -> Array:
@@ -263,17 +281,20 @@ class Objective:
         ----------
         theta : array_like of shape (size,)
         rows : slice or 1-D integer array, optional
-        out : ndarray of shape (n,), or (len(rows),), of the computing dtype, optional
+        out : ndarray of the result's shape and dtype, optional
 
         Returns
         -------
-        ndarray of shape (n,), or (len(rows),)
+        ndarray of shape (n,), or (n, K) for a multiclass loss; n is len(rows) where `rows` is given
+            In the computing dtype.
         """
+        model = self._model
         vector = self._theta(theta)
-        targets = slopes.Targets(self.n_rows, rows=_checks.as_rows(rows, self.n_rows))
-        scores = scores_output(self._layout, targets, out, {"theta": theta, "rows": rows})
-        coef, intercept = vector[: self.n_features], self._intercept(vector)
-        linear.decision_function(self._layout, targets, coef, intercept, scores, self.n_threads)
+        intercept: Any = model.intercept(vector)
+        targets: Any = model.targets(self.n_rows, rows=_checks.as_rows(rows, self.n_rows))
+        inputs = {"theta": theta, "rows": rows}
+        scores = scores_output(self._layout, (targets.n_rows, *model.columns), out, inputs)
+        model.decision_function(self._layout, targets, model.coef(vector), intercept, scores, self.n_threads)
         return scores
 
     def step(self, theta: Array, lr: float, *, rows: Any = None) -> float:
@@ -296,9 +317,9 @@ class Objective:
             The objective over the batch before the step.
         """
         dtype = _checks.theta_dtype(theta)
-        _checks.check_out(theta, "theta", (self.size,), dtype, self._inputs | {"rows": rows})
+        _arrays.check_out(theta, "theta", (self.size,), dtype, self._inputs | {"rows": rows})
         rate = _checks.as_rate(lr)
-        return linear.step(
+        return self._model.step(
             self._layout,
             self._batch(rows),
             self.loss._bound,
@@ -316,8 +337,8 @@ class Objective:
 
         Parameters
         ----------
-        coef : array_like of shape (d,) or (1, d)
-        intercept : float or array_like of shape (1,)
+        coef : array_like of shape (d,) or (1, d), or (K, d) for a multiclass loss
+        intercept : float, or array_like of shape (1,), or (K,) for a multiclass loss
             Must be 0 without `fit_intercept`.
 
         Returns
@@ -325,16 +346,17 @@ class Objective:
         ndarray of shape (size,)
             float32 for float32 `coef`, else float64.
         """
-        vector, _ = _checks.as_coef(coef, self.n_features)
-        bias, _ = _checks.as_intercept(intercept)
-        if not self.fit_intercept:
-            if bias != 0:
-                raise ValueError(f"intercept is {bias}, must be 0 with fit_intercept=False")
-            return vector.copy()
-        return np.append(vector, vector.dtype.type(bias))
+        coefs = self._model.as_coef(coef)
+        intercepts = np.ravel(self._model.as_intercept(intercept))
+        if self.fit_intercept:
+            return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
+        other = np.flatnonzero(intercepts)
+        if other.size:
+            raise ValueError(f"intercept is {intercepts[other[0]]}, must be 0 with fit_intercept=False")
+        return coefs.flatten()
 
-    def unpack(self, theta: Array) -> tuple[Array, float]:
-        """Coefficients, as a view of theta, and the intercept (0.0 without `fit_intercept`).
+    def unpack(self, theta: Array) -> tuple[Array, Any]:
+        """Coefficients, as a view of theta, and the intercept (0 without `fit_intercept`).
 
         Parameters
         ----------
@@ -342,11 +364,11 @@ class Objective:
 
         Returns
         -------
-        coef : ndarray of shape (d,)
-        intercept : float
+        coef : ndarray of shape (d,), or (K, d) for a multiclass loss
+        intercept : float, or ndarray of shape (K,), a view too, for a multiclass loss
         """
         vector = self._theta(theta)
-        return vector[: self.n_features], self._intercept(vector)
+        return self._model.coef(vector), self._model.intercept(vector)
 
     def __reduce__(self) -> tuple[Any, ...]:
         X, y, keywords = self._arguments
@@ -366,37 +388,48 @@ class Objective:
             return theta
         return _checks.as_theta(theta, name, self.size)
 
-    def _intercept(self, vector: Array) -> float:
-        return float(vector[self.n_features]) if self.fit_intercept else 0.0
-
-    def _batch(self, rows: Any) -> slopes.Targets:
+    def _batch(self, rows: Any) -> Any:
         return self._targets if rows is None else self._targets.batch(_checks.as_rows(rows, self.n_rows))
 
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         if out is None:
             return np.empty(self.size, vector.dtype)
-        return _checks.check_out(
+        return _arrays.check_out(
             out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows}
         )
 
-    def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> tuple[float, float]:
-        n_features = self.n_features
-        value, grad_intercept = linear.value_and_grad(
+    def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> float:
+        model = self._model
+        intercept: Any = model.intercept(vector)
+        value, grad_intercept = model.value_and_grad(
             self._layout,
             self._batch(rows),
             self.loss._bound,
             want,
-            vector[:n_features],
-            self._intercept(vector),
+            model.coef(vector),
+            intercept,
             self.alpha,
             self._intercept_alpha,
             self._is_mean,
-            None if grad is None else grad[:n_features],
+            None if grad is None else model.coef(grad),
             self.n_threads,
         )
         if grad is not None and self.fit_intercept:
-            grad[n_features] = grad_intercept
-        return value, grad_intercept
+            grad[model.n_coefs :] = grad_intercept
+        return value
+
+
+def _make_model(loss: Loss, n_features: int, classes: Any, y: Array) -> Model:
+    if not isinstance(loss, MulticlassLoss):
+        return BinaryModel(n_features, _checks.as_classes(classes, y))
+    if classes is None:
+        raise ValueError(
+            "classes is None, but a multiclass loss needs them declared, not guessed from y: pass the number of "
+            "classes, as in classes=10, or their labels, as in classes=[1, 2, 3]"
+        )
+    n_classes, labels = _checks.declared_classes(classes)
+    _checks.check_class_count(loss._bound, n_classes, f"classes declares {n_classes} classes")
+    return ClassModel(n_features, n_classes, labels)
 
 
 def _rebuild(X: Any, y: Any, keywords: dict[str, Any]) -> Objective:

@@ -14,7 +14,8 @@ import reference
 from conftest import CATALOGUE, bits, every_default_loss, every_loss, raises
 
 import hingefast as hf
-from hingefast.losses import MARGIN_LOSSES, get_loss
+from hingefast import get_loss
+from hingefast.losses import MARGIN_LOSSES
 
 PUBLIC = {
     "hinge": "Hinge",

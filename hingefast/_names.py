@@ -1,0 +1,71 @@
+"""Losses by name: `get_loss`, which every argument called `loss` goes through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hingefast import _arrays
+from hingefast.losses import MARGIN_LOSSES, MARGIN_LOSSES_BY_NAME, Loss
+from hingefast.multiclass import MULTICLASS_LOSSES
+
+__all__ = ["get_loss"]
+
+_BY_NAME: dict[str, Loss] = {
+    **MARGIN_LOSSES_BY_NAME,
+    **{name: cls() for name, cls in MULTICLASS_LOSSES.items()},
+    **{
+        f"{name}:{base}": cls(margin_loss)
+        for name, cls in MULTICLASS_LOSSES.items()
+        for base, margin_loss in MARGIN_LOSSES_BY_NAME.items()
+    },
+}
+
+# Losses that a name cannot give, because they need a parameter.
+_OBJECTS = {"top_k_hinge": "TopKHinge(k)", "cost_sensitive_hinge": "CostSensitiveHinge(cost)"}
+
+
+def get_loss(loss: Any) -> Loss:
+    """The loss that an argument names.
+
+    Parameters
+    ----------
+    loss : str or loss object
+        A name such as ``"squared_hinge"`` stands for the loss with its default parameters, and
+        ``"weston_watkins:squared_hinge"`` for the multiclass loss built on it; without a margin loss behind the
+        colon it is built on the hinge.
+
+    Returns
+    -------
+    Loss
+        `loss` itself where it is an object.
+
+    Raises
+    ------
+    ValueError
+        If no loss is called so; the message lists the names.
+    TypeError
+        If `loss` is neither.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> hf.get_loss("log_loss")
+    LogisticLoss()
+    >>> hf.get_loss("one_vs_rest:log_loss")
+    OneVsRest(base=LogisticLoss())
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be a name or a loss object, got {_arrays.describe(loss)}")
+    found = _BY_NAME.get(loss)
+    if found is not None:
+        return found
+    if loss in _OBJECTS:
+        raise ValueError(
+            f"loss is {loss!r}, which needs a parameter; pass the object hingefast.{_OBJECTS[loss]}"
+        )
+    raise ValueError(
+        f"loss is {_arrays.shorten(loss)!r}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
+        f"{', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in 'crammer_singer:<margin loss>'"
+    )
