@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Time hingefast in turns with the ceiling of each pass and with NumPy; print ratios. "
         "Exits with 1 if a case fails or answers differ; a missed target is only told.",
     )
-    parser.add_argument("--short", action="store_true", help=f"X of {SHORT_X} MiB, about 2 minutes")
+    parser.add_argument("--short", action="store_true", help=f"X of {SHORT_X} MiB, a few minutes")
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose id contains PATTERN, or matches its wildcards"
     )

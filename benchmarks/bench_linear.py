@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import Size, dense_problem, text_problem, tile_problem
+from benchmarks.cases import dense_problem, text_problem, tile_problem
 from benchmarks.contest import CONTENDERS, LOSSES, brief, compete
+from benchmarks.problem import Size
 
 pytestmark = brief
 

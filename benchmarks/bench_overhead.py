@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import Size, batch_problem, small_scores_problem
+from benchmarks.cases import batch_problem, small_scores_problem
 from benchmarks.contest import LOSSES, brief, compete
+from benchmarks.problem import Size
 
 pytestmark = brief
 

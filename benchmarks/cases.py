@@ -1,33 +1,32 @@
-"""What is measured: one `Case` a row of the report, built only when its turn comes.
-
-A `Problem` holds callables that do one and the same job in different ways, on the same data, with all
-preparation done: hingefast, the strongest NumPy pass, the idiomatic one, and the ceiling, which is something
-simpler that nobody can be expected to beat by much. Every answer of the first three is (value, gradient,
-...).
+"""What is measured: the rows of the report on binary losses, and the list of all rows.
 
 To add a row, add a `Case`; to add a layout, add a function that returns a `Problem`.
 """
 
 import fnmatch
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from math import log10
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import hingefast as hf
-from benchmarks import baselines, data
-from benchmarks.measure import Tolerance, check_agree
+from benchmarks import baselines, data, multiclass_cases
+from benchmarks.problem import (
+    DTYPES,
+    NO_X,
+    Case,
+    Pass,
+    Problem,
+    Size,
+    largest_feature,
+    mean_tolerance,
+    x_bytes,
+)
 from hingefast.losses import MARGIN_LOSSES
 
-Pass: TypeAlias = Callable[[], Any]
-
 LABEL_DTYPES = {"i8": np.int8, "f32": np.float32, "f64": np.float64}
-DTYPES = {"f64": np.float64, "f32": np.float32}
 
 # Ceilings, in words.
 MULTIPLY, EXP, X_W = "np.multiply(y, z, out=g)", "np.exp(z, out=g)", "X @ w"
@@ -36,104 +35,12 @@ EXPRESSION = "the idiomatic expression"
 C_ORDER, FLOAT32_X = "hingefast, C order", "hingefast, float32 X"
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large X is, and how many threads both sides have."""
-
-    x_bytes: int = 0
-    n_threads: int = 1
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One job done in several ways.
-
-    Attributes
-    ----------
-    hingefast, strongest, idiomatic : callable
-        Return the value and the gradient, in one part or several. A baseline is None where there is none.
-    ceiling : callable or None
-        Its result is not looked at.
-    n_bytes : int
-        What the job has to read and write at least.
-    tolerance : Tolerance
-    """
-
-    hingefast: Pass
-    ceiling: Pass | None
-    strongest: Pass | None
-    idiomatic: Pass | None
-    n_bytes: int
-    tolerance: Tolerance
-
-    def contenders(self) -> dict[str, Pass]:
-        ways = {
-            "hingefast": self.hingefast,
-            "ceiling": self.ceiling,
-            "strongest": self.strongest,
-            "idiomatic": self.idiomatic,
-        }
-        return {name: way for name, way in ways.items() if way is not None}
-
-    def check(self) -> None:
-        """Raise AnswersDiffer unless all ways of doing the job give the same answer."""
-        ours = _flat(self.hingefast())
-        for name, way in (("strongest", self.strongest), ("idiomatic", self.idiomatic)):
-            if way is not None:
-                check_agree(ours, _flat(way()), self.tolerance, name)
-
-
-def _flat(answer: Any) -> list[Any]:
-    """Value and whole gradient, one vector; a copy, since the next call overwrites what it returned."""
-    value, *grads = answer
-    return [value, np.concatenate([np.ravel(grad) for grad in grads])]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of the report.
-
-    Attributes
-    ----------
-    id : str
-        group/what/dtype/size, unique together with n_threads; what ``--only`` matches.
-    ceiling : str
-        What the ratio refers to, in words.
-    target : float or None
-        The largest ratio to the ceiling that meets the design; None where it only is to be reported.
-    build : callable
-        Makes the problem from a Size.
-    n_threads : int
-        On both sides.
-    target_is_due : bool
-        False where the design wants the target only later.
-    needs : str
-        ``"scipy"``, ``"imdb"`` or nothing.
-    """
-
-    id: str
-    ceiling: str
-    target: float | None
-    build: Callable[[Size], Problem]
-    n_threads: int = 1
-    target_is_due: bool = True
-    needs: str = ""
-
-    def missing(self) -> str:
-        """Why the case cannot run here; empty if it can."""
-        if self.needs and find_spec("scipy") is None:
-            return "SciPy is not installed"
-        if self.needs == "imdb" and data.imdb_path() is None:
-            return f"no {data.IMDB} in the folder named by {data.DATA_VARIABLE}"
-        return ""
-
-
 # ----------------------------------------------------------------------------------------------------
 # Problems
 
 
 def scores_problem(
-    loss: str, dtype: type, label_dtype: type, n_rows: int, ceiling: str, size: Size = Size()
+    loss: str, dtype: type, label_dtype: type, n_rows: int, ceiling: str, size: Size = NO_X
 ) -> Problem:
     """`value_and_grad` of given scores; the ceiling is MULTIPLY or EXP.
 
@@ -148,7 +55,7 @@ def scores_problem(
     return _scores_problem(loss, y, scores, simpler, n_threads=size.n_threads)
 
 
-def small_scores_problem(loss: str, dtype: type, n_rows: int, size: Size = Size()) -> Problem:
+def small_scores_problem(loss: str, dtype: type, n_rows: int, size: Size = NO_X) -> Problem:
     """The same for a small batch, called as users do; the ceiling is one call of the idiomatic expression."""
     y, scores = data.labels_and_scores(n_rows, dtype, dtype)
     return _scores_problem(loss, y, scores, None)
@@ -166,7 +73,7 @@ def _scores_problem(
         strongest=baselines.ScoresPass(loss, y, scores) if has_baseline else None,
         idiomatic=idiomatic,
         n_bytes=y.nbytes + scores.nbytes + grad.nbytes,
-        tolerance=_tolerance(scores.dtype, 1 / len(scores)),
+        tolerance=mean_tolerance(scores.dtype, 1 / len(scores)),
     )
 
 
@@ -207,11 +114,11 @@ def _csr_problem(loss: str, X: Any, activity: float, size: Size) -> Problem:
 
 def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
     """`Objective.value_and_grad` of a batch of rows; the ceiling is one call of the idiomatic expression."""
-    x_bytes = min(size.x_bytes, 2**26)  # random rows miss the caches in more X than this just as often
+    n_bytes = min(size.x_bytes, 2**26)  # random rows miss the caches in more X than this just as often
     if layout == "csr":
-        problem = data.with_activity(data.text_like(x_bytes), 0.5)
+        problem = data.with_activity(data.text_like(n_bytes), 0.5)
     else:
-        problem = data.dense(max(n_rows, x_bytes // 800), 100, np.float64)
+        problem = data.dense(max(n_rows, n_bytes // 800), 100, np.float64)
     X, y, coef, intercept = problem
     rows = np.random.default_rng(6).permutation(X.shape[0])[:n_rows]
     objective = hf.Objective(X, y, loss=loss, n_threads=1)
@@ -225,8 +132,8 @@ def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
         ceiling=idiomatic,
         strongest=baselines.BatchPass(loss, *problem, rows) if layout == "dense" else None,
         idiomatic=idiomatic,
-        n_bytes=n_rows * (_x_bytes(X) // X.shape[0]),
-        tolerance=_tolerance(X.dtype, _largest(X), n_rows),
+        n_bytes=n_rows * (x_bytes(X) // X.shape[0]),
+        tolerance=mean_tolerance(X.dtype, largest_feature(X), n_rows),
     )
 
 
@@ -246,33 +153,9 @@ def _linear_problem(
         ceiling=ceiling,
         strongest=strongest(loss, *problem) if has_baseline else None,
         idiomatic=partial(baselines.idiomatic_linear, loss, *problem) if has_baseline else None,
-        n_bytes=_x_bytes(X) + y.nbytes + 2 * coef.nbytes,
-        tolerance=_tolerance(coef.dtype, _largest(X), X.shape[0]),
+        n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
+        tolerance=mean_tolerance(coef.dtype, largest_feature(X), X.shape[0]),
     )
-
-
-def _x_bytes(X: Any) -> int:
-    if isinstance(X, np.ndarray):
-        return X.nbytes
-    return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
-
-
-def _largest(X: Any) -> float:
-    numbers = X if isinstance(X, np.ndarray) else X.data
-    return max(float(numbers.max()), -float(numbers.min()))
-
-
-def _tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Tolerance:
-    """Tolerance of a mean over rows, whose features (1/n for gradients of scores) are at most `largest`.
-
-    NumPy's float32 sums are good to about 1e-6 of the sum of absolute terms, and no slope is larger than 4.
-    In a linear pass of float32 a score within rounding of the kink may fall on either side: room for four
-    such rows is given.
-    """
-    if np.dtype(dtype) == np.float32:
-        flips = 4 * largest / n_rows if n_rows else 0.0
-        return Tolerance(value=1e-5, grad=4e-5 * largest + flips)
-    return Tolerance(value=1e-11, grad=4e-11 * largest)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -281,7 +164,15 @@ def _tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Toleran
 
 def all_cases() -> list[Case]:
     """Every row, in the order of the report; rows that share data are neighbours."""
-    return [*_scores(), *_catalogue(), *_dense(), *_tiles(), *_csr(), *_batches()]
+    return [
+        *_scores(),
+        *_catalogue(),
+        *_dense(),
+        *_tiles(),
+        *_csr(),
+        *_batches(),
+        *multiclass_cases.all_cases(),
+    ]
 
 
 def select(cases: Iterable[Case], pattern: str | None) -> list[Case]:

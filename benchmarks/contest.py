@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cases import Problem, Size
 from benchmarks.measure import gigabytes_per_second
+from benchmarks.problem import Problem, Size
 from hingefast.losses import MARGIN_LOSSES
 
 CONTENDERS = ["hingefast", "strongest", "idiomatic", "ceiling"]

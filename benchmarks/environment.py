@@ -54,7 +54,7 @@ def describe() -> dict[str, Any]:
         "cpus": _usable_cpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("hingefast", "numpy", "scipy")},
+        "versions": {name: _version(name) for name in ("hingefast", "numpy", "scipy", "torch")},
         "blas": _blas(),
         "hingefast": hf.show_config(mode="dicts"),
     }

@@ -5,8 +5,8 @@ from typing import Any
 Result = dict[str, Any]
 
 COLUMNS = (
-    f"{'case':44} {'ms':>9}  {'ratio':>6} {'(quartiles)':13} {'target':>7}  {'':6}  "
-    f"{'x strongest':>11} {'x idiomatic':>11} {'GB/s':>6}  ceiling"
+    f"{'case':52} {'ms':>9}  {'ratio':>6} {'(quartiles)':13} {'target':>7}  {'':6}  "
+    f"{'x strongest':>11} {'target':>8}  {'':6}  {'x idiomatic':>11} {'GB/s':>6}  ceiling; data"
 )
 
 
@@ -30,9 +30,20 @@ def name(result: Result) -> str:
 
 
 def verdict(result: Result) -> str:
-    if result["target"] is None:
+    """Of the ratio to the ceiling."""
+    return _verdict(result, None if result["target"] is None else result["ratio"] <= result["target"])
+
+
+def speedup_verdict(result: Result) -> str:
+    """Of the speed-up over the strongest pass."""
+    least, speedup = result["least_speedup"], result["speedup_strongest"]
+    return _verdict(result, None if least is None or speedup is None else speedup >= least)
+
+
+def _verdict(result: Result, is_met: bool | None) -> str:
+    if is_met is None:
         return ""
-    if result["ratio"] <= result["target"]:
+    if is_met:
         return "met"
     return "MISSED" if result["target_is_due"] else "later"
 
@@ -40,13 +51,15 @@ def verdict(result: Result) -> str:
 def line(result: Result) -> str:
     """One line of the table on the terminal."""
     if "error" in result:
-        return f"{name(result):44} {result['error']}"
+        return f"{name(result):52} {result['error']}"
     low, high = result["quartiles"]
     return (
-        f"{name(result):44} {_milliseconds(result):>9}  "
+        f"{name(result):52} {_milliseconds(result):>9}  "
         f"{result['ratio']:6.2f} {f'({low:.2f}-{high:.2f})':13} "
         f"{_target(result):>7}  {verdict(result):6}  {_times(result['speedup_strongest']):>11} "
-        f"{_times(result['speedup_idiomatic']):>11} {result['gb_per_second']:6.1f}  {result['ceiling']}"
+        f"{_least_speedup(result):>8}  {speedup_verdict(result):6}  "
+        f"{_times(result['speedup_idiomatic']):>11} {result['gb_per_second']:6.1f}  "
+        f"{'; '.join(filter(None, [result['ceiling'], result['note']]))}"
     )
 
 
@@ -63,14 +76,14 @@ def markdown(facts: dict[str, Any], results: list[Result], x_bytes: int) -> str:
             lines.append(f"| `{name(result)}` | | | | {result['error']} | | | |")
             continue
         cells = [
-            f"`{name(result)}`",
+            f"`{name(result)}`" + (f" ({result['note']})" if result["note"] else ""),
             result["ceiling"]
             if result["ceiling"].startswith(("SciPy", "hingefast", "the"))
             else f"`{result['ceiling']}`",
             f"{result['ratio']:.2f}",
             _target(result),
             verdict(result).lower(),
-            _times(result["speedup_strongest"]),
+            _speedup_cell(result),
             _times(result["speedup_idiomatic"]),
             f"{result['gb_per_second']:.1f}",
         ]
@@ -79,7 +92,8 @@ def markdown(facts: dict[str, Any], results: list[Result], x_bytes: int) -> str:
 
 
 def summary(results: list[Result]) -> str:
-    verdicts = [verdict(result) for result in results if "error" not in result]
+    measured = [result for result in results if "error" not in result]
+    verdicts = [of(result) for result in measured for of in (verdict, speedup_verdict)]
     errors = sum(bool(result.get("failed")) for result in results)
     left_out = sum("error" in result for result in results) - errors
     return (
@@ -95,6 +109,15 @@ def _milliseconds(result: Result) -> str:
 
 def _target(result: Result) -> str:
     return "" if result["target"] is None else f"<= {result['target']:g}"
+
+
+def _least_speedup(result: Result) -> str:
+    return "" if result["least_speedup"] is None else f">= {result['least_speedup']:g} x"
+
+
+def _speedup_cell(result: Result) -> str:
+    speedup, verdict = _times(result["speedup_strongest"]), speedup_verdict(result).lower()
+    return f"{speedup} ({_least_speedup(result)}: {verdict})" if verdict else speedup
 
 
 def _times(factor: float | None) -> str:

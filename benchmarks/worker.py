@@ -39,6 +39,7 @@ def _result(case: Any, size: Any, seconds: float) -> dict[str, Any]:
         "ceiling": case.ceiling,
         "target": case.target,
         "target_is_due": case.target_is_due,
+        "least_speedup": case.least_speedup,
     }
     if reason := case.missing():
         return {**result, "error": f"left out: {reason}", "failed": False}
@@ -52,6 +53,7 @@ def _result(case: Any, size: Any, seconds: float) -> dict[str, Any]:
     ours = times.median("hingefast")
     return {
         **result,
+        "note": problem.note,
         "ratio": times.ratio("hingefast", "ceiling"),
         "quartiles": times.ratio_quartiles("hingefast", "ceiling"),
         "ratio_of_minima": times.minimum("hingefast") / times.minimum("ceiling"),
