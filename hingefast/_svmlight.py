@@ -5,26 +5,21 @@ within a line. The reader is made to be correct and to say what is wrong in a br
 line, and nearly all of its time is spent inside `bytes.split`, `int` and `float`.
 """
 
-import bz2
-import gzip
-import lzma
 import os
-import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import lt
-from typing import Any, BinaryIO, NoReturn, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._decompress import DAMAGED, ByteReader, open_decompressed
+
 AnyArray: TypeAlias = npt.NDArray[Any]
 Number = TypeVar("Number", int, float)
-
-# What reading a damaged compressed file raises; the errors of gzip and bz2 are OSErrors.
-_DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 _MAX_ID = 2**63 - 1  # a column index is at most int64
 
@@ -70,7 +65,7 @@ def read_svmlight(
     Parameters
     ----------
     path : str or path-like
-        Decompressed on the fly when the name ends in ``.gz``, ``.bz2`` or ``.xz``.
+        May be compressed by gzip, bzip2 or xz; it is then decompressed on the fly.
     n_features : int, optional
         Number of columns; by default the largest id in the file.
     dtype : float32 or float64
@@ -95,9 +90,17 @@ def read_svmlight(
     Needs 16 bytes a nonzero while it reads. 7.3 million nonzeros take about 4 s.
     """
     path = os.fspath(path)
+    with open_decompressed(path) as file:
+        return parse_svmlight(file, path, n_features=n_features, dtype=dtype)
+
+
+def parse_svmlight(
+    file: ByteReader, path: str, *, n_features: int | None = None, dtype: npt.DTypeLike = np.float64
+) -> tuple[CSR, npt.NDArray[np.float64]]:
+    """Do what `read_svmlight` does with an open file; `path` is its name in messages."""
     labels, indptr, ids, values = array("d"), array("q", [0]), array("q"), array("d")
     largest_id = 0
-    for line_number, line in _decompressed_lines(path):
+    for line_number, line in _numbered_lines(file, path):
         tokens = line.partition(b"#")[0].split()
         if not tokens:
             continue
@@ -127,31 +130,19 @@ def read_svmlight(
     return X, np.frombuffer(labels, np.float64)
 
 
-def _decompressed_lines(path: str) -> Iterator[tuple[int, bytes]]:
+def _numbered_lines(file: ByteReader, path: str) -> Iterator[tuple[int, bytes]]:
     """Yield (line number from 1, line); a damaged compressed file is an SvmlightError."""
-    with _open(path) as file:
-        line_number = 0
-        lines = iter(file)
-        while True:
-            try:
-                line = next(lines)
-            except StopIteration:
-                return
-            except _DAMAGED as error:
-                raise SvmlightError(f"{path}: damaged after line {line_number}: {error}") from error
-            line_number += 1
-            yield line_number, line
-
-
-def _open(path: str) -> BinaryIO:
-    """Open for reading bytes, decompressing by the suffix of the name."""
-    if path.endswith(".gz"):
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.endswith(".bz2"):
-        return cast(BinaryIO, bz2.open(path, "rb"))
-    if path.endswith(".xz"):
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    return open(path, "rb")
+    line_number = 0
+    lines = iter(file)
+    while True:
+        try:
+            line = next(lines)
+        except StopIteration:
+            return
+        except DAMAGED as error:
+            raise SvmlightError(f"{path}: damaged after line {line_number}: {error}") from error
+        line_number += 1
+        yield line_number, line
 
 
 def _parse_row(tokens: list[bytes], n_features: int | None) -> tuple[float, Sequence[int], list[float]]:

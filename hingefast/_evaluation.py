@@ -1,0 +1,502 @@
+"""What ``hingefast eval`` finds out: `evaluate` reads and checks what the user named, and fills an `Evaluation`.
+
+A *model* is the labels as the losses want them, coef, and intercept, in one of two shapes:
+
+- binary: y (n,) of -1 and +1, coef (d,), a float intercept;
+- K classes: y (n,) of 0..K-1, coef (K, d), intercept (K,).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+import hingefast as hf
+from hingefast._datafiles import DataFileError, read_data
+from hingefast._kernels import loops
+from hingefast._numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
+from hingefast._numpy_pass import NumpyPass, Pass, agree, row_blocks, tolerance
+from hingefast._parallel import resolve_threads
+from hingefast._svmlight import CSR, SvmlightError
+from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
+from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
+
+__all__ = ["Comparison", "Evaluation", "LossResult", "UserError", "evaluate", "n_threads"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+DEFAULT_LOSSES = ("hinge", "squared_hinge", "logistic")
+DEFAULT_MULTICLASS_LOSSES = tuple(MULTICLASS_LOSSES)
+ALL_LOSSES = tuple(MARGIN_LOSSES)
+# Every arrangement with every base would be a table of 33 lines.
+ALL_MULTICLASS_LOSSES = tuple(f"{name}:{base}" for name in MULTICLASS_LOSSES for base in DEFAULT_LOSSES)
+
+# Losses that a name does not reach.
+NAMELESS_LOSSES = ("top_k_hinge", "cost_sensitive_hinge")
+
+# The label pairs (negative, positive) that are understood without being told. {0, 1} and {1, 2} both hold a
+# 1, so a file with a single label is never guessed.
+KNOWN_CLASSES = ((-1.0, 1.0), (0.0, 1.0), (1.0, 2.0))
+
+# A pass is repeated at least 3 times, then until it has taken 0.2 s or 15 repeats: the best of so many is
+# steady to a few percent on a quiet machine, and all losses on a file of a million nonzeros take seconds.
+MIN_REPEATS, MAX_REPEATS, ENOUGH_SECONDS = 3, 15, 0.2
+
+
+class UserError(Exception):
+    """Something the user can put right; the message says what."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same pass in NumPy or SciPy, timed in turns with ours."""
+
+    library: str
+    seconds: float
+    ratio: float  # its time / our time
+    value: float
+    value_difference: float
+    gradient_difference: float  # the largest of any component
+    agree: bool
+
+
+@dataclass(frozen=True)
+class LossResult:
+    """One line of the table."""
+
+    loss: str
+    parameters: dict[str, Any]
+    value: float
+    gradient_norm: float
+    active_rows: int
+    errors: int
+    seconds: float
+    repeats: int
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that ``hingefast eval`` shows."""
+
+    file: str
+    labels_file: str | None  # None: the file holds them
+    rows: int
+    features: int
+    nonzeros: int
+    dense: bool
+    dtype: str
+    level: str
+    threads: int
+    multiclass: bool
+    classes: tuple[float, ...]  # binary: (negative, positive); else in the order of the columns
+    class_rows: tuple[int, ...]
+    coef: str
+    alpha: float
+    losses: list[LossResult]
+    margins: hf.MarginReport
+
+
+def evaluate(
+    data: str,
+    *,
+    labels: str | None = None,
+    losses: Sequence[str] | None = None,
+    every_loss: bool = False,
+    coef: str | None = None,
+    alpha: float = 0.0,
+    dtype: str = "float64",
+    threads: int | None = None,
+    classes: tuple[float, ...] | None = None,
+    n_features: int | None = None,
+    compare: bool = False,
+) -> Evaluation:
+    """Evaluate losses of a linear classifier on a file; the parameters are the options of the command.
+
+    Raises
+    ------
+    UserError
+        For everything that the user can put right.
+    MemoryError
+    """
+    # What can be refused is refused before the file, which may take minutes, is read.
+    named = None if losses is None else _get_losses(losses)
+    given_coef = None if coef is None else _load_coef(coef)
+    X, found = _read(data, labels, n_features, dtype)
+    labels_source = data if labels is None else labels
+
+    wants_multiclass = named is not None and isinstance(named[0], MulticlassLoss)
+    classes = _find_classes(found, classes, wants_multiclass, labels_source)
+    multiclass = wants_multiclass or len(classes) > 2
+    if multiclass and named is not None and not wants_multiclass:
+        raise UserError(
+            f"{named[0].name} is a loss of two classes, {labels_source} has {len(classes)}; "
+            f"{_multiclass_names()}"
+        )
+    if X.shape[1] > np.iinfo(np.intp).max // 8 // len(classes):
+        raise MemoryError  # NumPy would call an array of so many bytes a ValueError
+    columns = _columns(found, classes)
+    y = columns if multiclass else np.where(columns == 1, 1, -1).astype(np.int8)
+    class_rows = tuple(np.bincount(columns, minlength=len(classes)).tolist())
+
+    if coef is not None and given_coef is not None:
+        model_coef, intercept = _split_coef(
+            given_coef, len(classes) if multiclass else None, X.shape[1], coef
+        )
+        coef_source = coef
+    else:
+        _check_that_rows_have(classes, class_rows, labels_source)
+        model_coef, intercept, coef_source = _default_coef(X, columns, len(classes), multiclass)
+    model_coef = model_coef.astype(dtype)
+
+    # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
+    n_threads_used = n_threads(1 if compare and threads is None else threads)
+    if named is None:
+        binary, several = (
+            (ALL_LOSSES, ALL_MULTICLASS_LOSSES) if every_loss else (DEFAULT_LOSSES, DEFAULT_MULTICLASS_LOSSES)
+        )
+        named = _get_losses(several if multiclass else binary)
+    model = _Model(X, y, model_coef, intercept, alpha, n_threads_used)
+    margins, active_rows = _look_at_rows(model, named)
+    return Evaluation(
+        file=data,
+        labels_file=labels,
+        rows=X.shape[0],
+        features=X.shape[1],
+        nonzeros=int(np.count_nonzero(X)) if isinstance(X, np.ndarray) else X.data.size,
+        dense=isinstance(X, np.ndarray),
+        dtype=dtype,
+        level=loops.level(),
+        threads=n_threads_used,
+        multiclass=multiclass,
+        classes=classes,
+        class_rows=class_rows,
+        coef=coef_source,
+        alpha=alpha,
+        losses=[
+            _evaluate_loss(model, loss, active, margins.wrong, compare)
+            for loss, active in zip(named, active_rows, strict=True)
+        ],
+        margins=margins,
+    )
+
+
+def _read(data: str, labels: str | None, n_features: int | None, dtype: str) -> tuple[CSR | Array, Array]:
+    """Return rows and labels."""
+    try:
+        return read_data(data, labels, n_features=n_features, dtype=dtype)
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename or data}: {error.strerror or error}") from error
+    except (DataFileError, SvmlightError) as error:
+        raise UserError(str(error)) from error
+
+
+def n_threads(asked: int | None) -> int:
+    """Return the number of threads to use; the environment, which may decide it, may hold anything."""
+    try:
+        return resolve_threads(asked)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+# ---- losses
+
+
+def _get_losses(names: Sequence[str]) -> list[Loss]:
+    """Return the loss objects, each once; they must all be binary, or all multiclass."""
+    losses: dict[Loss, None] = {}
+    for name in names:
+        if name.startswith(NAMELESS_LOSSES):
+            raise UserError(
+                f"{name} is not for the command line: the loss needs a parameter, given in Python"
+            )
+        try:
+            losses[hf.get_loss(name)] = None
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    binary = [loss.name for loss in losses if not isinstance(loss, MulticlassLoss)]
+    several = [loss.name for loss in losses if isinstance(loss, MulticlassLoss)]
+    if binary and several:
+        raise UserError(
+            f"{binary[0]} wants one score a row and {several[0]} one for each class: evaluate them one after the other"
+        )
+    return list(losses)
+
+
+def _multiclass_names() -> str:
+    *others, last = MULTICLASS_LOSSES
+    return f"for several classes {', '.join(others)} or {last}, also with a base as in {others[0]}:logistic"
+
+
+def _numpy_arrangement(loss: Loss) -> Arrangement:
+    """Return the same loss in NumPy."""
+    if isinstance(loss, MarginLoss):
+        return Binary(loss.name, loss.params)
+    base = loss.params["base"]
+    return ARRANGEMENTS[loss.name.partition(":")[0]](base.name, base.params)
+
+
+def _parameters(loss: Loss) -> dict[str, Any]:
+    """Return the parameters of a loss, or those of the margin loss that it is built on, and its name."""
+    if isinstance(loss, MarginLoss):
+        return loss.params
+    base = loss.params["base"]
+    return {"base": base.name, **base.params}
+
+
+# ---- labels
+
+
+def _find_classes(
+    labels: Array, given: tuple[float, ...] | None, wants_multiclass: bool, file: str
+) -> tuple[float, ...]:
+    """Return the labels (negative, positive), or those of all columns."""
+    found = np.unique(labels)
+    shown = ", ".join(map(label_text, found[:8])) + (", ..." if found.size > 8 else "")
+    plural = "s" if found.size > 1 else ""
+    if given is not None:
+        if not np.isin(found, given).all():
+            names = ", ".join(map(label_text, given[:-1])) + f" and {label_text(given[-1])}"
+            raise UserError(f"{file} has the label{plural} {shown}, --classes names {names}")
+        return given
+    if found.size > 2:
+        if not np.array_equal(found, np.round(found)):
+            raise UserError(
+                f"{file} has {found.size} labels ({shown}); more than two classes must be named by integers"
+            )
+        return tuple(found.tolist())
+    if tuple(found) in KNOWN_CLASSES or (wants_multiclass and found.size == 2):
+        return float(found[0]), float(found[1])
+    raise UserError(
+        f"{file} has the label{plural} {shown}, not {{-1,1}}, {{0,1}} or {{1,2}}; "
+        "say which is which with --classes NEG,POS"
+    )
+
+
+def label_text(label: float) -> str:
+    """Write a label as one writes it: integers without a point or an exponent."""
+    return str(int(label)) if label == int(label) else f"{label:g}"
+
+
+def _columns(labels: Array, classes: tuple[float, ...]) -> npt.NDArray[np.int64]:
+    """Return for each label its place in `classes`."""
+    order = np.argsort(classes)
+    return order[np.searchsorted(np.array(classes)[order], labels)].astype(np.int64, copy=False)
+
+
+def _check_that_rows_have(classes: tuple[float, ...], class_rows: tuple[int, ...], file: str) -> None:
+    """Refuse class means of a class without rows."""
+    empty = [label_text(label) for label, count in zip(classes, class_rows, strict=True) if count == 0]
+    if empty:
+        what = "rows of one class only" if len(classes) == 2 else f"no rows of class {empty[0]}"
+        raise UserError(f"{file} has {what}, so class means need --coef FILE")
+
+
+# ---- coef
+
+
+def _load_coef(file: str) -> Array:
+    """Read an array of real numbers from an .npy file."""
+    try:
+        coef = np.load(file, allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{file} is not an .npy file of numbers") from error
+    if not isinstance(coef, np.ndarray) or coef.dtype.kind not in "fiu" or coef.ndim not in (1, 2):
+        kind = f"{coef.dtype} {coef.shape}" if isinstance(coef, np.ndarray) else "an .npz archive"
+        raise UserError(f"{file} must hold a 1-D or 2-D array of real numbers, got {kind}")
+    return coef.astype(np.float64)
+
+
+def _split_coef(
+    numbers: Array, n_classes: int | None, n_features: int, file: str
+) -> tuple[Array, float | Array]:
+    """Split d or d+1 numbers into coef and intercept, for each class if there are several (else None)."""
+    if n_classes is None:
+        if numbers.ndim != 1:
+            raise UserError(f"{file} must be 1-D for two classes, got shape {numbers.shape}")
+    elif numbers.ndim != 2 or numbers.shape[0] != n_classes:
+        transposed = numbers.ndim == 2 and numbers.shape[1] == n_classes
+        hint = "; save its transpose" if transposed else ""
+        raise UserError(
+            f"{file} must have shape ({n_classes}, {n_features}) or ({n_classes}, {n_features + 1}), a row for "
+            f"each class, got {numbers.shape}{hint}"
+        )
+    width = numbers.shape[-1]
+    if width == n_features:
+        return numbers, 0.0 if n_classes is None else np.zeros(n_classes)
+    if width == n_features + 1:
+        coef, intercept = numbers[..., :-1], numbers[..., -1]
+        return coef, float(intercept) if n_classes is None else intercept.copy()
+    hint = f"; --n-features {width} makes the data wider" if width > n_features else ""
+    each = "" if n_classes is None else " a class"
+    raise UserError(
+        f"{file} has {width} numbers{each}, must have {n_features} (the features) "
+        f"or {n_features + 1} (with the intercept last){hint}"
+    )
+
+
+def _default_coef(
+    X: CSR | Array, columns: Array, n_classes: int, multiclass: bool
+) -> tuple[Array, float | Array, str]:
+    """Return coef and intercept made from the class means, and how to call them."""
+    coef, intercept = _nearest_mean(X, columns, n_classes)
+    if multiclass:
+        return coef, intercept, "nearest class mean, scaled to a mean margin of 1"
+    source = "difference of the class means, scaled to mean scores of -1 and +1"
+    return coef[1] - coef[0], float(intercept[1] - intercept[0]), source
+
+
+def _nearest_mean(X: CSR | Array, columns: Array, n_classes: int) -> tuple[Array, Array]:
+    """Return coef (K, d) and intercept (K,) of a classifier that picks the nearest class mean.
+
+    With the means m_k and their centre c, coef_k = a (m_k - c) and intercept_k = -a (|m_k|^2 - |c|^2)/2 make
+    s_k - s_l = a (|x - m_l|^2 - |x - m_k|^2)/2: the nearest mean has the highest score, one above 0 if it is
+    nearer than the centre. Averaged over the rows of class k, s_k - s_l is a |m_k - m_l|^2/2; with a = 2/(mean of
+    |m_k - m_l|^2 over all pairs) the mean of that over all pairs is 1. Equal means give zeros.
+    """
+    n_features = X.shape[1]
+    counts = np.bincount(columns, minlength=n_classes)
+    with np.errstate(all="ignore"):  # non-finite features: the scores will show them
+        if isinstance(X, np.ndarray):
+            means = np.empty((n_classes, n_features))
+            order = np.argsort(columns, kind="stable")
+            for k, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
+                means[k] = X[rows].mean(axis=0, dtype=np.float64)
+        else:
+            places = np.repeat(columns * n_features, np.diff(X.indptr)) + X.indices
+            sums = np.bincount(places, X.data, minlength=n_classes * n_features)
+            means = sums.reshape(n_classes, n_features) / counts[:, None]
+        # Relative to the first: equal means then differ by 0 exactly.
+        shifted = means - means[0]
+        total = shifted.sum(axis=0)
+        # Sum over all pairs of |m_k - m_l|^2 = K sum |m_k|^2 - |sum m_k|^2.
+        pairs = n_classes * float(np.vdot(shifted, shifted)) - float(total @ total)
+        scale = 0.0 if pairs == 0 else n_classes * (n_classes - 1) / pairs
+        centre = means[0] + total / n_classes
+        coef = scale * (shifted - total / n_classes)
+        return coef, -np.einsum("kj,kj->k", coef, means + centre) / 2
+
+
+# ---- passes
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Data and a classifier: what every loss is evaluated on."""
+
+    X: CSR | Array
+    y: Array
+    coef: Array
+    intercept: float | Array
+    alpha: float
+    n_threads: int
+
+
+def _look_at_rows(model: _Model, losses: Sequence[Loss]) -> tuple[hf.MarginReport, list[int]]:
+    """Return the margin report, and for each loss how many rows have a slope.
+
+    The scores are looked at in blocks of rows: all of them may be larger than X.
+    """
+    n_columns = np.size(model.intercept)
+    reports: list[hf.MarginReport] = []
+    active = [0] * len(losses)
+    for rows in row_blocks(model.X.shape[0], n_columns):
+        scores = hf.decision_function(
+            model.X, model.coef, model.intercept, rows=rows, n_threads=model.n_threads
+        )
+        y = model.y[rows]
+        reports.append(hf.margin_report(y, scores, coef=None if reports else model.coef))
+        for i, loss in enumerate(losses):
+            slopes = loss.grad(y, scores, reduction="sum", n_threads=model.n_threads)
+            moving = slopes != 0
+            active[i] += int(np.count_nonzero(moving if moving.ndim == 1 else moving.any(axis=1)))
+    return _whole_report(reports), active
+
+
+def _whole_report(parts: list[hf.MarginReport]) -> hf.MarginReport:
+    """Join the reports of blocks of rows; there are no sample weights."""
+    counts = ("n_rows", "confident", "inside", "wrong", "support_vectors")
+    weights = ("weight", "confident_weight", "inside_weight", "wrong_weight")
+    sums = {name: sum(getattr(part, name) for part in parts) for name in counts + weights}
+    smallest = float(np.min([part.smallest_margin for part in parts]))  # NaN if one is
+    return dataclasses.replace(parts[0], **sums, smallest_margin=smallest)
+
+
+def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, compare: bool) -> LossResult:
+    X, y, coef, intercept, alpha = model.X, model.y, model.coef, model.intercept, model.alpha
+    out = np.empty_like(coef)
+
+    def ours() -> Pass:
+        result = hf.linear_value_and_grad(
+            X, y, coef, intercept, loss=loss, alpha=alpha, out=out, n_threads=model.n_threads
+        )
+        return Pass(*result)
+
+    passes: list[Callable[[], Pass]] = [ours]
+    if compare:
+        arrangement = _numpy_arrangement(loss)
+        numpy_pass = NumpyPass(X, y, arrangement, np.size(intercept), alpha)
+        passes.append(lambda: numpy_pass(coef, intercept))
+    # NaN and infinite features are allowed; NumPy need not warn about what the table then shows.
+    with np.errstate(all="ignore"):
+        answers, seconds, repeats = _time_in_turns(passes)
+    value, grad, grad_intercept = answers[0]
+
+    comparison = None
+    if compare:
+        other = answers[1]
+        with np.errstate(all="ignore"):
+            allowed = tolerance(X, y, coef, intercept, arrangement, alpha)
+            comparison = Comparison(
+                library=numpy_pass.library,
+                seconds=seconds[1],
+                ratio=seconds[1] / seconds[0],
+                value=other.value,
+                value_difference=abs(value - other.value),
+                gradient_difference=float(
+                    np.maximum(
+                        np.abs(grad - other.grad_coef).max(initial=0.0),
+                        np.abs(grad_intercept - other.grad_intercept).max(),
+                    )
+                ),
+                agree=agree(answers[0], other, allowed),
+            )
+    return LossResult(
+        loss=loss.name,
+        parameters=_parameters(loss),
+        value=value,
+        gradient_norm=math.hypot(
+            float(np.linalg.norm(grad.astype(np.float64))),
+            float(np.linalg.norm(np.asarray(grad_intercept, np.float64))),
+        ),
+        active_rows=active_rows,
+        errors=errors,
+        seconds=seconds[0],
+        repeats=repeats,
+        comparison=comparison,
+    )
+
+
+def _time_in_turns(passes: Sequence[Callable[[], Pass]]) -> tuple[list[Pass], list[float], int]:
+    """Call the passes in turns; return their answers, the best time of each, and the number of rounds."""
+    answers = [work() for work in passes]  # also warms the caches
+    best = [math.inf] * len(passes)
+    spent, rounds = 0.0, 0
+    while rounds < MIN_REPEATS or (rounds < MAX_REPEATS and spent < ENOUGH_SECONDS * len(passes)):
+        for i, work in enumerate(passes):
+            start = time.perf_counter()
+            work()
+            elapsed = time.perf_counter() - start
+            best[i] = min(best[i], elapsed)
+            spent += elapsed
+        rounds += 1
+    return answers, best, rounds

@@ -1,0 +1,162 @@
+"""How ``hingefast eval`` shows an `Evaluation`: as text with a table, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from hingefast._evaluation import Evaluation, label_text
+
+__all__ = ["as_json", "as_text"]
+
+# So many classes are listed in the header; of more, the first and the last, and the smallest and largest count.
+MAX_LISTED_CLASSES = 4
+
+
+def as_json(result: Evaluation) -> str:
+    """One JSON object; numbers in full precision."""
+    content = asdict(result)
+    del content["multiclass"], content["dense"], content["margins"]["n_classes"]  # told by `classes`
+    if result.labels_file is None:
+        del content["labels_file"]
+    if result.multiclass:
+        content["classes"] = [int(label) if label == int(label) else label for label in result.classes]
+    else:
+        content["classes"] = {"negative": result.classes[0], "positive": result.classes[1]}
+        content["class_rows"] = {"negative": result.class_rows[0], "positive": result.class_rows[1]}
+    return json.dumps(_finite(content), indent=2, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    """Replace NaN and infinities, which JSON does not know, by null."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def as_text(result: Evaluation) -> str:
+    """Header, table, legend, margin report."""
+    return "\n\n".join(
+        [
+            "\n".join(_header(result)),
+            "\n".join(_table(result)),
+            "\n".join(_legend(result)),
+            str(result.margins),
+        ]
+    )
+
+
+def _header(result: Evaluation) -> list[str]:
+    cells = result.rows * result.features
+    share = ""
+    if cells:
+        kind = "entries; all are stored" if result.dense else "entries are stored"
+        share = f" ({100 * result.nonzeros / cells:.3g} % of all {kind})"
+    lines = [
+        ("rows", f"{result.rows:,}"),
+        ("features", f"{result.features:,}"),
+        ("nonzeros", f"{result.nonzeros:,}{share}"),
+        ("labels", _classes(result)),
+        ("computing", f"{result.dtype}, level {result.level}, {_plural(result.threads, 'thread')}"),
+        ("coef", result.coef),
+    ]
+    if result.alpha:
+        lines.append(("alpha", f"{result.alpha:g}"))
+    if result.labels_file is not None:
+        lines.insert(0, ("labels in", result.labels_file))
+    return [result.file, *(f"  {name:<9}  {text}" for name, text in lines)]
+
+
+def _classes(result: Evaluation) -> str:
+    """The labels and how many rows have each."""
+    labels = [label_text(label) for label in result.classes]
+    counts = result.class_rows
+    if not result.multiclass:
+        return ", ".join(
+            f"{label} -> {sign} ({_plural(n_rows, 'row')})"
+            for label, sign, n_rows in zip(labels, ("-1", "+1"), counts, strict=True)
+        )
+    if len(labels) <= MAX_LISTED_CLASSES:
+        return ", ".join(
+            f"{label} ({_plural(n_rows, 'row')})" for label, n_rows in zip(labels, counts, strict=True)
+        )
+    return (
+        f"{len(labels):,} classes, {labels[0]}, {labels[1]}, ..., {labels[-1]}, "
+        f"each of {min(counts):,} to {_plural(max(counts), 'row')}"
+    )
+
+
+def _table(result: Evaluation) -> list[str]:
+    compared = [line.comparison for line in result.losses if line.comparison]
+    head = ["loss", "value", "|gradient|", "active", "errors", "time"]
+    if compared:
+        head += [compared[0].library, "ratio", "agrees"]
+    rows = [head]
+    for line in result.losses:
+        cells = [
+            line.loss,
+            f"{line.value:.6g}",
+            f"{line.gradient_norm:.5g}",
+            f"{line.active_rows:,}",
+            f"{line.errors:,}",
+            _duration(line.seconds),
+        ]
+        if line.comparison:
+            cells += [
+                _duration(line.comparison.seconds),
+                f"{line.comparison.ratio:.2f}x",
+                "yes" if line.comparison.agree else "NO",
+            ]
+        rows.append(cells)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]).rstrip()
+        for cells in rows
+    ]
+
+
+def _legend(result: Evaluation) -> list[str]:
+    penalty = " + alpha/2 |coef|^2" if result.alpha else ""
+    repeats = sorted({line.repeats for line in result.losses})
+    times = f"{repeats[0]} to {repeats[-1]}" if len(repeats) > 1 else f"{repeats[0]}"
+    errors = "rows on the wrong side, label * score <= 0"
+    if result.multiclass:
+        errors = "rows whose own class does not have the highest score alone"
+    lines = [
+        ("value", f"mean of the loss over the rows{penalty}"),
+        ("|gradient|", "Euclidean norm of the gradient for coef and intercept"),
+        ("active", "rows whose loss has a nonzero slope: only they move the gradient"),
+        ("errors", f"{errors}; the same for every loss"),
+        ("time", f"of one pass, value and gradient together; the best of {times} repeats"),
+    ]
+    compared = [line.comparison for line in result.losses if line.comparison]
+    if compared:
+        library = compared[0].library
+        how = "with scipy.sparse" if library == "SciPy" else "in NumPy alone, SciPy is not installed"
+        note = "" if result.threads == 1 else f"; its 1 thread against {result.threads}"
+        if result.dense:
+            how, note = "in NumPy, on as many threads as its BLAS takes", ""
+        lines += [
+            (library, f"time of the same pass {how}, measured in turns{note}"),
+            ("ratio", f"{library} time / hingefast time: above 1 hingefast is faster"),
+            ("agrees", f"value and gradient equal but for the rounding of {result.dtype}"),
+        ]
+    return [f"{name:<10}  {text}" for name, text in lines]
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    unit, number = "us", seconds * 1e6
+    for larger in ("ms", "s"):
+        if number >= 999.5:  # would be shown as 1000
+            unit, number = larger, number / 1000
+    decimals = 2 if number < 9.995 else 1 if number < 99.95 else 0
+    return f"{number:,.{decimals}f} {unit}"

@@ -1,0 +1,189 @@
+"""From scores to values and slopes in NumPy: the binary losses, and what multiclass losses make of a margin loss.
+
+An arrangement answers two questions about a block of rows:
+
+- `evaluate(y, scores)`: values (n,) and slopes d value / d score, of the shape and dtype of the scores;
+- `bounds(y, scores, errors)`: how far the answers of two correct programs may lie apart when each score may be
+  off by its error. Scores and errors are float64; `eps` is that of the dtype the programs compute in.
+
+Scores are (n,) with labels -1 and +1, or (n, K) with classes 0..K-1.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from hingefast._numpy_losses import NUMPY_LOSSES
+
+__all__ = ["ARRANGEMENTS", "Arrangement", "Binary", "Bounds"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Bounds(NamedTuple):
+    """Largest possible answers, and the largest possible difference of two."""
+
+    values: Array  # (n,)
+    value_errors: Array
+    slopes: Array  # absolute, of the shape of the scores
+    slope_errors: Array
+
+
+class Arrangement(ABC):
+    """A margin loss, and which margins of a row it is applied to.
+
+    Parameters
+    ----------
+    loss : str
+        A key of `NUMPY_LOSSES`.
+    params : mapping
+        Its parameters by name.
+    """
+
+    def __init__(self, loss: str, params: Mapping[str, float]) -> None:
+        self._formula = NUMPY_LOSSES[loss]
+        self._params = params
+
+    @abstractmethod
+    def evaluate(self, y: Array, scores: Array) -> tuple[Array, Array]:
+        """Values and slopes."""
+
+    @abstractmethod
+    def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
+        """How far the values and slopes of two correct programs may lie apart."""
+
+    def _phi(self, margins: Array) -> tuple[Array, Array]:
+        """Values and slopes of the margin loss, for margins of any shape."""
+        values, slopes = self._formula(self._params, margins.ravel())
+        return values.reshape(margins.shape), slopes.reshape(margins.shape)
+
+    def _phi_bounds(self, margins: Array, errors: Array, eps: float) -> Bounds:
+        """Bounds of the margin loss where each margin may be off by its error.
+
+        Every loss here is convex and falls with the margin, so the ends of the interval of possible margins
+        bound its value and slope, at a kink as elsewhere; no constant per loss is needed. The rest is the
+        evaluation of the formula: 16 eps, generous for a few operations.
+        """
+        # Forming the margin rounds, so do `margin - m` and its multiples.
+        errors = errors + 4 * eps * (np.abs(margins) + self._params.get("margin", 0.0))
+        highest, steepest = self._phi(margins - errors)
+        lowest, flattest = self._phi(margins + errors)
+        slopes = np.abs(steepest)
+        return Bounds(
+            highest, highest - lowest + 16 * eps * highest, slopes, flattest - steepest + 16 * eps * slopes
+        )
+
+
+class Binary(Arrangement):
+    """phi(y z)."""
+
+    def evaluate(self, y: Array, scores: Array) -> tuple[Array, Array]:
+        signs = y.astype(scores.dtype)
+        values, slopes = self._phi(signs * scores)
+        slopes *= signs
+        return values, slopes
+
+    def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
+        return self._phi_bounds(y * scores, errors, eps)
+
+
+class CrammerSinger(Arrangement):
+    """phi(s_c - max of the other scores); the rival is the lowest class that has the maximum."""
+
+    def evaluate(self, y: Array, scores: Array) -> tuple[Array, Array]:
+        rows = np.arange(y.size)
+        others = scores.copy()
+        others[rows, y] = -np.inf
+        rivals = others.argmax(axis=1)  # the first NaN, if there is one
+        values, class_slopes = self._phi(scores[rows, y] - others[rows, rivals])
+        slopes = np.zeros_like(scores)
+        slopes[rows, rivals] = -class_slopes
+        slopes[rows, y] = class_slopes
+        if np.isnan(values).any():
+            slopes[np.isnan(scores)] = np.nan
+        return values, slopes
+
+    def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
+        rows = np.arange(y.size)
+        own, own_errors = scores[rows, y], errors[rows, y]
+        # Scores of nearly the same distance to the true one may round to the same difference.
+        reach = errors + eps * np.abs(own[:, None] - scores)
+        highest, lowest = scores + reach, scores - reach
+        highest[rows, y] = lowest[rows, y] = -np.inf
+        least_maximum = lowest.max(axis=1)
+        low = own - highest.max(axis=1)
+        high = own - least_maximum
+        one = self._phi_bounds((low + high) / 2, (high - low) / 2 + own_errors, eps)
+
+        # Every class that may have the maximum may be the rival. If there are several, one program may give a
+        # class the whole slope and another none of it.
+        possible = highest >= least_maximum[:, None]
+        ambiguous = np.count_nonzero(possible, axis=1) > 1
+        slopes = np.where(possible, one.slopes[:, None], 0.0)
+        slope_errors = np.where(possible, (one.slope_errors + ambiguous * one.slopes)[:, None], 0.0)
+        slopes[rows, y] = one.slopes
+        slope_errors[rows, y] = one.slope_errors
+        return Bounds(one.values, one.value_errors, slopes, slope_errors)
+
+
+class WestonWatkins(Arrangement):
+    """Sum over the other classes j of phi(s_c - s_j)."""
+
+    def evaluate(self, y: Array, scores: Array) -> tuple[Array, Array]:
+        rows = np.arange(y.size)
+        values, slopes = self._phi(scores[rows, y][:, None] - scores)
+        values[rows, y] = slopes[rows, y] = 0
+        class_slopes = slopes.sum(axis=1)
+        np.negative(slopes, out=slopes)
+        slopes[rows, y] = class_slopes
+        return values.sum(axis=1), slopes
+
+    def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
+        rows = np.arange(y.size)
+        margins = scores[rows, y][:, None] - scores
+        each = self._phi_bounds(margins, errors[rows, y][:, None] + errors, eps)
+        for array in each:
+            array[rows, y] = 0
+        values, value_errors = _sum_of_classes(each.values, each.value_errors, eps)
+        each.slopes[rows, y], each.slope_errors[rows, y] = _sum_of_classes(
+            each.slopes, each.slope_errors, eps
+        )
+        return Bounds(values, value_errors, each.slopes, each.slope_errors)
+
+
+class OneVsRest(Arrangement):
+    """Sum over all classes j of phi(s_j) for the true class and phi(-s_j) for the others."""
+
+    def evaluate(self, y: Array, scores: Array) -> tuple[Array, Array]:
+        signs = _signs(y, scores)
+        values, slopes = self._phi(signs * scores)
+        slopes *= signs
+        return values.sum(axis=1), slopes
+
+    def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
+        each = self._phi_bounds(_signs(y, scores) * scores, errors, eps)
+        values, value_errors = _sum_of_classes(each.values, each.value_errors, eps)
+        return Bounds(values, value_errors, each.slopes, each.slope_errors)
+
+
+ARRANGEMENTS: dict[str, type[Arrangement]] = {
+    "crammer_singer": CrammerSinger,
+    "weston_watkins": WestonWatkins,
+    "one_vs_rest": OneVsRest,
+}
+
+
+def _signs(y: Array, scores: Array) -> Array:
+    """+1 at the true class of each row, -1 elsewhere."""
+    signs = np.full_like(scores, -1)
+    signs[np.arange(y.size), y] = 1
+    return signs
+
+
+def _sum_of_classes(terms: Array, errors: Array, eps: float) -> tuple[Array, Array]:
+    """Sum over the classes, and how far two programs' sums may lie apart: K numbers, K eps."""
+    total: Array = terms.sum(axis=1)
+    return total, errors.sum(axis=1) + terms.shape[1] * eps * total
