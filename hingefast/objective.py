@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast import _arrays, _checks
+from hingefast._kernels import loops
 from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._names import get_loss
 from hingefast._parallel import check_threads
@@ -126,7 +127,8 @@ class Objective:
         weights = _checks.as_weights(sample_weight, n_rows, "X")
         self._model = _make_model(self.loss, self._layout.n_features, classes, labels)
         if isinstance(class_weight, str) and class_weight == "balanced":
-            class_weight = self._model.balanced_weights(labels, weights)
+            # Sums of weights, so under the same rounding as every pass.
+            class_weight = loops.in_default_environment(self._model.balanced_weights, labels, weights)
         self._targets: Any = self._model.targets(n_rows, labels, weights, class_weight)
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
         if fault is not None:

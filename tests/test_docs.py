@@ -65,7 +65,7 @@ CLASSES = {name: thing for name, thing in PUBLIC.items() if inspect.isclass(thin
 
 
 def test_the_public_names_of_the_interface():
-    """What the interface promises for binary losses is there; more may be."""
+    """What the interface promises is there; more may be."""
     for name in [
         "Hinge",
         "PerceptronLoss",
@@ -78,6 +78,12 @@ def test_the_public_names_of_the_interface():
         "AlgebraicHinge",
         "SoftplusHinge",
         "LogisticLoss",
+        "CrammerSinger",
+        "WestonWatkins",
+        "OneVsRest",
+        "TopKHinge",
+        "CostSensitiveHinge",
+        "get_loss",
         "linear_value_and_grad",
         "decision_function",
         "margin_report",
@@ -174,6 +180,11 @@ def test_there_are_doctests():
         "Objective",
         "Hinge",
         "LogisticLoss",
+        "CrammerSinger",
+        "WestonWatkins",
+        "OneVsRest",
+        "TopKHinge",
+        "CostSensitiveHinge",
     ):
         tests = finder.find(getattr(hf, name), name)
         assert tests and tests[0].examples, name
@@ -209,11 +220,28 @@ def test_signatures_of_the_interface():
         "penalize_intercept": False,
     }
     assert keywords == {**required, **common, "dtype": None, "n_threads": None}
-    for method in ("value", "grad", "value_and_grad"):
-        assert shape(getattr(hf.Hinge, method)) == (
-            ["y", "scores"],
-            {**common, "out": None, "n_threads": None},
-        )
+    for loss in (
+        hf.Hinge,
+        hf.CrammerSinger,
+        hf.WestonWatkins,
+        hf.OneVsRest,
+        hf.TopKHinge,
+        hf.CostSensitiveHinge,
+    ):
+        for method in ("value", "grad", "value_and_grad", "__call__"):
+            assert shape(getattr(loss, method)) == (
+                ["y", "scores"],
+                {**common, "out": None, "n_threads": None},
+            )
+    for loss in (hf.CrammerSinger, hf.WestonWatkins, hf.OneVsRest):
+        assert [(p.name, p.default) for p in inspect.signature(loss).parameters.values()] == [
+            ("base", "hinge")
+        ]
+    assert [(p.name, p.default) for p in inspect.signature(hf.TopKHinge).parameters.values()] == [
+        ("k", inspect.Parameter.empty),
+        ("variant", "alpha"),
+    ]
+    assert list(inspect.signature(hf.CostSensitiveHinge).parameters) == ["cost"]
     assert shape(hf.Objective.step) == (["theta", "lr"], {"rows": None})
     assert shape(hf.Objective.value) == (["theta"], {"rows": None})
     assert shape(hf.Objective.grad) == (["theta"], {"rows": None, "out": None})
@@ -231,6 +259,7 @@ from types import SimpleNamespace
 X = SimpleNamespace(indptr=numpy.array([0, 1, 2]), indices=numpy.array([0, 1]), data=numpy.ones(2), shape=(2, 2))
 hf.linear_value_and_grad(X, [1, -1], [1.0, 2.0])
 hf.Objective(X, [1, -1], loss="squared_hinge").value([0.5, 0.5, 0.0])
+hf.linear_value_and_grad(X, [0, 1], [[1.0, 2.0], [0.5, 0.0]], loss="crammer_singer")
 foreign = {name.partition(".")[0] for name in set(sys.modules) - before}
 cython = {name for name in foreign if name == "cython_runtime" or name.startswith("_cython_")}  # made by our modules
 print(sorted(foreign - cython - set(sys.stdlib_module_names) - {"hingefast", "numpy"}))

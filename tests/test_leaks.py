@@ -11,6 +11,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from conftest import every_dtype, least_growth, telling_scores
+from linear_cases import as_csr, namespace
+from multiclass_cases import problem as class_problem
 
 import hingefast as hf
 
@@ -52,7 +54,7 @@ def calls_on(data, n_threads=None):
         "bad classes": lambda: loss.grad(y, z, classes=(1, 1), **more),
         "zero weights": lambda: loss(y, z, class_weight=(0, 0), **more),
         "a masked array": lambda: loss(y, np.ma.masked_array(z), **more),
-        "an unknown loss": lambda: hf.losses.get_loss("x" * 40),
+        "an unknown loss": lambda: hf.get_loss("x" * 40),
         "a bad parameter": lambda: hf.Hinge(margin=np.nan),
         "a new loss": lambda: hf.SmoothHinge(width=0.3)(y, z, **more),
     }
@@ -168,3 +170,113 @@ def test_results_are_released():
     tracemalloc.stop()
     assert held >= 2 * data.scores.nbytes
     assert left < held / 100
+
+
+# K classes
+
+
+def class_calls(n_threads=None):
+    """(held arrays, calls): the ways of multiclass calls through the code, good and bad."""
+    case = class_problem(200, 9, 5, seed=1)
+    X, y, coef, w = case.X, case.y, case.coef, case.weights
+    sparse = as_csr(X)
+    broken = namespace(sparse.indptr, sparse.indices.copy(), sparse.data, sparse.shape)
+    broken.indices[100] = -1
+    scores = X @ coef.T
+    bad_y = y.copy()
+    bad_y[-2] = 5
+    out, grad, cost = np.empty((5, 9)), np.empty((200, 5)), np.ones((5, 5))
+    loss, costly = hf.CrammerSinger("logistic"), hf.CostSensitiveHinge(cost)
+    labels = [7, 3, 9, -1, 5]
+    y_named = np.array(labels)[y]
+    more = {"n_threads": n_threads}
+    keywords = {"loss": loss, **more}
+    objective = hf.Objective(X, y, loss=loss, classes=5)
+    theta = objective.pack(coef, 0.5)
+    held = [X, y, coef, w, sparse.indptr, sparse.indices, sparse.data, broken.indices, scores, bad_y]
+    held += [out, grad, cost, loss, costly, labels, y_named, theta]
+    calls = {
+        "scores": lambda: loss.value_and_grad(y, scores, out=grad, **more),
+        "none": lambda: loss.value_and_grad(y, scores, sample_weight=w, reduction="none", **more),
+        "cost": lambda: costly(y, scores, class_weight=[1, 2, 3, 4, 5], **more),
+        "top k": lambda: hf.TopKHinge(3)(y, scores, **more),
+        "named": lambda: loss.grad(y_named, scores, classes=labels, **more),
+        "fortran": lambda: loss.grad(y, np.asfortranarray(scores), **more),
+        "linear": lambda: hf.linear_value_and_grad(X, y, coef, 0.5, out=out, **keywords),
+        "csr": lambda: hf.linear_value_and_grad(sparse, y, coef, alpha=0.5, **keywords),
+        "tile": lambda: hf.linear_value_and_grad(X.astype(">f8"), y, coef, sample_weight=w, **keywords),
+        "decision": lambda: hf.decision_function(X, coef, rows=[1, 5], **more),
+        "objective": lambda: objective.value_and_grad(theta),
+        "hessp": lambda: objective.hessp(theta, theta),
+        "step": lambda: objective.step(theta, 1e-9, rows=slice(0, 20)),
+        "new objective": lambda: hf.Objective(sparse, y_named, loss="weston_watkins", classes=labels).value(
+            theta
+        ),
+        "balanced": lambda: hf.Objective(X, y, loss=costly, classes=5, class_weight="balanced").value(theta),
+        "report": lambda: hf.margin_report(y, scores, coef=coef),
+        "bad label": lambda: hf.linear_value_and_grad(X, bad_y, coef, out=out, **keywords),
+        "bad label on scores": lambda: loss.value_and_grad(bad_y, scores, out=grad, **more),
+        "bad index": lambda: hf.linear_value_and_grad(broken, y, coef, **keywords),
+        "bad shape": lambda: hf.linear_value_and_grad(X, y, coef.T, **keywords),
+        "bad classes": lambda: loss(y, scores, classes=4, **more),
+        "bad cost": lambda: hf.CostSensitiveHinge(cost[:2]),
+        "bad k": lambda: hf.TopKHinge(5)(y, scores, **more),
+        "overlap": lambda: loss.grad(y, scores, out=scores, **more),
+        "an unknown loss": lambda: hf.get_loss("crammer_singer:" + "x" * 40),
+    }
+    return held, calls
+
+
+def test_references_of_class_calls():
+    held, calls = class_calls()
+    for name, call in calls.items():
+        quietly(call)
+        gc.collect()
+        before = [sys.getrefcount(thing) for thing in held]
+        for _ in range(30):
+            quietly(call)
+        gc.collect()
+        assert [sys.getrefcount(thing) for thing in held] == before, name
+
+
+def test_memory_of_repeated_class_calls():
+    _, calls = class_calls()
+    for name, call in calls.items():
+
+        def batch(call=call):
+            for _ in range(REPEATS):
+                quietly(call)
+
+        grown = least_growth(batch)
+        assert grown < 16 * REPEATS, (name, grown)
+
+
+@every_dtype
+@pytest.mark.parametrize("labels", [np.int8, np.int64, np.uint16, np.float64, ">i4", "declared", "strided"])
+def test_class_labels_and_weights_are_read_in_place(labels, dtype):
+    """With out= no call needs memory that grows with n, whatever the real dtype of labels and weights."""
+    n = 100_000
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((n, 4)).astype(dtype)
+    y = rng.integers(0, 4, n)
+    classes = None
+    if labels == "strided":
+        y = np.repeat(y, 2)[::2]
+    elif labels == "declared":
+        classes = np.array([3, 7, -2, 100])
+        y = classes[y]
+    else:
+        y = y.astype(labels)
+    weights = rng.uniform(0, 1, n).astype(np.float32)
+    out = np.empty_like(scores)
+    loss = hf.CrammerSinger()
+
+    def call():
+        return loss.value_and_grad(y, scores, classes=classes, sample_weight=weights, out=out, n_threads=1)
+
+    call()
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < n / 2, peak

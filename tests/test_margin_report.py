@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import telling_scores
+from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
 
@@ -119,6 +120,102 @@ def test_faults():
         (([1, -1], [0.5, 1.0]), {"coef": np.ones((2, 2))}, ValueError, "coef"),
         (([1, -1], [0.5, 1.0]), {"coef": ["a"]}, TypeError, "coef"),
         (([1, -1], [0.5, 1.0]), {"classes": (1, 1)}, ValueError, "classes"),
+    ):
+        with pytest.raises(error, match=match):
+            hf.margin_report(*arguments, **keywords)
+
+
+# K classes
+
+
+def counted_classes(labels, scores):
+    """The margins s_c - max of the others, one row at a time, and what `counted` says of them."""
+    margins = []
+    for c, row in zip(labels.tolist(), scores.tolist(), strict=True):
+        margins.append(row[c] - max(s for j, s in enumerate(row) if j != c))
+    return np.array(margins)
+
+
+def test_worked_example_of_classes():
+    """Margins 1.5, 1 (at the margin), 0.5, 0 (a tie: wrong), -2."""
+    scores = [[2.0, 0.5, 0.25], [0.0, 2.0, 1.0], [-1.0, -1.5, -0.5], [1.0, 1.0, 0.0], [3.0, 0.0, 1.0]]
+    report = hf.margin_report([0, 1, 2, 1, 2], scores, coef=[[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
+    assert numbers(report) == (1, 2, 2, 4, -2.0)
+    assert report.n_rows == 5 and report.margin_width == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("n,n_classes", [(40, 2), (200, 7), (3_000, 33), (70_001, 3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_counts_of_classes(n, n_classes, dtype):
+    data = class_scores(n, n_classes, dtype, seed=85)
+    margins = counted_classes(data.labels, data.scores)
+    want, sums = counted(np.ones(n), margins.astype(dtype), data.weights)
+    for scores in (
+        data.scores,
+        np.asfortranarray(data.scores),
+        data.scores.astype(data.scores.dtype.newbyteorder()),
+    ):
+        report = hf.margin_report(data.labels, scores, sample_weight=data.weights)
+        assert numbers(report)[:4] == want[:4] and report.n_rows == n
+        assert report.smallest_margin == pytest.approx(want[4], rel=1e-6)
+        got = (report.confident_weight, report.inside_weight, report.wrong_weight)
+        np.testing.assert_allclose(got, sums, rtol=1e-12)
+    assert min(want[:3]) > 0
+    assert report.confident + report.inside + report.wrong == n
+
+
+@pytest.mark.parametrize("classes", [None, 4, [3, 7, -2, 100], np.array([9, 8, 7, 6], dtype=np.uint8)])
+def test_declared_classes(classes):
+    data = class_scores(60, 4, seed=86)
+    labels = np.arange(4) if classes is None or isinstance(classes, int) else np.asarray(classes)
+    want = hf.margin_report(data.labels, data.scores)
+    for dtype in (np.int64, np.float32, np.int16):
+        assert hf.margin_report(labels[data.labels].astype(dtype), data.scores, classes=classes) == want
+
+
+def test_two_classes_are_the_binary_report_of_the_difference():
+    data = class_scores(80, 2, seed=87)
+    several = hf.margin_report(data.labels, data.scores)
+    binary = hf.margin_report(data.labels, data.scores[:, 1] - data.scores[:, 0], classes=(0, 1))
+    assert numbers(several) == numbers(binary)
+
+
+def test_nan_infinities_and_weight_zero_of_classes():
+    scores = np.array([[np.nan, 0.0, 1.0], [np.inf, 0.0, 1.0], [0.0, 0.5, -np.inf], [0.0, 5.0, 1.0]])
+    report = hf.margin_report([1, 0, 2, 1], scores)
+    assert np.isnan(report.smallest_margin) and (report.confident, report.wrong) == (2, 2)
+    report = hf.margin_report([1, 0, 2, 1], scores, sample_weight=[0, 1, 1, 1])
+    assert report.smallest_margin == -np.inf and (report.confident, report.wrong) == (2, 1)
+
+
+def test_it_reads_well_with_classes():
+    report = hf.margin_report([0, 1, 2], np.eye(3) * 2, coef=np.eye(3))
+    text = str(report)
+    assert "true class" in text and "width" in text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_no_rows_of_classes():
+    report = hf.margin_report(np.zeros(0, np.int8), np.zeros((0, 4)))
+    assert (report.n_rows, report.support_vectors) == (0, 0) and str(report)
+
+
+def test_faults_of_classes():
+    scores = np.eye(3)
+    for arguments, keywords, error, match in (
+        (([0, 1], scores), {}, ValueError, "y has 2 rows"),
+        (([0, 1, 3], scores), {}, ValueError, r"y\[2\] is 3"),
+        (([0, -1, 3], scores), {}, ValueError, r"y\[1\] is -1"),
+        (([0, 1, 1.5], scores), {}, ValueError, r"y\[2\] is 1\.5"),
+        (([0, 1, 2], np.zeros((3, 1))), {}, ValueError, "scores"),
+        (([0, 1, 2], np.zeros((3, 3, 3))), {}, ValueError, "scores"),
+        (([0, 1, 2], scores.astype(complex)), {}, TypeError, "scores"),
+        (([0, 1, 2], scores), {"classes": 4}, ValueError, "classes"),
+        (([0, 1, 2], scores), {"classes": (0, 1)}, ValueError, "classes"),
+        (([0, 1, 2], scores), {"classes": (0, 1, 1)}, ValueError, "classes"),
+        (([0, 1, 2], scores), {"sample_weight": [1.0, -1.0, 1.0]}, ValueError, r"sample_weight\[1\]"),
+        (([0, 1, 2], scores), {"coef": np.ones((2, 4))}, ValueError, "coef"),
+        (([0, 1, 2], scores), {"coef": np.ones(4)}, ValueError, "coef"),
     ):
         with pytest.raises(error, match=match):
             hf.margin_report(*arguments, **keywords)

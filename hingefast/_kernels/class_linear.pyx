@@ -291,7 +291,7 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
             # What is left are the sums of slopes, behind the layout's part.
             with nogil:
                 active.real[1].fill(0, n_classes, work.total + work.layout_size)
-            scratch.grad_is_zero = True
+            scratch.zero_bytes = work.grad_size * sizeof(double)
         else:
             grad = scratch.get(TILE, size * itemsize)
             with nogil:

@@ -7,9 +7,6 @@ from hingefast._kernels.loops import BoundLoss
 from hingefast._kernels.slopes import Targets
 
 @disjoint_base
-class Scratch: ...
-
-@disjoint_base
 class Layout:
     n_rows: int
     n_features: int

@@ -200,10 +200,7 @@ cdef class LinearPass:
         if self.want & SLOPE:
             task.grad = self.total
             if not self.one_accumulator:
-                task.grad = <double*>scratch.get(GRAD, self.grad_size * sizeof(double))
-                if not scratch.grad_is_zero:
-                    memset(task.grad, 0, self.grad_size * sizeof(double))
-                scratch.grad_is_zero = False
+                task.grad = <double*>scratch.zeros(self.grad_size * sizeof(double))
         self.reserve(scratch, task)
         while first < task.end and not failed:
             with nogil:
@@ -289,9 +286,7 @@ cdef class LinearPass:
                 # The only gradient is the total, and nothing is merged.
                 self.total = <double*>scratch.get(GRAD, grad_bytes)
                 if n_rows == 0 or self.one_accumulator:
-                    if not scratch.grad_is_zero:
-                        memset(self.total, 0, grad_bytes)
-                    scratch.grad_is_zero = n_rows == 0
+                    scratch.zeros(grad_bytes)
             else:
                 self.total = <double*>scratch.get(TOTAL, grad_bytes)
                 memset(self.total, 0, grad_bytes)
@@ -499,7 +494,7 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
                 stored = layout.step_stored(targets, work.total, divisor, rate, is_f64, data) == 0
             hf_fp_leave(caller)
         if stored:
-            scratch.grad_is_zero = True
+            scratch.zero_bytes = work.grad_size * sizeof(double)
         else:
             grad = scratch.get(TILE, n_features * (8 if is_f64 else 4))
             with nogil:

@@ -1,7 +1,10 @@
-from typing import Any, Self, TypedDict
+from collections.abc import Callable
+from typing import Any, Self, TypedDict, TypeVar
 
 import numpy.typing as npt
 from typing_extensions import disjoint_base
+
+_Result = TypeVar("_Result")
 
 class _CatalogueRow(TypedDict):
     name: str
@@ -14,6 +17,7 @@ def supported_levels() -> list[str]: ...
 def level() -> str: ...
 def compiler() -> str: ...
 def catalogue() -> list[_CatalogueRow]: ...
+def in_default_environment(function: Callable[..., _Result], *arguments: Any) -> _Result: ...
 def elementary(name: str, x: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
 
 @disjoint_base

@@ -132,6 +132,15 @@ cdef class BoundLoss:
         self.has_curvature = self.real[1].family != HF_HINGE
 
 
+def in_default_environment(function, *arguments):
+    """``function(*arguments)`` under the default floating-point environment; the caller's is restored."""
+    cdef hf_fp_state caller = hf_fp_enter()
+    try:
+        return function(*arguments)
+    finally:
+        hf_fp_leave(caller)
+
+
 def elementary(str name, cnp.ndarray x):
     """Our own ``exp``, ``log1p`` or ``erfc`` of a contiguous float32 or float64 array, for their tests."""
     cdef int which = ["exp", "log1p", "erfc"].index(name)

@@ -27,7 +27,8 @@ cdef class Scratch:
     cdef void* buffers[17]      # as used: the first cache line inside
     cdef size_t sizes[17]
     cdef bint busy
-    cdef bint grad_is_zero      # buffers[GRAD] holds zeros throughout
+    cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, are known to be zero
+    cdef void* zeros(self, size_t size) except NULL
     cdef void* get(self, int which, size_t size) except NULL
 
 cdef Scratch borrow_scratch()

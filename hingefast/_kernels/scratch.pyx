@@ -1,5 +1,6 @@
 """Buffers of one thread, kept from call to call, so that nothing is allocated after a thread's first call."""
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 import threading
 
@@ -49,7 +50,7 @@ cdef class Scratch:
             self.blocks[which] = self.buffers[which] = NULL
             self.sizes[which] = 0
             if which == GRAD:
-                self.grad_is_zero = False
+                self.zero_bytes = 0
             if size >= HUGE_BYTES:
                 self.blocks[which] = hf_huge_pages(size + LINE_BYTES)
             if self.blocks[which] == NULL:
@@ -59,6 +60,14 @@ cdef class Scratch:
             self.buffers[which] = <char*>self.blocks[which] + LINE_BYTES - <size_t>self.blocks[which] % LINE_BYTES
             self.sizes[which] = size
         return self.buffers[which]
+
+    cdef void* zeros(self, size_t size) except NULL:
+        """The gradient buffer with its first `size` bytes zero, about to be written to."""
+        cdef void* grad = self.get(GRAD, size)
+        if self.zero_bytes < size:
+            memset(grad, 0, size)
+        self.zero_bytes = 0
+        return grad
 
 
 cdef Scratch borrow_scratch():

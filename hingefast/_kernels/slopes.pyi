@@ -10,6 +10,7 @@ _Fault: TypeAlias = tuple[int, int, int, bytes]
 class Targets:
     n_rows: int
     n_total: int
+    n_classes: int
     def __new__(
         cls,
         n_total: int,

@@ -78,40 +78,13 @@ static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes)
     return at;
 }
 
-/* From the best key of each lane, and where the line stands that it comes from: the lowest class with the largest key; -1
- * where `poison` is not all zero. Overwrites what it is given. */
-HF_INLINE int32_t FN(merge_rivals)(real *HF_RESTRICT best, FN(bit_pattern) * HF_RESTRICT line,
-                                   real *HF_RESTRICT poison) {
-    enum { N = HF_VALUE_LANES };
-    real top[N];
-    memcpy(top, best, sizeof top);
-    HF_UNROLL
-    for (int half = N / 2; half > 0; half /= 2) {
-        HF_UNROLL
-        for (int k = 0; k < half; k++) {
-            top[k] = top[k] > top[k + half] ? top[k] : top[k + half];
-            poison[k] += poison[k + half];
-        }
-    }
-    for (int k = 0; k < N; k++)
-        line[k] = best[k] == top[0] ? line[k] + (FN(bit_pattern))k : ~(FN(bit_pattern))0;
-    HF_UNROLL
-    for (int half = N / 2; half > 0; half /= 2) {
-        HF_UNROLL
-        for (int k = 0; k < half; k++)
-            line[k] = line[k] < line[k + half] ? line[k] : line[k + half];
-    }
-    return poison[0] == 0 ? (int32_t)line[0] : -1;
-}
-
 /* The same for many classes, in 16 lanes; -1 where a key is not finite. A lane keeps its first best, and the merge takes the
  * lowest class. The last line ends at the last class and may overlap the one before it. O(n_classes). */
 static int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n_classes) {
     enum { N = HF_VALUE_LANES };
     const int n_parts = N / PART_LANES;
     const ptrdiff_t n_whole = n_classes - n_classes % N, own_at = own - own % N, last_at = n_classes - N;
-    real own_line[N], last_line[N], best_of[N], poison_of[N];
-    FN(bit_pattern) line_of[N];
+    real own_line[N], last_line[N];
     FN(part) best[N / PART_LANES], poison[N / PART_LANES];
     FN(part_bits) line[N / PART_LANES];
     memcpy(last_line, key + last_at, sizeof last_line);
@@ -138,34 +111,28 @@ static int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n
             line[p] = FN(select_bits)(better, FN(all_bits)((FN(bit_pattern))at), line[p]);
         }
     }
-    HF_UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        FN(store_part)(best_of + p * PART_LANES, best[p]);
-        FN(store_part)(poison_of + p * PART_LANES, poison[p]);
-        memcpy(line_of + p * PART_LANES, &line[p], sizeof line[p]);
-    }
-    return FN(merge_rivals)(best_of, line_of, poison_of);
+    return FN(merge_rivals)(best, line, poison);
 }
 
-/* The same for up to 32 rows of few classes, rows in the lanes, with margins as rival_margins writes them; 0 where a key
- * is not finite, and then nothing holds. O(n_classes). */
+/* The same for up to 32 rows of few classes, rows in the lanes; 0 where a key is not finite, and then nothing holds.
+ * O(n_classes). */
 HF_INLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns, ptrdiff_t n_rows,
-                                     ptrdiff_t n_classes, int keys_are_scores, int32_t *rivals, real *margins) {
+                                     ptrdiff_t n_classes, int32_t *rivals) {
     enum { N = HF_VALUE_LANES };
     real tile[HF_FEW_CLASSES][HF_TILE_LANES], all_poison = 0;
     FN(turn_in)(keys, n_rows, n_classes, tile);
     for (ptrdiff_t first = 0; first < n_rows; first += N) {
         const int n_parts = N / PART_LANES;
-        real best_of[N], own_score_of[N], poison_of[N];
+        real poison_of[N];
         FN(bit_pattern) at_of[N], own_of[N];
-        FN(part) best[N / PART_LANES], own_score[N / PART_LANES], poison[N / PART_LANES];
+        FN(part) best[N / PART_LANES], poison[N / PART_LANES];
         FN(part_bits) at[N / PART_LANES], own[N / PART_LANES];
         for (int r = 0; r < N; r++)
             own_of[r] = (FN(bit_pattern))columns[first + r < n_rows ? first + r : 0];
         HF_UNROLL
         for (int p = 0; p < n_parts; p++) {
             best[p] = FN(no_part)() - (real)INFINITY;
-            own_score[p] = poison[p] = FN(no_part)();
+            poison[p] = FN(no_part)();
             at[p] = FN(all_bits)(0);
             memcpy(&own[p], own_of + p * PART_LANES, sizeof own[p]);
         }
@@ -176,7 +143,6 @@ HF_INLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns, p
                 const FN(part) x = FN(load_part)(tile[j] + first + p * PART_LANES);
                 const FN(part_bits) is_own = FN(equal_bits)(own[p], here);
                 const FN(part_bits) better = FN(greater_part)(x, best[p]) & ~is_own;
-                own_score[p] = FN(select_part)(is_own, x, own_score[p]);
                 poison[p] += x * 0;
                 best[p] = FN(select_part)(better, x, best[p]);
                 at[p] = FN(select_bits)(better, here, at[p]);
@@ -184,15 +150,11 @@ HF_INLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns, p
         }
         HF_UNROLL
         for (int p = 0; p < n_parts; p++) {
-            FN(store_part)(best_of + p * PART_LANES, best[p]);
             FN(store_part)(poison_of + p * PART_LANES, poison[p]);
-            FN(store_part)(own_score_of + p * PART_LANES, own_score[p]);
             memcpy(at_of + p * PART_LANES, &at[p], sizeof at[p]);
         }
-        for (ptrdiff_t r = 0; first + r < n_rows && r < N; r++) {
+        for (ptrdiff_t r = 0; first + r < n_rows && r < N; r++)
             rivals[first + r] = (int32_t)at_of[r];
-            margins[first + r] = (keys_are_scores ? own_score_of[r] : 0) - best_of[r];
-        }
         HF_UNROLL
         for (int half = N / 2; half > 0; half /= 2) {
             HF_UNROLL
@@ -212,22 +174,19 @@ static void FN(rival_margins)(const void *keys, const void *scores, const int32_
     real *margin = margins;
     for (ptrdiff_t i = 0; i < n;) {
         const real *key = (const real *)keys + i * n_classes;
-        const ptrdiff_t left = n - i, n_rows = !few ? 1 : left < HF_TILE_LANES ? left : HF_TILE_LANES;
+        const ptrdiff_t n_rows = !few ? 1 : n - i < HF_TILE_LANES ? n - i : HF_TILE_LANES;
         int found;
-        if (few)
-            found = FN(find_rivals_of_few)(key, columns + i, n_rows, n_classes, scores != NULL, rivals + i,
-                                           margin + i);
-        else {
-            rivals[i] = FN(find_rival_in_lanes)(key, columns[i], n_classes);
-            found = rivals[i] >= 0;
-            if (found)
-                margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
-        }
-        for (const ptrdiff_t end = i + n_rows; i < end; i++, key += n_classes)
-            if (!found) {
+        if (!few)
+            found = (rivals[i] = FN(find_rival_in_lanes)(key, columns[i], n_classes)) >= 0;
+        else if (HF_HAVE_GATHER && n_classes >= 4 && n_rows >= 4)
+            found = FN(find_rivals_in_quads)(key, columns + i, n_rows, n_classes, rivals + i);
+        else
+            found = FN(find_rivals_of_few)(key, columns + i, n_rows, n_classes, rivals + i);
+        for (const ptrdiff_t end = i + n_rows; i < end; i++, key += n_classes) {
+            if (!found)
                 rivals[i] = FN(find_rival)(key, columns[i], n_classes);
-                margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
-            }
+            margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
+        }
     }
 }
 
@@ -275,26 +234,26 @@ HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *
     }
 }
 
-/* One line of 16 terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c). Adds
- * the values and, for Weston-Watkins, the slopes lane by lane, and writes factor times the slopes of the scores, but for
- * that of c in Weston-Watkins. role: 1 at c, 2 where there is no term; read with `mixed` only, else there is neither. */
+/* One line of 16 terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c). Writes
+ * factor times the slopes of the scores, but +0 at c in Weston-Watkins, and adds the values and, there, these slopes lane by
+ * lane. role: 1 at c, 2 where there is no term; read with `mixed` only, else there is neither. */
 HF_INLINE void FN(add_terms)(const int family, const int rest, const int mixed, const hf_loss *loss,
                              const real *HF_RESTRICT s, const real *HF_RESTRICT own,
-                             const FN(bit_pattern) * HF_RESTRICT role, real factor, hf_wide *values,
+                             const FN(bit_pattern) *HF_RESTRICT role, real factor, hf_wide *values,
                              hf_wide *sums, real *HF_RESTRICT slopes) {
     const real margin = (real)loss->margin;
-    real value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
+    real value[HF_VALUE_LANES];
     for (int k = 0; k < HF_VALUE_LANES; k++) {
         const int at_own = mixed & (role[k] == 1), none = mixed & ((role[k] == 2) | (at_own & (rest == 0)));
         const real m = rest ? (at_own ? s[k] : -s[k]) : own[k] - s[k];
-        real d, v = FN(formula)(family, loss, margin - m, &d);
+        real slope, v = FN(formula)(family, loss, margin - m, &slope);
         value[k] = none ? 0 : v;
-        slope[k] = none ? 0 : d;
-        slopes[k] = (rest & at_own ? d + 0 : 0 - d) * factor;
+        slope = none ? 0 : slope;
+        slopes[k] = (rest & at_own ? slope + 0 : 0 - slope) * factor;
     }
     FN(add_wide)(values, value);
     if (!rest)
-        FN(add_wide)(sums, slope);
+        FN(add_wide)(sums, slopes);
 }
 
 /* Values and slopes of n rows, family and arrangement being constants where this is inlined. Few classes: rows in the
@@ -333,7 +292,7 @@ HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *
                 for (ptrdiff_t r = 0; r < N && first + r < n_rows; r++) {
                     values[i + first + r] = (real)value_of[r];
                     if (!rest)
-                        turned[columns[i + first + r]][first + r] = (real)sum_of[r] * factor;
+                        turned[columns[i + first + r]][first + r] = 0 - (real)sum_of[r];
                 }
             }
             FN(turn_out)(turned, n_rows, n_classes, slopes + i * n_classes);
@@ -369,13 +328,23 @@ HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *
         values[i] = (real)merge_lanes(value_of);
         if (!rest) {
             hf_store_wide(&sum, sum_of);
-            slopes[column] = (real)merge_lanes(sum_of) * factor;
+            slopes[column] = 0 - (real)merge_lanes(sum_of);
         }
     }
 }
 
 /* values[i] = sum of phi(s_c - s_j) over j != c; slopes = factor times the slopes of the scores. O(n*K). */
-#define HF_DEFINE_EVERY_CLASS(NAME, FAMILY)                                                                      static void FN(weston_watkins_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,                                             ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,                                               void *slopes) {                                                            FN(every_class)(FAMILY, 0, loss, scores, columns, n, n_classes, (real)factor, values, slopes);           }                                                                                                            /* values[i] = phi(s_c) + sum of phi(-s_j) over j != c; slopes likewise. O(n*K). */                          static void FN(one_vs_rest_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,                                             ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,                                               void *slopes) {                                                               FN(every_class)(FAMILY, 1, loss, scores, columns, n, n_classes, (real)factor, values, slopes);           }
+#define HF_DEFINE_EVERY_CLASS(NAME, FAMILY)                                                                  \
+    static void FN(weston_watkins_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,   \
+                                          ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,     \
+                                          void *slopes) {                                                    \
+        FN(every_class)(FAMILY, 0, loss, scores, columns, n, n_classes, (real)factor, values, slopes);       \
+    } /* values[i] = phi(s_c) + sum of phi(-s_j) over j != c; slopes likewise. O(n*K). */                    \
+    static void FN(one_vs_rest_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,      \
+                                       ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,        \
+                                       void *slopes) {                                                       \
+        FN(every_class)(FAMILY, 1, loss, scores, columns, n, n_classes, (real)factor, values, slopes);       \
+    }
 HF_DEFINE_EVERY_CLASS(hinge, HF_HINGE)
 HF_DEFINE_EVERY_CLASS(s_family, HF_S_FAMILY)
 HF_DEFINE_EVERY_CLASS(psi_g, HF_PSI_G)
@@ -475,8 +444,8 @@ static real FN(kth_largest)(const real *x, ptrdiff_t n, ptrdiff_t k, real *heap)
 /* Values and slopes of the top-k hinge: with a_j = 1 - (s_c - s_j), a_c = 0, over the k largest a_j, the lowest
  * classes on ties, max(0, mean of a_j), or, with `each`, the mean of max(0, a_j). A row without a value has NaN slopes at
  * c and at every NaN class. `slopes` may be NULL; `space` holds K + k numbers. O(n*K*log k). */
-static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, ptrdiff_t k,
-                      int each, void *space, void *values, void *slopes) {
+static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
+                      ptrdiff_t k, int each, void *space, void *values, void *slopes) {
     const real *s = scores, share = (real)(1 / (double)k);
     real *a = space, *heap = a + n_classes, *value = values, *slope = slopes;
     for (ptrdiff_t i = 0; i < n; i++, s += n_classes, slope += slopes ? n_classes : 0) {

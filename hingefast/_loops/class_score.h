@@ -12,7 +12,8 @@
 
 /* Rows scored together: their sums take half of the registers of a level, and more than eight rows would have no
  * registers for their addresses. */
-#define PANEL_ROWS (HF_REGISTERS / 2 / PARTS > 8 ? 8 : HF_REGISTERS / 2 / PARTS < 1 ? 1 : HF_REGISTERS / 2 / PARTS)
+#define PANEL_ROWS                                                                                           \
+    (HF_REGISTERS / 2 / PARTS > 8 ? 8 : HF_REGISTERS / 2 / PARTS < 1 ? 1 : HF_REGISTERS / 2 / PARTS)
 
 /* sums[r] = sum of rows[r][j]*panel[j] over n_features features from `first` on, for PANEL_ROWS rows and one line of
  * classes. Prefetches `ahead` bytes behind what it reads of the rows, unless that is 0. O(PANEL_ROWS * n_features). */
@@ -97,8 +98,9 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
 
 /* CSR rows times `lines` lines of classes from line `at` on; see csr_score_classes, which calls it with constants. */
 #define HF_DEFINE_CSR_SCORE_LINES(SUFFIX, INDEX)                                                             \
-    HF_INLINE int FN(csr_score_lines_##SUFFIX)(const real *x, const INDEX *index, int64_t n, uint64_t width,  \
-                                               const real *w, ptrdiff_t stride, const int lines, real *out) { \
+    HF_INLINE int FN(csr_score_lines_##SUFFIX)(const real *x, const INDEX *index, int64_t n, uint64_t width, \
+                                               const real *w, ptrdiff_t stride, const int lines,             \
+                                               real *out) {                                                  \
         FN(line) sum[HF_CSR_LINES];                                                                          \
         int outside = 0;                                                                                     \
         memset(sum, 0, sizeof sum);                                                                          \
@@ -148,10 +150,11 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
                 else if (lines == 2 || HF_CSR_LINES == 2)                                                    \
                     outside = FN(csr_score_lines_##SUFFIX)(x, index, n, width, w, stride, 2, sums);          \
                 else if (lines == 3)                                                                         \
-                    outside = FN(csr_score_lines_##SUFFIX)(x, index, n, width, w, stride, \
-                                                               HF_CSR_LINES < 3 ? HF_CSR_LINES : 3, sums);          \
+                    outside = FN(csr_score_lines_##SUFFIX)(x, index, n, width, w, stride,                    \
+                                                           HF_CSR_LINES < 3 ? HF_CSR_LINES : 3, sums);       \
                 else                                                                                         \
-                    outside = FN(csr_score_lines_##SUFFIX)(x, index, n, width, w, stride, HF_CSR_LINES, sums); \
+                    outside =                                                                                \
+                        FN(csr_score_lines_##SUFFIX)(x, index, n, width, w, stride, HF_CSR_LINES, sums);     \
                 fault = outside && fault < 0 ? i : fault;                                                    \
                 for (ptrdiff_t k = 0; k < left && k < HF_CSR_LINES * LANES; k++)                             \
                     out[at + k] = sums[k] + bias[at + k];                                                    \

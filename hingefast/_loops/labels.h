@@ -19,8 +19,8 @@ HF_INLINE int hf_is_int64(double x) { return x >= -0x1p63 && x < 0x1p63 && (doub
 /* columns[i] = column of label i. Returns the position of the first label that is no class, or -1; such a label
  * gets column -1. O(n), O(n log n_classes) for labels that are not consecutive. */
 #define HF_DEFINE_DECODE_CLASSES(SUFFIX, TYPE, IS_INT64)                                                     \
-    static ptrdiff_t decode_classes_##SUFFIX(const void *labels, ptrdiff_t n, const hf_class_labels *classes,  \
-                                             int32_t *columns) {                                             \
+    static ptrdiff_t decode_classes_##SUFFIX(const void *labels, ptrdiff_t n,                                \
+                                             const hf_class_labels *classes, int32_t *columns) {             \
         const TYPE *HF_RESTRICT label = labels;                                                              \
         int32_t *HF_RESTRICT column = columns;                                                               \
         const uint64_t first = (uint64_t)classes->first, n_classes = (uint64_t)classes->n_classes;           \

@@ -38,7 +38,8 @@ typedef double hf_doubles;
 #if defined(__AVX512F__)
 HF_INLINE hf_doubles hf_widen(const float *x) { return (hf_doubles)_mm512_cvtps_pd(_mm256_loadu_ps(x)); }
 #elif HF_VECTOR_BYTES
-typedef float hf_half_floats __attribute__((vector_size(HF_VECTOR_BYTES / 2), aligned(sizeof(float)), may_alias));
+typedef float hf_half_floats
+    __attribute__((vector_size(HF_VECTOR_BYTES / 2), aligned(sizeof(float)), may_alias));
 HF_INLINE hf_doubles hf_widen(const float *x) {
     return __builtin_convertvector(*(const hf_half_floats *)x, hf_doubles);
 }

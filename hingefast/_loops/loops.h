@@ -115,8 +115,8 @@ typedef struct {
                           ptrdiff_t n_classes, int32_t *rivals, void *margins);
     void (*pair_slopes)(const void *scores, const int32_t *columns, const int32_t *rivals, const void *slopes,
                         ptrdiff_t n, ptrdiff_t n_classes, void *out);
-    void (*pair_directions)(const void *directions, const int32_t *columns, const int32_t *rivals, ptrdiff_t n,
-                            ptrdiff_t n_classes, void *slopes);
+    void (*pair_directions)(const void *directions, const int32_t *columns, const int32_t *rivals,
+                            ptrdiff_t n, ptrdiff_t n_classes, void *slopes);
     void (*differences)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                         void *differences);
     void (*fill)(double value, ptrdiff_t n, void *out);
