@@ -18,9 +18,9 @@ from hingefast._kernels.slopes cimport (
 cnp.import_array()
 
 cdef enum:
-    # Numbers of a block: its scores, slopes and what lies between them stay in a second-level cache, half of them
-    # in a first-level one; fewer would pay more calls.
-    BLOCK_NUMBERS = 2048
+    # Numbers of a block: its scores, slopes and what lies between them stay in a first-level cache
+    # or next to it; fewer would pay more calls (python -m benchmarks --only multiclass/scores).
+    BLOCK_NUMBERS = 1024
     # Numbers of a task, and of a call that is worth several threads.
     TASK_NUMBERS = 262144
     PARALLEL_NUMBERS = 262144

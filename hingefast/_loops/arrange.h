@@ -235,16 +235,18 @@ HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *
 }
 
 /* One line of 16 terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c). Writes
- * factor times the slopes of the scores, but +0 at c in Weston-Watkins, and adds the values and, there, these slopes lane by
- * lane. role: 1 at c, 2 where there is no term; read with `mixed` only, else there is neither. */
+ * factor times the slopes of the scores, but +0 at c in Weston-Watkins, and adds the values and, there, these slopes lane
+ * by lane. Only with `mixed` there is a c, in the lanes whose mark is `own_mark`, and nothing from lane n_terms on. */
 HF_INLINE void FN(add_terms)(const int family, const int rest, const int mixed, const hf_loss *loss,
                              const real *HF_RESTRICT s, const real *HF_RESTRICT own,
-                             const FN(bit_pattern) *HF_RESTRICT role, real factor, hf_wide *values,
-                             hf_wide *sums, real *HF_RESTRICT slopes) {
+                             const FN(bit_pattern) *HF_RESTRICT marks, FN(bit_pattern) own_mark,
+                             const FN(bit_pattern) n_terms, real factor, hf_wide *values, hf_wide *sums,
+                             real *HF_RESTRICT slopes) {
     const real margin = (real)loss->margin;
     real value[HF_VALUE_LANES];
     for (int k = 0; k < HF_VALUE_LANES; k++) {
-        const int at_own = mixed & (role[k] == 1), none = mixed & ((role[k] == 2) | (at_own & (rest == 0)));
+        const int at_own = mixed & (marks[k] == own_mark);
+        const int none = mixed & (((FN(bit_pattern))k >= n_terms) | (at_own & (rest == 0)));
         const real m = rest ? (at_own ? s[k] : -s[k]) : own[k] - s[k];
         real slope, v = FN(formula)(family, loss, margin - m, &slope);
         value[k] = none ? 0 : v;
@@ -266,7 +268,9 @@ HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *
     hf_wide value, sum;
     double value_of[N], sum_of[N];
     real own[N];
-    FN(bit_pattern) role[N];
+    FN(bit_pattern) lane[N];
+    for (int k = 0; k < N; k++)
+        lane[k] = (FN(bit_pattern))k;
     if (n_classes < HF_FEW_CLASSES) {
         for (ptrdiff_t i = 0; i < n; i += HF_TILE_LANES) {
             real tile[HF_FEW_CLASSES][HF_TILE_LANES], turned[HF_FEW_CLASSES][HF_TILE_LANES];
@@ -281,12 +285,9 @@ HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *
                     column[r] = (FN(bit_pattern))at;
                     own[r] = tile[at][first + r];
                 }
-                for (ptrdiff_t j = 0; j < n_classes; j++) {
-                    for (int r = 0; r < N; r++)
-                        role[r] = column[r] == (FN(bit_pattern))j;
-                    FN(add_terms)(family, rest, 1, &loss, tile[j] + first, own, role, factor, &value, &sum,
-                                  turned[j] + first);
-                }
+                for (ptrdiff_t j = 0; j < n_classes; j++)
+                    FN(add_terms)(family, rest, 1, &loss, tile[j] + first, own, column, (FN(bit_pattern))j, N,
+                                  factor, &value, &sum, turned[j] + first);
                 hf_store_wide(&value, value_of);
                 hf_store_wide(&sum, sum_of);
                 for (ptrdiff_t r = 0; r < N && first + r < n_rows; r++) {
@@ -308,20 +309,15 @@ HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *
             own[k] = s[column];
         for (ptrdiff_t j = 0; j < n_whole; j += N)
             if ((size_t)(column - j) >= N)
-                FN(add_terms)(family, rest, 0, &loss, s + j, own, role, factor, &value, &sum, slopes + j);
-            else {
-                for (int k = 0; k < N; k++)
-                    role[k] = 0;
-                role[column - j] = 1;
-                FN(add_terms)(family, rest, 1, &loss, s + j, own, role, factor, &value, &sum, slopes + j);
-            }
+                FN(add_terms)(family, rest, 0, &loss, s + j, own, lane, N, N, factor, &value, &sum,
+                              slopes + j);
+            else
+                FN(add_terms)(family, rest, 1, &loss, s + j, own, lane, (FN(bit_pattern))(column - j), N,
+                              factor, &value, &sum, slopes + j);
         if (n_tail) {
             memcpy(padded, s + n_whole, (size_t)n_tail * sizeof(real));
-            for (int k = 0; k < N; k++)
-                role[k] = k < n_tail ? 0 : 2;
-            if (column >= n_whole)
-                role[column - n_whole] = 1;
-            FN(add_terms)(family, rest, 1, &loss, padded, own, role, factor, &value, &sum, padded_slopes);
+            FN(add_terms)(family, rest, 1, &loss, padded, own, lane, (FN(bit_pattern))(column - n_whole),
+                          (FN(bit_pattern))n_tail, factor, &value, &sum, padded_slopes);
             memcpy(slopes + n_whole, padded_slopes, (size_t)n_tail * sizeof(real));
         }
         hf_store_wide(&value, value_of);
