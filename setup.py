@@ -15,8 +15,16 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = [
-    "loops", "scratch", "slopes", "scores", "linear", "dense", "csr",  # losses of one margin, and what all share
-    "arrangements", "class_scores", "class_linear",  # K classes
+    "loops",
+    "scratch",
+    "slopes",
+    "scores",
+    "linear",
+    "dense",
+    "csr",  # losses of one margin, and what all share
+    "arrangements",
+    "class_scores",
+    "class_linear",  # K classes
 ]
 LOOPS_C = "hingefast/_loops/loops.c"
 C_FILES = sorted(str(path) for path in Path("hingefast/_loops").glob("*.[ch]"))

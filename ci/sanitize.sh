@@ -33,8 +33,11 @@ rm $(reports)
 
 # Left out: tests of texts and of bits, which run the same kernels for long. Run once: tests that start every level themselves.
 # Tests that measure memory carry the mark no_sanitizer.
-left_out=(cli docs same_bits same_bits_linear)
-run_once=(nan zero_slope elementary threads)
+left_out=(cli docs same_bits same_bits_linear
+    multiclass_oracle multiclass_same_bits multiclass_identities multiclass_objects multiclass_fp_environment
+    numpy_multiclass datafiles)
+run_once=(nan zero_slope elementary threads
+    multiclass_nan multiclass_zero_slope multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows)
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
     say "the tests at level $level"

@@ -9,7 +9,7 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, HF_FLOAT64, BoundLoss, active, hf_class_labels, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
+    HF_FAULT_LABEL, HF_FLOAT64, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
     hf_real_loops,
 )
 from hingefast._kernels.scratch cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Scratch
@@ -80,7 +80,6 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
     cdef const int32_t* columns = <const int32_t*>block.signs
-    cdef const void* keys = scores
     cdef void* signs = scratch.buffers[SIGNS]
     cdef void* differences = scratch.buffers[DIFFERENCES]
     cdef char* margins = <char*>scratch.buffers[PAIRS]

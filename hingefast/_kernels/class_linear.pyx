@@ -1,4 +1,4 @@
-"""The pass over X for K classes: scores of a block of rows, their slopes, and the gradient, while the block is in cache.
+"""The pass over X for K classes: scores of a block of rows, their slopes and the gradient, while they are in cache.
 
 Knows no layout and no loss: `Layout` scores and accumulates, `BoundArrangement` finds the slopes. Gradients are in the
 layout's own order, followed by the K sums of slopes.
@@ -80,7 +80,8 @@ cdef class ClassPass(LinearPass):
             good = self.targets.load_rows(block, start, n, &task.fault)
             if self.layout.open_rows(self.targets, scratch, block, start, good, &task.fault) != 0:
                 break
-            if self.layout.score_classes(self.targets, scratch, block, good, &self.class_coef, scores, &task.fault) != 0:
+            if self.layout.score_classes(self.targets, scratch, block, good, &self.class_coef, scores,
+                                         &task.fault) != 0:
                 break
             if self.targets.load(block, self.layout.is_f64, start, good, &task.fault) != 0 or good < n:
                 break
@@ -88,11 +89,11 @@ cdef class ClassPass(LinearPass):
                 memcpy(self.scores_out + start * width * itemsize, scores, n * width * itemsize)
             if self.arrangement is not None:
                 if self.class_direction.data == NULL:
-                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, n, width, self.want, 1, scratch,
-                                      slopes)
+                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, n, width, self.want, 1,
+                                      scratch, slopes)
                 else:
                     self.layout.score_classes(self.targets, scratch, block, n, &self.class_direction,
-                                         scratch.buffers[DIRECTION_SCORES], &task.fault)
+                                              scratch.buffers[DIRECTION_SCORES], &task.fault)
                     find_curved_class_slopes(self.arrangement, block, self.layout.is_f64, scores,
                                              scratch.buffers[DIRECTION_SCORES], n, width, scratch, slopes)
                 add_sums(block, self.layout.is_f64, n, start - task.first, self.want & VALUE, &task.sums)

@@ -1,5 +1,4 @@
 """The pass over given scores of K classes: as scores.pyx, with rows of K numbers."""
-from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 cimport numpy as cnp
@@ -7,7 +6,7 @@ cimport numpy as cnp
 from hingefast import _checks
 from hingefast._kernels.arrangements import class_targets
 
-from hingefast._kernels.arrangements cimport BoundArrangement, ClassTargets, find_class_slopes
+from hingefast._kernels.arrangements cimport BoundArrangement, find_class_slopes
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.scores cimport STREAM_BYTES, ScorePass, overlap
 from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch, borrow_scratch
