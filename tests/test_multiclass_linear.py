@@ -436,3 +436,20 @@ def test_coefs_not_finite_follow_ieee():
         assert hf.linear_value_and_grad(A, [0, 1, 1], coef, loss="crammer_singer")[0] == np.inf
         coef_nan = np.where(np.isinf(coef), np.nan, coef)
         assert np.isnan(hf.linear_value_and_grad(A, [0, 1, 0], coef_nan, loss="crammer_singer")[0])
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_very_wide_rows(n_threads):
+    """Rows so long that a few of them are worth a look for Ctrl-C, and a gradient beyond 64 MiB: blocks stay whole."""
+    n, d, n_classes = 19, 1_100_000, 8
+    rng = np.random.default_rng(77)
+    X = rng.standard_normal((n, d)).astype(np.float32)
+    coef = (rng.standard_normal((n_classes, d)) / 1000).astype(np.float32)
+    y = rng.integers(0, n_classes, n)
+    scores = hf.decision_function(X, coef, n_threads=n_threads)
+    assert np.unique(scores.argmax(axis=1)).size > 2
+    value, slopes = hf.CrammerSinger().value_and_grad(y, scores)
+    got = hf.linear_value_and_grad(X, y, coef, loss="crammer_singer", n_threads=n_threads)
+    assert got[0] == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(got[1], slopes.T.astype(np.float64) @ X, rtol=0, atol=1e-6 * np.abs(X).max())
+    np.testing.assert_allclose(got[2], slopes.sum(axis=0, dtype=np.float64), atol=1e-6)

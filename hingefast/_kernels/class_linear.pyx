@@ -46,9 +46,12 @@ cdef class ClassPass(LinearPass):
         return self.layout.class_block_end(self.targets, first, min(first + self.block_rows, end))
 
     cdef Py_ssize_t slice_end(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        # Whole blocks: a task that takes turns leaves the slopes of one block behind, and must not be cut.
         cdef Py_ssize_t n = SLICE_PRODUCTS // max(self.layout.n_features * self.n_classes, <Py_ssize_t>1)
         n = max(n // self.block_rows, <Py_ssize_t>1) * self.block_rows
-        return self.layout.slice_end(self.targets, first, min(first + n, end))
+        if self.one_accumulator:
+            return end
+        return self.layout.class_slice_end(self.targets, first, min(first + n, end), self.block_rows)
 
     cdef int reserve(self, Scratch scratch, Task* task) except -1:
         cdef int is_f64 = self.layout.is_f64

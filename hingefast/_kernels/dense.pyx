@@ -200,6 +200,12 @@ cdef class Dense(Layout):
             n = n // PANEL_ROWS * PANEL_ROWS if n > PANEL_ROWS else n
         return n
 
+    cdef Py_ssize_t class_slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
+                                    Py_ssize_t block_rows) noexcept nogil:
+        # Whole blocks, whose float32 sums are parts of the gradient.
+        cdef Py_ssize_t n = SLICE_ELEMENTS // max(self.n_features, <Py_ssize_t>1) // block_rows * block_rows
+        return min(first + max(n, block_rows), end)
+
     cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
         # Pointers to the block's rows, and to those of one class.
         scratch.get(ROWS, 2 * block_rows * sizeof(void*))

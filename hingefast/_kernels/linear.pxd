@@ -29,6 +29,8 @@ cdef class Layout:
     cdef Py_ssize_t class_task_end(self, Targets targets, Py_ssize_t first) noexcept nogil
     cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil
     cdef Py_ssize_t class_block_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil
+    cdef Py_ssize_t class_slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
+                                    Py_ssize_t block_rows) noexcept nogil
     cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1
     cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
                                 Scratch scratch, int which) except *

@@ -76,6 +76,11 @@ cdef class Layout:
         """Where the block of up to `class_block_rows` rows that begins at row `first` of the batch ends."""
         return end
 
+    cdef Py_ssize_t class_slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
+                                    Py_ssize_t block_rows) noexcept nogil:
+        """`slice_end` for K classes."""
+        return self.slice_end(targets, first, end)
+
     cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
         """Get the buffers that `open_rows` needs for a block."""
         return 0
