@@ -37,7 +37,8 @@ left_out=(cli docs same_bits same_bits_linear
     multiclass_oracle multiclass_same_bits multiclass_identities multiclass_objects multiclass_fp_environment
     numpy_multiclass datafiles)
 run_once=(nan zero_slope elementary threads svmlight loss_objects margin_report objective
-    multiclass_nan multiclass_zero_slope multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows)
+    multiclass_nan multiclass_zero_slope multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows
+    multiclass_real_data)
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
     say "the tests at level $level"
