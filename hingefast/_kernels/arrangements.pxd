@@ -23,7 +23,8 @@ cdef class BoundArrangement:
     cdef readonly Py_ssize_t k
     cdef readonly Py_ssize_t n_classes    # of the costs; 0: any number
     cdef readonly bint has_curvature
-    cdef int reserve(self, Scratch scratch, Py_ssize_t n_rows, Py_ssize_t n_classes, int is_f64) except -1
+    cdef int reserve(self, Scratch scratch, Py_ssize_t n_rows, Py_ssize_t n_classes, int is_f64,
+                     bint curved) except -1
 
 cdef class ClassTargets(Targets):
     cdef object given_labels          # int64 array of the K labels, or None: 0 .. K-1

@@ -54,19 +54,23 @@ cdef class BoundArrangement:
             self.cost[1] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[1])
             self.n_classes = cnp.PyArray_DIM(<cnp.ndarray>cost, 0)
 
-    cdef int reserve(self, Scratch scratch, Py_ssize_t n_rows, Py_ssize_t n_classes, int is_f64) except -1:
-        """Get the buffers that `find_class_slopes` needs for blocks of up to n_rows rows."""
-        cdef Py_ssize_t itemsize = 8 if is_f64 else 4, size = n_rows * n_classes * itemsize
-        # Hessian products go over every class; values and slopes have loops of their own there.
-        cdef bint every_class = self.number == WESTON_WATKINS or self.number == ONE_VS_REST
-        cdef Py_ssize_t n_signs = n_rows * n_classes if every_class else n_rows
-        cdef double sign = -1 if self.number == ONE_VS_REST else 1
+    cdef int reserve(self, Scratch scratch, Py_ssize_t n_rows, Py_ssize_t n_classes, int is_f64,
+                     bint curved) except -1:
+        """Get the buffers of `find_class_slopes`, or with `curved` of `find_curved_class_slopes`, for n_rows rows."""
+        cdef Py_ssize_t itemsize = 8 if is_f64 else 4, size = n_rows * n_classes * itemsize, n_signs = n_rows
+        cdef double sign = 1
         scratch.get(PAIRS, 3 * MAX_BLOCK * sizeof(double))
-        active.real[is_f64].fill(sign, n_signs, scratch.get(SIGNS, n_signs * itemsize))
-        if self.number == WESTON_WATKINS or self.number == COST_SENSITIVE:
-            scratch.get(DIFFERENCES, size)
         if self.number >= TOP_K_ALPHA:
             scratch.get(TERMS, (n_classes + self.k) * itemsize)
+            return 0
+        if self.number == COST_SENSITIVE or curved and self.number == WESTON_WATKINS:
+            scratch.get(DIFFERENCES, size)
+        if self.number == WESTON_WATKINS or self.number == ONE_VS_REST:
+            if not curved:
+                return 0
+            n_signs = n_rows * n_classes
+            sign = -1 if self.number == ONE_VS_REST else 1
+        active.real[is_f64].fill(sign, n_signs, scratch.get(SIGNS, n_signs * itemsize))
         return 0
 
 

@@ -59,7 +59,8 @@ cdef class ClassPass(LinearPass):
         self.layout.reserve_rows(scratch, self.block_rows)
         scratch.get(CLASS_SCORES, size)
         if self.arrangement is not None:
-            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, is_f64)
+            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, is_f64,
+                                     self.class_direction.data != NULL)
             scratch.get(CLASS_SLOPES, size)
         if self.class_direction.data != NULL:
             scratch.get(DIRECTION_SCORES, size)

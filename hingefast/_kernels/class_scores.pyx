@@ -8,7 +8,7 @@ from hingefast._kernels.arrangements import class_targets
 
 from hingefast._kernels.arrangements cimport BoundArrangement, find_class_slopes
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
-from hingefast._kernels.scores cimport STREAM_BYTES, ScorePass, overlap
+from hingefast._kernels.scores cimport ScorePass, overlap
 from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch, borrow_scratch
 from hingefast._kernels.slopes cimport (
     MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, add_sums, block_in, element_type,
@@ -37,7 +37,7 @@ cdef class ClassScorePass(ScorePass):
         cdef Scratch scratch = borrow_scratch()
         cdef size_t size = self.block_rows * self.n_classes * (8 if self.is_f64 else 4)
         try:
-            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64)
+            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64, False)
             scratch.get(CLASS_SLOPES, size)
             if self.foreign_scores is not None:
                 scratch.get(CLASS_SCORES, size)
@@ -141,7 +141,6 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     work.keep = (arrangement, scores, values, grad)
     work.arrangement = arrangement
     work.targets = class_targets(n, n_classes, y, labels, sample_weight, class_weight)
-    work.is_f64 = is_f64
     work.want = want
     work.n_rows = n
     work.n_classes = n_classes
@@ -149,18 +148,7 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     work.task_rows = max(TASK_NUMBERS // (n_classes * work.block_rows), <Py_ssize_t>1) * work.block_rows
     work.n_tasks = (n + work.task_rows - 1) // work.task_rows
     work.is_large = n * n_classes >= PARALLEL_NUMBERS
-    work.factor = 1
-    if is_plain or (cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>scores)
-                    and cnp.PyArray_TYPE(<cnp.ndarray>scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
-        work.scores = <const char*>cnp.PyArray_DATA(<cnp.ndarray>scores)
-    else:
-        work.foreign_scores = scores
-    if grad is not None:
-        work.grad = <char*>cnp.PyArray_DATA(grad)
-        work.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
-        work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
-    if is_none:
-        work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+    work.attach(scores, is_f64, grad, values)
     value = work.finish(reduction == MEAN, n_threads)
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)

@@ -36,8 +36,8 @@ cdef enum:
     # Bytes of a gradient that fits a second-level cache beside the data. A task of larger ones would zero and add
     # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
     MAX_CLASS_GRADIENT = 1048576
-    # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K scattered writes, such an entry K
-    # scattered reads, which take longer.
+    # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
+    # and there. An estimate of what these cost, not a measurement.
     ENTRIES_WORTH_PACKING = 4
     # Entries of a block: scored and then accumulated, they should still be in a second-level cache.
     BLOCK_ENTRIES = 32768
@@ -409,30 +409,31 @@ cdef class CSR(Layout):
         return 0
 
 
-cdef Py_ssize_t score_empty_class_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, ClassCoef* coef,
-                                       void* scores) noexcept nogil:
-    """The same for K classes."""
+cdef Py_ssize_t point_at_nothing(Span* span, Py_ssize_t n, const void* nothing, const void** rows) noexcept nogil:
+    """Rows of a matrix without columns, as dense loops take them; the first that has entries all the same, or -1."""
     cdef Py_ssize_t i, fault_at = -1
-    cdef double nothing[1]
-    cdef const void* rows[MAX_BLOCK]
     for i in range(n):
         rows[i] = nothing
         if span.ends[i] > span.starts[i] and fault_at < 0:
             fault_at = i
-    real.score_classes(rows, n, 0, nothing, coef.n_classes, coef.biases, 0, scores)
     return fault_at
 
 
 cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, double intercept,
                                  void* scores) noexcept nogil:
     """Scores of rows of a matrix without columns; the place of the first row that has entries all the same."""
-    cdef Py_ssize_t i, fault_at = -1
-    cdef double nothing[1]
+    cdef double nothing = 0
     cdef const void* rows[MAX_BLOCK]
-    nothing[0] = 0
-    for i in range(n):
-        rows[i] = nothing
-        if span.ends[i] > span.starts[i] and fault_at < 0:
-            fault_at = i
-    real.score_rows(rows, n, 0, nothing, intercept, 0, scores)
+    cdef Py_ssize_t fault_at = point_at_nothing(span, n, &nothing, rows)
+    real.score_rows(rows, n, 0, &nothing, intercept, 0, scores)
+    return fault_at
+
+
+cdef Py_ssize_t score_empty_class_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, ClassCoef* coef,
+                                       void* scores) noexcept nogil:
+    """The same for K classes."""
+    cdef double nothing = 0
+    cdef const void* rows[MAX_BLOCK]
+    cdef Py_ssize_t fault_at = point_at_nothing(span, n, &nothing, rows)
+    real.score_classes(rows, n, 0, &nothing, coef.n_classes, coef.biases, 0, scores)
     return fault_at

@@ -27,6 +27,7 @@ cdef class ScorePass:
     cdef Fault fault
     cdef object lock, error
     cdef int release(self) except -1
+    cdef int attach(self, cnp.ndarray scores, int is_f64, cnp.ndarray grad, values) except -1
     cdef int begin(self, bint weights_only) except -1
     cdef double total(self) noexcept nogil
     cdef Scratch borrow(self)

