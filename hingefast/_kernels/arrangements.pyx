@@ -74,16 +74,19 @@ cdef class BoundArrangement:
         return 0
 
 
-cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t n,
-                            Py_ssize_t n_classes, int want, double factor, Scratch scratch,
+cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t at,
+                            Py_ssize_t n, Py_ssize_t n_classes, int want, double factor, Scratch scratch,
                             void* slopes) noexcept nogil:
-    """Values of the block's n rows, and slopes (n, K), weighted and times `factor`, as d (w*loss) / d score.
+    """Values of n rows of the block from row `at` on, and slopes (n, K), weighted and times `factor`, as d (w*loss) /
+    d score, from the scores of these rows.
 
     `slopes` always has room; without SLOPE in `want` it holds nothing of use.
     """
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
-    cdef const int32_t* columns = <const int32_t*>block.signs
+    cdef const int32_t* columns = <const int32_t*>block.signs + at
+    cdef const double* weights = NULL if block.weights == NULL else block.weights + at
+    cdef char* values = block.values + at * (8 if is_f64 else 4)
     cdef void* signs = scratch.buffers[SIGNS]
     cdef void* differences = scratch.buffers[DIFFERENCES]
     cdef char* margins = <char*>scratch.buffers[PAIRS]
@@ -91,7 +94,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
     cdef int32_t* rivals = <int32_t*>(pair_slopes + MAX_BLOCK * sizeof(double))
     cdef bint in_pairs = arrangement.number == CRAMMER_SINGER or arrangement.number == COST_SENSITIVE
     # One multiplication by weight, one by the factor, as for binary losses: the same bits for two classes.
-    cdef double at_once = factor if block.weights == NULL else 1
+    cdef double at_once = factor if weights == NULL else 1
 
     if in_pairs:
         if arrangement.number == COST_SENSITIVE:
@@ -99,28 +102,28 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
             real.rival_margins(differences, NULL, columns, n, n_classes, rivals, margins)
         else:
             real.rival_margins(scores, scores, columns, n, n_classes, rivals, margins)
-        real.margin_loss[loss.family](loss, signs, margins, n, at_once, block.values if want & VALUE else NULL,
+        real.margin_loss[loss.family](loss, signs, margins, n, at_once, values if want & VALUE else NULL,
                                       pair_slopes if want & SLOPE else NULL)
         if not want & SLOPE:
             return
-        if block.weights != NULL:
-            real.scale(pair_slopes, block.weights, 1, n)
+        if weights != NULL:
+            real.scale(pair_slopes, weights, 1, n)
             real.scale(pair_slopes, NULL, factor, n)
         real.pair_slopes(scores, columns, rivals, pair_slopes, n, n_classes, slopes)
         return
 
     if arrangement.number == WESTON_WATKINS:
-        real.weston_watkins[loss.family](loss, scores, columns, n, n_classes, at_once, block.values, slopes)
+        real.weston_watkins[loss.family](loss, scores, columns, n, n_classes, at_once, values, slopes)
     elif arrangement.number == ONE_VS_REST:
-        real.one_vs_rest[loss.family](loss, scores, columns, n, n_classes, at_once, block.values, slopes)
-        real.spread_nan(block.values, columns, n, n_classes, slopes)
+        real.one_vs_rest[loss.family](loss, scores, columns, n, n_classes, at_once, values, slopes)
+        real.spread_nan(values, columns, n, n_classes, slopes)
     else:
         real.top_k(scores, columns, n, n_classes, arrangement.k, arrangement.number == TOP_K_BETA,
-                   scratch.buffers[TERMS], block.values, slopes)
+                   scratch.buffers[TERMS], values, slopes)
         if at_once != 1:
             real.scale(slopes, NULL, at_once, n * n_classes)
-    if block.weights != NULL:
-        real.scale_rows(slopes, block.weights, n, n_classes)
+    if weights != NULL:
+        real.scale_rows(slopes, weights, n, n_classes)
         real.scale(slopes, NULL, factor, n * n_classes)
 
 

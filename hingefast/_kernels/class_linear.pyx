@@ -93,7 +93,7 @@ cdef class ClassPass(LinearPass):
                 memcpy(self.scores_out + start * width * itemsize, scores, n * width * itemsize)
             if self.arrangement is not None:
                 if self.class_direction.data == NULL:
-                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, n, width, self.want, 1,
+                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, 0, n, width, self.want, 1,
                                       scratch, slopes)
                 else:
                     self.layout.score_classes(self.targets, scratch, block, n, &self.class_direction,

@@ -1,4 +1,5 @@
 """The pass over given scores of K classes: as scores.pyx, with rows of K numbers."""
+from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 cimport numpy as cnp
@@ -11,15 +12,21 @@ from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_st
 from hingefast._kernels.scores cimport ScorePass, overlap
 from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch, borrow_scratch
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, add_sums, block_in, element_type,
+    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, add_sums, block_in, element_type,
 )
 
 cnp.import_array()
 
 cdef enum:
-    # Numbers of a block: its scores, slopes and what lies between them stay in a first-level cache
-    # or next to it; fewer would pay more calls (python -m benchmarks --only multiclass/scores).
-    BLOCK_NUMBERS = 1024
+    # Bytes of the scores of a block: they, the slopes and what lies between stay in half a first-level cache,
+    # while scores stream through the other half; fewer would pay more calls (python -m benchmarks --only
+    # multiclass/scores).
+    BLOCK_BYTES = 4096
+    LANES = 16
+    # Rows whose targets are loaded together, if a block does not have more.
+    LOADED_ROWS = 256
+    # Bytes of a row of scores so long that s_c had better be asked for before the row is begun.
+    LONG_ROW = 1024
     # Numbers of a task, and of a call that is worth several threads.
     TASK_NUMBERS = 262144
     PARALLEL_NUMBERS = 262144
@@ -31,14 +38,14 @@ cdef class ClassScorePass(ScorePass):
     """One call on scores of K classes."""
 
     cdef BoundArrangement arrangement
-    cdef Py_ssize_t n_classes, task_rows, block_rows
+    cdef Py_ssize_t n_classes, task_rows, loaded_rows, block_rows
 
     cdef Scratch borrow(self):
         cdef Scratch scratch = borrow_scratch()
         cdef size_t size = self.block_rows * self.n_classes * (8 if self.is_f64 else 4)
         try:
             self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64, False)
-            scratch.get(CLASS_SLOPES, size)
+            scratch.get(CLASS_SLOPES, size + 2 * LINE_BYTES)
             if self.foreign_scores is not None:
                 scratch.get(CLASS_SCORES, size)
         except BaseException:
@@ -51,43 +58,55 @@ cdef class ClassScorePass(ScorePass):
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, width = self.n_classes
         cdef Py_ssize_t grad_itemsize = 8 if self.grad_is_f64 else 4
-        cdef Py_ssize_t first = k * self.task_rows, end = min(first + self.task_rows, self.n_rows), at = first, n
+        cdef Py_ssize_t first = k * self.task_rows, end = min(first + self.task_rows, self.n_rows), at = first
+        cdef Py_ssize_t row, n, n_loaded
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
         # Slopes go straight where they belong, unless they are cast or streamed there.
         cdef bint in_place = self.grad != NULL and self.grad_is_f64 == self.is_f64 and not self.stream
-        cdef void* slopes = scratch.buffers[CLASS_SLOPES]
+        cdef void* slopes = <char*>scratch.buffers[CLASS_SLOPES] + LINE_BYTES   # room for what stream_piece leaves
+        cdef char* grad
         cdef Sums sums
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         memset(&sums, 0, sizeof(sums))
-        while at < end:
-            n = min(self.block_rows, end - at)
-            self.targets.load_rows(block, at, n, fault)
-            if self.targets.load(block, self.is_f64, at, n, fault) != 0:
+        while at < end and failed == 0:
+            # Targets of several blocks at once.
+            n_loaded = min(self.loaded_rows, end - at)
+            self.targets.load_rows(block, at, n_loaded, fault)
+            if self.targets.load(block, self.is_f64, at, n_loaded, fault) != 0:
                 failed = -1
                 break
             if self.weights_only:
-                active.real[1].sum_values(block.weights, NULL, at - first, n, sums.weights)
-                at += n
+                active.real[1].sum_values(block.weights, NULL, at - first, n_loaded, sums.weights)
+                at += n_loaded
                 continue
-            if self.foreign_scores is None:
-                block.scores = self.scores + at * width * itemsize
-            elif self.cast_scores(block, scratch.buffers[CLASS_SCORES], at, n) != 0:
-                failed = -1
-                break
-            if in_place:
-                slopes = self.grad + at * width * itemsize
-            find_class_slopes(self.arrangement, block, self.is_f64, block.scores, n, width, self.want, self.factor,
-                              scratch, slopes)
-            add_sums(block, self.is_f64, n, at - first, self.want & VALUE, &sums)
-            if self.grad != NULL and not in_place:
-                real.store[self.grad_is_f64](slopes, n * width, 1, self.grad + at * width * grad_itemsize, self.stream)
+            if self.foreign_scores is None and width * itemsize >= LONG_ROW:
+                real.prefetch_own(self.scores + at * width * itemsize, <const int32_t*>block.signs, n_loaded, width)
+            row = 0
+            while row < n_loaded:
+                n = min(self.block_rows, n_loaded - row)
+                grad = self.grad + (at + row) * width * grad_itemsize
+                if self.foreign_scores is None:
+                    block.scores = self.scores + (at + row) * width * itemsize
+                elif self.cast_scores(block, scratch.buffers[CLASS_SCORES], at + row, n) != 0:
+                    failed = -1
+                    break
+                if in_place:
+                    slopes = grad
+                find_class_slopes(self.arrangement, block, self.is_f64, block.scores, row, n, width, self.want,
+                                  self.factor, scratch, slopes)
+                if self.stream:
+                    active.stream_piece(slopes, n * width * itemsize, at + row == first, at + row + n == end, grad)
+                elif self.grad != NULL and not in_place:
+                    real.store[self.grad_is_f64](slopes, n * width, 1, grad, False)
+                row += n
+            add_sums(block, self.is_f64, n_loaded, at - first, self.want & VALUE, &sums)
             if self.row_values != NULL:
                 if block.weights != NULL:
-                    real.scale(block.values, block.weights, 1, n)
-                real.store[self.is_f64](block.values, n, 1, self.row_values + at * itemsize, False)
-            at += n
+                    real.scale(block.values, block.weights, 1, n_loaded)
+                real.store[self.is_f64](block.values, n_loaded, 1, self.row_values + at * itemsize, False)
+            at += n_loaded
         self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
         hf_fp_leave(caller)
         return failed
@@ -144,7 +163,10 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     work.want = want
     work.n_rows = n
     work.n_classes = n_classes
-    work.block_rows = min(max(BLOCK_NUMBERS // n_classes, <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+    work.block_rows = min(max(BLOCK_BYTES // (n_classes * (8 if is_f64 else 4)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+    if n_classes < LANES:   # rows stand in the lanes
+        work.block_rows -= work.block_rows % LANES
+    work.loaded_rows = max(LOADED_ROWS // work.block_rows, <Py_ssize_t>1) * work.block_rows
     work.task_rows = max(TASK_NUMBERS // (n_classes * work.block_rows), <Py_ssize_t>1) * work.block_rows
     work.n_tasks = (n + work.task_rows - 1) // work.task_rows
     work.is_large = n * n_classes >= PARALLEL_NUMBERS

@@ -71,6 +71,7 @@ cdef extern from "../_loops/loops.h" nogil:
                                   void* signs) noexcept nogil
         void (*class_weights)(const void* signs, double negative, double positive, Py_ssize_t n,
                               double* weights) noexcept nogil
+        void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
         void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
@@ -169,6 +170,7 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t (*csr_spans[2])(const void* indptr, const int64_t* rows, Py_ssize_t first, Py_ssize_t step,
                                    Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
+        void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil
         void (*add)(double* total, const double* part, Py_ssize_t n) noexcept nogil
         double (*squared_norm[2])(const void* coef, Py_ssize_t n) noexcept nogil
         void (*finish_grad[2])(const double* total, Py_ssize_t n, double divisor, double alpha, const void* coef,

@@ -9,7 +9,7 @@
 /* Sum of n numbers in float64: few in their order, many over 16 lanes by index. O(n). */
 HF_INLINE double FN(sum_row)(const real *x, ptrdiff_t n) {
     hf_wide sums;
-    double lane[HF_VALUE_LANES], sum = 0;
+    double sum = 0;
     real tail[HF_VALUE_LANES] = {0};
     ptrdiff_t j = 0;
     if (n < 2 * HF_VALUE_LANES) {
@@ -22,32 +22,14 @@ HF_INLINE double FN(sum_row)(const real *x, ptrdiff_t n) {
         FN(add_wide)(&sums, x + j);
     memcpy(tail, x + j, (size_t)(n - j) * sizeof(real));
     FN(add_wide)(&sums, tail);
-    hf_store_wide(&sums, lane);
-    return merge_lanes(lane);
+    return hf_merge_wide(sums);
 }
 
-/* Rows of few classes are turned over, so that rows stand in the lanes: tile[j][r] = x[r][j] for up to HF_TILE_LANES rows
- * of n_classes < HF_FEW_CLASSES numbers. Lanes without a row repeat the first one. Two groups of lanes, because a
- * line can be read back only when all that was stored to it one by one has left the store queue. O(n_classes). */
-#define HF_TILE_LANES (2 * HF_VALUE_LANES)
-#define HF_FEW_CLASSES (2 * HF_VALUE_LANES)
-HF_INLINE void FN(turn_in)(const real *x, ptrdiff_t n_rows, ptrdiff_t n_classes,
-                           real (*HF_RESTRICT tile)[HF_TILE_LANES]) {
-    if (n_rows < HF_TILE_LANES)
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            for (int r = 0; r < HF_TILE_LANES; r++)
-                tile[j][r] = x[j];
-    for (ptrdiff_t r = 0; r < n_rows; r++, x += n_classes)
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            tile[j][r] = x[j];
-}
-
-/* The way back. O(n_classes). */
-HF_INLINE void FN(turn_out)(real (*HF_RESTRICT tile)[HF_TILE_LANES], ptrdiff_t n_rows, ptrdiff_t n_classes,
-                            real *HF_RESTRICT x) {
-    for (ptrdiff_t r = 0; r < n_rows; r++, x += n_classes)
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            x[j] = tile[j][r];
+/* Fetches s_c of n rows. O(n). */
+static void FN(prefetch_own)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes) {
+    const real *s = scores;
+    for (ptrdiff_t i = 0; i < n; i++)
+        HF_PREFETCH(s + i * n_classes + columns[i]);
 }
 
 /* ---- one rival: Crammer-Singer and the cost-sensitive hinge -------------------------------------------- */
@@ -65,128 +47,30 @@ static void FN(cost_keys)(const void *scores, const int32_t *columns, ptrdiff_t 
     }
 }
 
-/* The rival of one row that may hold anything: its first NaN, else its largest key, the lowest class on ties. */
-static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes) {
-    int32_t at = own == 0;
-    for (int32_t j = at; j < n_classes; j++)
-        if (j != own) {
-            if (key[j] != key[j])
-                return j;
-            if (key[j] > key[at])
-                at = j;
-        }
-    return at;
-}
-
-/* The same for many classes, in 16 lanes; -1 where a key is not finite. A lane keeps its first best, and the merge takes the
- * lowest class. The last line ends at the last class and may overlap the one before it. O(n_classes). */
-static int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n_classes) {
-    enum { N = HF_VALUE_LANES };
-    const int n_parts = N / PART_LANES;
-    const ptrdiff_t n_whole = n_classes - n_classes % N, own_at = own - own % N, last_at = n_classes - N;
-    real own_line[N], last_line[N];
-    FN(part) best[N / PART_LANES], poison[N / PART_LANES];
-    FN(part_bits) line[N / PART_LANES];
-    memcpy(last_line, key + last_at, sizeof last_line);
-    if (own >= last_at)
-        last_line[own - last_at] = -(real)INFINITY;
-    if (own_at < n_whole)
-        memcpy(own_line, key + own_at, sizeof own_line);
-    own_line[own % N] = -(real)INFINITY;
-    HF_UNROLL
-    for (int p = 0; p < n_parts; p++) {
-        poison[p] = FN(no_part)();
-        best[p] = FN(no_part)() - (real)INFINITY;
-        memset(&line[p], 0, sizeof line[p]);
-    }
-    for (ptrdiff_t j = 0; j < n_classes; j += N) {
-        const ptrdiff_t at = j < n_whole ? j : last_at;
-        const real *from = at == last_at ? last_line : at == own_at ? own_line : key + at;
-        HF_UNROLL
-        for (int p = 0; p < n_parts; p++) {
-            const FN(part) x = FN(load_part)(from + p * PART_LANES);
-            const FN(part_bits) better = FN(greater_part)(x, best[p]);
-            poison[p] += FN(load_part)(key + at + p * PART_LANES) * 0; /* NaN for infinities too */
-            best[p] = FN(select_part)(better, x, best[p]);
-            line[p] = FN(select_bits)(better, FN(all_bits)((FN(bit_pattern))at), line[p]);
-        }
-    }
-    return FN(merge_rivals)(best, line, poison);
-}
-
-/* The same for up to 32 rows of few classes, rows in the lanes; 0 where a key is not finite, and then nothing holds.
- * O(n_classes). */
-HF_INLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns, ptrdiff_t n_rows,
-                                     ptrdiff_t n_classes, int32_t *rivals) {
-    enum { N = HF_VALUE_LANES };
-    real tile[HF_FEW_CLASSES][HF_TILE_LANES], all_poison = 0;
-    FN(turn_in)(keys, n_rows, n_classes, tile);
-    for (ptrdiff_t first = 0; first < n_rows; first += N) {
-        const int n_parts = N / PART_LANES;
-        real poison_of[N];
-        FN(bit_pattern) at_of[N], own_of[N];
-        FN(part) best[N / PART_LANES], poison[N / PART_LANES];
-        FN(part_bits) at[N / PART_LANES], own[N / PART_LANES];
-        for (int r = 0; r < N; r++)
-            own_of[r] = (FN(bit_pattern))columns[first + r < n_rows ? first + r : 0];
-        HF_UNROLL
-        for (int p = 0; p < n_parts; p++) {
-            best[p] = FN(no_part)() - (real)INFINITY;
-            poison[p] = FN(no_part)();
-            at[p] = FN(all_bits)(0);
-            memcpy(&own[p], own_of + p * PART_LANES, sizeof own[p]);
-        }
-        for (ptrdiff_t j = 0; j < n_classes; j++) {
-            const FN(part_bits) here = FN(all_bits)((FN(bit_pattern))j);
-            HF_UNROLL
-            for (int p = 0; p < n_parts; p++) {
-                const FN(part) x = FN(load_part)(tile[j] + first + p * PART_LANES);
-                const FN(part_bits) is_own = FN(equal_bits)(own[p], here);
-                const FN(part_bits) better = FN(greater_part)(x, best[p]) & ~is_own;
-                poison[p] += x * 0;
-                best[p] = FN(select_part)(better, x, best[p]);
-                at[p] = FN(select_bits)(better, here, at[p]);
-            }
-        }
-        HF_UNROLL
-        for (int p = 0; p < n_parts; p++) {
-            FN(store_part)(poison_of + p * PART_LANES, poison[p]);
-            memcpy(at_of + p * PART_LANES, &at[p], sizeof at[p]);
-        }
-        for (ptrdiff_t r = 0; first + r < n_rows && r < N; r++)
-            rivals[first + r] = (int32_t)at_of[r];
-        HF_UNROLL
-        for (int half = N / 2; half > 0; half /= 2) {
-            HF_UNROLL
-            for (int r = 0; r < half; r++)
-                poison_of[r] += poison_of[r + half];
-        }
-        all_poison += poison_of[0];
-    }
-    return all_poison == 0;
-}
-
 /* rivals[i] = the class other than c with the largest key, the lowest one on ties and the first NaN before all;
  * margins[i] = s_c - key of the rival, or 0 - key where `scores` is NULL. O(n*K). */
 static void FN(rival_margins)(const void *keys, const void *scores, const int32_t *columns, ptrdiff_t n,
                               ptrdiff_t n_classes, int32_t *rivals, void *margins) {
-    const int few = n_classes < HF_FEW_CLASSES;
+    enum { N = HF_VALUE_LANES };
+    const real *key = keys;
     real *margin = margins;
-    for (ptrdiff_t i = 0; i < n;) {
-        const real *key = (const real *)keys + i * n_classes;
-        const ptrdiff_t n_rows = !few ? 1 : n - i < HF_TILE_LANES ? n - i : HF_TILE_LANES;
-        int found;
-        if (!few)
-            found = (rivals[i] = FN(find_rival_in_lanes)(key, columns[i], n_classes)) >= 0;
-        else if (HF_HAVE_GATHER && n_classes >= 4 && n_rows >= 4)
-            found = FN(find_rivals_in_quads)(key, columns + i, n_rows, n_classes, rivals + i);
-        else
-            found = FN(find_rivals_of_few)(key, columns + i, n_rows, n_classes, rivals + i);
-        for (const ptrdiff_t end = i + n_rows; i < end; i++, key += n_classes) {
-            if (!found)
-                rivals[i] = FN(find_rival)(key, columns[i], n_classes);
-            margin[i] = (scores ? key[columns[i]] : 0) - key[rivals[i]];
+    for (ptrdiff_t i = 0, end; i < n; i = end) {
+        if (n_classes < N) {
+            end = i + N < n ? i + N : n;
+            i = n < N ? 0 : end - N; /* the last sixteen rows may have been met before */
+            if (FN(find_rivals_of_few)(key + i * n_classes, columns + i, end - i, n_classes, scores != NULL,
+                                       rivals + i, margin + i))
+                continue;
+            for (ptrdiff_t r = i; r < end; r++)
+                rivals[r] = FN(find_rival)(key + r * n_classes, columns[r], n_classes);
+        } else {
+            end = i + 1;
+            rivals[i] = FN(find_rival_in_lanes)(key + i * n_classes, columns[i], n_classes, end == n);
+            if (rivals[i] < 0)
+                rivals[i] = FN(find_rival)(key + i * n_classes, columns[i], n_classes);
         }
+        for (; i < end; i++)
+            margin[i] = (scores ? key[i * n_classes + columns[i]] : 0) - key[i * n_classes + rivals[i]];
     }
 }
 
@@ -234,99 +118,136 @@ HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *
     }
 }
 
-/* One line of 16 terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c). Writes
- * factor times the slopes of the scores, but +0 at c in Weston-Watkins, and adds the values and, there, these slopes lane
- * by lane. Only with `mixed` there is a c, in the lanes whose mark is `own_mark`, and nothing from lane n_terms on. */
-HF_INLINE void FN(add_terms)(const int family, const int rest, const int mixed, const hf_loss *loss,
-                             const real *HF_RESTRICT s, const real *HF_RESTRICT own,
-                             const FN(bit_pattern) *HF_RESTRICT marks, FN(bit_pattern) own_mark,
-                             const FN(bit_pattern) n_terms, real factor, hf_wide *values, hf_wide *sums,
-                             real *HF_RESTRICT slopes) {
-    const real margin = (real)loss->margin;
-    real value[HF_VALUE_LANES];
-    for (int k = 0; k < HF_VALUE_LANES; k++) {
-        const int at_own = mixed & (marks[k] == own_mark);
-        const int none = mixed & (((FN(bit_pattern))k >= n_terms) | (at_own & (rest == 0)));
-        const real m = rest ? (at_own ? s[k] : -s[k]) : own[k] - s[k];
-        real slope, v = FN(formula)(family, loss, margin - m, &slope);
-        value[k] = none ? 0 : v;
-        slope = none ? 0 : slope;
-        slopes[k] = (rest & at_own ? slope + 0 : 0 - slope) * factor;
+/* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c), from sixteen
+ * s_j and their s_c. at_own are the lanes of class c, `existing` those with a class. Adds values and slopes lane by lane
+ * and writes factor times the slopes, of which that of Weston-Watkins at c is +0 here. */
+HF_INLINE void FN(add_terms)(const int family, const int rest, const hf_loss *loss, const real *scores,
+                             FN(sixteen) own, unsigned at_own, unsigned existing, real factor,
+                             hf_wide *values, FN(sixteen) *sums, real *slopes) {
+    const FN(sixteen) s = FN(load_sixteen)(scores), zeros = FN(all_sixteen)(0);
+    const unsigned kept = rest ? existing : existing & ~at_own;
+    FN(sixteen) m, v, d;
+    real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        m.p[p] = rest ? -s.p[p] : own.p[p] - s.p[p];
+    if (rest)
+        m = FN(select_sixteen)(at_own, s, m);
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        m.p[p] = (real)loss->margin - m.p[p];
+    FN(store_sixteen)(u, m);
+    HF_VECTORISE
+    for (int k = 0; k < HF_VALUE_LANES; k++)
+        value[k] = FN(formula)(family, loss, u[k], &slope[k]);
+    v = FN(load_sixteen)(value);
+    d = FN(load_sixteen)(slope);
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++) {
+        m.p[p] = d.p[p] + 0;
+        d.p[p] = 0 - d.p[p];
     }
-    FN(add_wide)(values, value);
-    if (!rest)
-        FN(add_wide)(sums, slopes);
+    if (rest)
+        d = FN(select_sixteen)(at_own, m, d);
+    v = FN(select_sixteen)(kept, v, zeros);
+    d = FN(select_sixteen)(kept, d, zeros);
+    FN(add_sixteen)(values, v);
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++) {
+        sums->p[p] += d.p[p];
+        d.p[p] *= factor;
+    }
+    FN(store_sixteen)(slopes, d);
 }
 
-/* Values and slopes of n rows, family and arrangement being constants where this is inlined. Few classes: rows in the
- * lanes, and the sum over classes in their order; many: classes in the lanes, merged by halves. O(n*K). */
-HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *given, const real *s,
+/* Values and slopes of n rows of fewer than sixteen classes, rows in the lanes and sums in the order of the classes.
+ * The last sixteen rows may have been met before. O(n*K). */
+HF_INLINE void FN(few_classes)(const int family, const int rest, const hf_loss *given, const real *scores,
                                const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
-                               real *values, real *slopes) {
+                               real *values, real *all_slopes) {
     enum { N = HF_VALUE_LANES };
     const hf_loss loss = *given;
-    hf_wide value, sum;
-    double value_of[N], sum_of[N];
-    real own[N];
-    FN(bit_pattern) lane[N];
-    for (int k = 0; k < N; k++)
-        lane[k] = (FN(bit_pattern))k;
-    if (n_classes < HF_FEW_CLASSES) {
-        for (ptrdiff_t i = 0; i < n; i += HF_TILE_LANES) {
-            real tile[HF_FEW_CLASSES][HF_TILE_LANES], turned[HF_FEW_CLASSES][HF_TILE_LANES];
-            const ptrdiff_t n_rows = n - i < HF_TILE_LANES ? n - i : HF_TILE_LANES;
-            FN(turn_in)(s + i * n_classes, n_rows, n_classes, tile);
-            for (ptrdiff_t first = 0; first < n_rows; first += N) {
-                FN(bit_pattern) column[N];
-                memset(&value, 0, sizeof value);
-                memset(&sum, 0, sizeof sum);
-                for (int r = 0; r < N; r++) {
-                    const int32_t at = columns[i + (first + r < n_rows ? first + r : 0)];
-                    column[r] = (FN(bit_pattern))at;
-                    own[r] = tile[at][first + r];
-                }
-                for (ptrdiff_t j = 0; j < n_classes; j++)
-                    FN(add_terms)(family, rest, 1, &loss, tile[j] + first, own, column, (FN(bit_pattern))j, N,
-                                  factor, &value, &sum, turned[j] + first);
-                hf_store_wide(&value, value_of);
-                hf_store_wide(&sum, sum_of);
-                for (ptrdiff_t r = 0; r < N && first + r < n_rows; r++) {
-                    values[i + first + r] = (real)value_of[r];
-                    if (!rest)
-                        turned[columns[i + first + r]][first + r] = 0 - (real)sum_of[r];
-                }
+    for (ptrdiff_t next = 0; next < n; next += N) {
+        const ptrdiff_t i = next + N <= n || n < N ? next : n - N, n_rows = n < N ? n : N;
+        const real *s = scores + i * n_classes;
+        real *slopes = all_slopes + i * n_classes;
+        const FN(sixteen) column = FN(load_columns)(columns + i, n_rows), zeros = FN(all_sixteen)(0);
+        FN(sixteen) own = zeros, sum = zeros;
+        real tile[N][N], turned[N][N], sum_of[N];
+        double value_of[N];
+        hf_wide value = hf_no_wide();
+        FN(turn_in)(s, n_rows, n_classes, tile);
+        for (ptrdiff_t j = 0; j < n_classes; j++) {
+            const FN(sixteen) here = FN(all_sixteen)((real)j), x = FN(load_sixteen)(tile[j]);
+            own = FN(select_sixteen)(FN(lanes_equal)(column, here), x, own);
+        }
+        for (ptrdiff_t j = 0; j < n_classes; j++) {
+            const FN(sixteen) here = FN(all_sixteen)((real)j);
+            FN(add_terms)(family, rest, &loss, tile[j], own, FN(lanes_equal)(column, here), HF_ALL_LANES,
+                          factor, &value, &sum, turned[j]);
+        }
+        FN(turn_out)(turned, n_rows, n_classes, slopes);
+        memcpy(value_of, &value, sizeof value);
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            values[i + r] = (real)value_of[r];
+        if (rest)
+            continue;
+        HF_UNROLL
+        for (int p = 0; p < SIXTEEN_PARTS; p++)
+            sum.p[p] = 0 - sum.p[p] * factor;
+        FN(store_sixteen)(sum_of, sum);
+        for (ptrdiff_t r = 0; r < n_rows; r++)
+            slopes[r * n_classes + columns[i + r]] = sum_of[r];
+    }
+}
+
+/* The same for many classes, which stand in the lanes themselves. Values are summed in float64, slopes in their own type
+ * over four lines and then in float64. The last line of a row may reach into the next row, whose slopes are
+ * written later; in the last row it is a copy. O(n*K). */
+HF_INLINE void FN(many_classes)(const int family, const int rest, const hf_loss *given, const real *scores,
+                                const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
+                                real *values, real *all_slopes) {
+    enum { N = HF_VALUE_LANES, GROUP = 4 * HF_VALUE_LANES };
+    const hf_loss loss = *given;
+    const ptrdiff_t last_at = (n_classes - 1) & -N, n_last = n_classes - last_at;
+    const unsigned in_last = hf_first_lanes(n_last);
+    real padded[N] = {0}, padded_slopes[N];
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real *s = scores + i * n_classes;
+        real *slopes = all_slopes + i * n_classes;
+        const FN(sixteen) own = FN(all_sixteen)(s[columns[i]]);
+        FN(sixteen) some = FN(all_sixteen)(0);
+        hf_wide value = hf_no_wide(), sum = hf_no_wide();
+        for (ptrdiff_t j = 0; j <= last_at; j += N) {
+            const int is_copy = i == n - 1 && j == last_at;
+            if (is_copy)
+                for (ptrdiff_t k = 0; k < n_last; k++)
+                    padded[k] = s[j + k];
+            FN(add_terms)(family, rest, &loss, is_copy ? padded : s + j, own, hf_lane_of(columns[i] - j),
+                          j < last_at ? HF_ALL_LANES : in_last, factor, &value, &some,
+                          is_copy ? padded_slopes : slopes + j);
+            if (!rest && (j & (GROUP - N)) == GROUP - N) {
+                FN(add_sixteen)(&sum, some);
+                some = FN(all_sixteen)(0);
             }
-            FN(turn_out)(turned, n_rows, n_classes, slopes + i * n_classes);
         }
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i++, s += n_classes, slopes += n_classes) {
-        const ptrdiff_t column = columns[i], n_tail = n_classes % N, n_whole = n_classes - n_tail;
-        real padded[N] = {0}, padded_slopes[N];
-        memset(&value, 0, sizeof value);
-        memset(&sum, 0, sizeof sum);
-        for (int k = 0; k < N; k++)
-            own[k] = s[column];
-        for (ptrdiff_t j = 0; j < n_whole; j += N)
-            if ((size_t)(column - j) >= N)
-                FN(add_terms)(family, rest, 0, &loss, s + j, own, lane, N, N, factor, &value, &sum,
-                              slopes + j);
-            else
-                FN(add_terms)(family, rest, 1, &loss, s + j, own, lane, (FN(bit_pattern))(column - j), N,
-                              factor, &value, &sum, slopes + j);
-        if (n_tail) {
-            memcpy(padded, s + n_whole, (size_t)n_tail * sizeof(real));
-            FN(add_terms)(family, rest, 1, &loss, padded, own, lane, (FN(bit_pattern))(column - n_whole),
-                          (FN(bit_pattern))n_tail, factor, &value, &sum, padded_slopes);
-            memcpy(slopes + n_whole, padded_slopes, (size_t)n_tail * sizeof(real));
-        }
-        hf_store_wide(&value, value_of);
-        values[i] = (real)merge_lanes(value_of);
+        if (i == n - 1)
+            memcpy(slopes + last_at, padded_slopes, (size_t)n_last * sizeof(real));
+        values[i] = (real)hf_merge_wide(value);
         if (!rest) {
-            hf_store_wide(&sum, sum_of);
-            slopes[column] = 0 - (real)merge_lanes(sum_of);
+            const double earlier = n_classes < GROUP ? 0 : hf_merge_wide(sum);
+            slopes[columns[i]] = 0 - (real)(earlier + (double)FN(merge_sixteen)(some)) * factor;
         }
     }
+}
+
+HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *loss, const real *s,
+                               const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
+                               real *values, real *slopes) {
+    if (n_classes < HF_VALUE_LANES)
+        FN(few_classes)(family, rest, loss, s, columns, n, n_classes, factor, values, slopes);
+    else
+        FN(many_classes)(family, rest, loss, s, columns, n, n_classes, factor, values, slopes);
 }
 
 /* values[i] = sum of phi(s_c - s_j) over j != c; slopes = factor times the slopes of the scores. O(n*K). */
@@ -538,5 +459,3 @@ static void FN(group_by_class)(const void *slopes, ptrdiff_t n, ptrdiff_t n_clas
         starts[j] = starts[j - 1];
     starts[0] = 0;
 }
-#undef HF_TILE_LANES
-#undef HF_FEW_CLASSES

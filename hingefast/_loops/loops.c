@@ -35,6 +35,33 @@ static void hf_stream(void *to, const void *from, size_t bytes) {
     memcpy(target, source, bytes);
 }
 
+/* Writes a long output piece by piece, whole cache lines past the caches. Before the `bytes` of the piece there is
+ * room for a line, where each call but the last leaves its last part of a line for the next. The first piece must hold a
+ * line, if more follow. O(bytes). */
+static void stream_piece(void *piece, size_t bytes, int is_first, int is_last, void *out) {
+    const size_t lead = (uintptr_t)out % HF_LINE_BYTES, end = lead + bytes, rest = end % HF_LINE_BYTES;
+    char *to = (char *)out - lead, *from = (char *)piece - lead;
+    size_t at = 0;
+    if (is_first && lead) { /* the line begins with what is not ours */
+        at = end < HF_LINE_BYTES ? end : HF_LINE_BYTES;
+        memcpy(out, piece, at - lead);
+    }
+    for (; at + HF_LINE_BYTES <= end; at += HF_LINE_BYTES)
+        hf_stream_line(to + at, from + at);
+    if (is_last)
+        memcpy(to + at, from + at, end - at);
+    else
+        memcpy((char *)piece - rest, from + end - rest, HF_LINE_BYTES);
+}
+
+/* The first n of sixteen lanes, n >= 1; all where there are more. */
+HF_INLINE unsigned hf_first_lanes(ptrdiff_t n) { return n < HF_VALUE_LANES ? (1u << n) - 1 : HF_ALL_LANES; }
+
+/* The lane at `place`, none where there is no such lane. */
+HF_INLINE unsigned hf_lane_of(ptrdiff_t place) {
+    return (unsigned)((size_t)place < HF_VALUE_LANES) << (place & (HF_VALUE_LANES - 1));
+}
+
 /* A class as an int32, for labels of 8 and 16 bits: INT32_MIN, which they cannot hold, if out of range. */
 HF_INLINE int32_t hf_narrow(int64_t class) {
     return class > INT32_MAX || class < INT32_MIN ? INT32_MIN : (int32_t)class;
@@ -157,6 +184,8 @@ typedef uint32_t bit_pattern_f32;
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"
+#include "sixteen.h"
+#include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
 #include "class_score.h"
@@ -177,6 +206,8 @@ typedef uint64_t bit_pattern_f64;
 #include "score.h"
 #include "accumulate.h"
 #include "vectors.h"
+#include "sixteen.h"
+#include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
 #include "class_score.h"
@@ -203,6 +234,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .find_bad_sign = find_bad_sign_##S,                                                                  \
         .decode_labels = HF_DTYPES(decode_, _##S),                                                           \
         .class_weights = class_weights_##S,                                                                  \
+        .prefetch_own = prefetch_own_##S,                                                                    \
         .sum_values = sum_values_##S,                                                                        \
         .multiply_active = multiply_active_##S,                                                              \
         .scale = scale_##S,                                                                                  \
@@ -267,6 +299,7 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .gather = {gather_1, gather_2, gather_4, gather_8},
     .csr_spans = {csr_spans_i32, csr_spans_i64},
     .merge_lanes = merge_lanes,
+    .stream_piece = stream_piece,
     .add = add_f64,
     .squared_norm = {squared_norm_f32, squared_norm_f64},
     .finish_grad = {finish_grad_f32, finish_grad_f64},

@@ -81,6 +81,7 @@ typedef struct {
     void (*decode_labels[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_classes *classes,
                                        void *signs);
     void (*class_weights)(const void *signs, double negative, double positive, ptrdiff_t n, double *weights);
+    void (*prefetch_own)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                        double *lanes);
     void (*multiply_active)(void *x, const void *y, ptrdiff_t n);
@@ -181,6 +182,7 @@ typedef struct {
     ptrdiff_t (*csr_spans[2])(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,
                               ptrdiff_t n, int64_t n_stored, int64_t *starts, int64_t *ends);
     double (*merge_lanes)(const double *lanes);
+    void (*stream_piece)(void *piece, size_t bytes, int is_first, int is_last, void *out);
     void (*add)(double *total, const double *part, ptrdiff_t n);
     double (*squared_norm[2])(const void *coef, ptrdiff_t n);
     void (*finish_grad[2])(const double *total, ptrdiff_t n, double divisor, double alpha, const void *coef,
@@ -203,5 +205,6 @@ extern const hf_loops hf_loops_x86_v4;
 int hf_cpu_supports(const char *level);
 
 #define HF_VALUE_LANES 16
+#define HF_ALL_LANES 0xFFFFu
 
 #endif

@@ -18,11 +18,8 @@ HF_INLINE real FN(positive_part)(real u) { return u <= 0 ? 0 : u; }
 HF_INLINE real FN(s_family)(const hf_loss *loss, real u, int is_hinge, real *slope) {
     real positive = FN(positive_part)(u), curved, steepness;
     if (is_hinge) {
-        /* 1 for every u > 0, subnormals included, 0 for u < 0, NaN for NaN: cheaper than four selects */
-        steepness = positive * HUGE_FACTOR * HUGE_FACTOR;
-        steepness = steepness > 1 ? 1 : steepness;
-        steepness = u == 0 ? -(real)loss->kink_slope : steepness;
-        *slope = -steepness;
+        const real flat = u == 0 ? (real)loss->kink_slope : positive; /* 0 or NaN */
+        *slope = u > 0 ? -1 : flat;
         return positive;
     }
     curved = positive > (real)loss->width ? (real)loss->width : positive;

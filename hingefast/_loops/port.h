@@ -14,15 +14,21 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define HF_RESTRICT __restrict
 #define HF_INLINE static __forceinline
+#define HF_NOINLINE static __declspec(noinline)
 #define HF_UNROLL
+#define HF_VECTORISE
 #elif defined(__clang__)
 #define HF_RESTRICT restrict
 #define HF_INLINE static inline __attribute__((always_inline))
+#define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("unroll")
+#define HF_VECTORISE
 #else
 #define HF_RESTRICT restrict
 #define HF_INLINE static inline __attribute__((always_inline))
+#define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("GCC unroll 16")
+#define HF_VECTORISE _Pragma("GCC unroll 1") /* or a short loop is unrolled before it is vectorised */
 #endif
 
 #define HF_LINE_BYTES 64
@@ -70,8 +76,19 @@
 #define HF_PREFETCH(address) ((void)(address))
 #endif
 
-/* Whether eight numbers can be gathered under a mask by one instruction (gather.h), and compared under one
- * (rivals.h). AVX2 has no such masks, and its gathers are no faster than eight loads. */
+/* The place of the lowest bit of a number that is not 0. */
+HF_INLINE int hf_lowest_bit(unsigned x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_ctz(x);
+#else
+    int at = 0;
+    for (; !(x & 1); x >>= 1)
+        at++;
+    return at;
+#endif
+}
+
+/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2 has no such masks, and its gathers are no faster than eight loads. */
 #if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define HF_HAVE_GATHER 1
 #else

@@ -6,3 +6,4 @@
 #undef LANES
 #undef PARTS
 #undef PART_LANES
+#undef SIXTEEN_PARTS

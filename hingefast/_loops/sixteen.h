@@ -1,0 +1,241 @@
+/* sixteen.h - sixteen numbers in registers, one for each value lane: sums, the largest, sets of lanes.
+ *
+ * Included once for float32 and once for float64, after lanes.h. A set of lanes is the bits of an unsigned number.
+ */
+typedef struct {
+    FN(part) p[HF_VECTOR_BYTES ? HF_VALUE_LANES * sizeof(real) / (HF_VECTOR_BYTES ? HF_VECTOR_BYTES : 1)
+                               : HF_VALUE_LANES];
+} FN(sixteen);
+#define SIXTEEN_PARTS ((int)(HF_VALUE_LANES / PART_LANES))
+
+HF_INLINE FN(sixteen) FN(all_sixteen)(real x) {
+    FN(sixteen) all;
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        all.p[p] = FN(no_part)() + x;
+    return all;
+}
+HF_INLINE FN(sixteen) FN(load_sixteen)(const real *x) {
+    FN(sixteen) line;
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        line.p[p] = FN(load_part)(x + p * PART_LANES);
+    return line;
+}
+HF_INLINE void FN(store_sixteen)(real *x, FN(sixteen) line) {
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        FN(store_part)(x + p * PART_LANES, line.p[p]);
+}
+
+/* ---- lane by lane: the larger, b where either is NaN; where they are equal; a in the set, b elsewhere ------- */
+
+#if !HF_VECTOR_BYTES
+HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) { return a > b ? a : b; }
+HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) { return a == b; }
+HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) { return a > b; }
+HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) { return lanes & 1 ? a : b; }
+#elif defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
+    return (FN(part))_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ);
+}
+HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+}
+HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
+    return (FN(part))_mm512_mask_blend_pd((__mmask8)lanes, (__m512d)b, (__m512d)a);
+}
+#elif defined(__AVX512F__)
+HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
+    return (FN(part))_mm512_max_ps((__m512)a, (__m512)b);
+}
+HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+}
+HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+}
+HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
+    return (FN(part))_mm512_mask_blend_ps((__mmask16)lanes, (__m512)b, (__m512)a);
+}
+#else
+typedef FN(bit_pattern) FN(part_bits) __attribute__((vector_size(HF_VECTOR_BYTES)));
+HF_INLINE FN(part) FN(choose)(FN(part_bits) mask, FN(part) a, FN(part) b) {
+    return (FN(part))((mask & (FN(part_bits))a) | (~mask & (FN(part_bits))b));
+}
+HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) { return FN(choose)((FN(part_bits))(a > b), a, b); }
+HF_INLINE unsigned FN(lanes_of_bits)(FN(part_bits) mask) {
+#if defined(__AVX2__) && defined(HF_REAL_IS_F64)
+    return (unsigned)_mm256_movemask_pd((__m256d)mask);
+#elif defined(__AVX2__)
+    return (unsigned)_mm256_movemask_ps((__m256)mask);
+#elif defined(__SSE2__) && defined(HF_REAL_IS_F64)
+    return (unsigned)_mm_movemask_pd((__m128d)mask);
+#elif defined(__SSE2__)
+    return (unsigned)_mm_movemask_ps((__m128)mask);
+#else
+    FN(bit_pattern) bits[PART_LANES];
+    unsigned lanes = 0;
+    memcpy(bits, &mask, sizeof mask);
+    HF_UNROLL
+    for (int k = 0; k < PART_LANES; k++)
+        lanes |= (unsigned)(bits[k] & 1) << k;
+    return lanes;
+#endif
+}
+HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
+    return FN(lanes_of_bits)((FN(part_bits))(a == b));
+}
+HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
+    return FN(lanes_of_bits)((FN(part_bits))(a > b));
+}
+HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
+    FN(bit_pattern) bit_of_lane[PART_LANES];
+    FN(part_bits) bits;
+    HF_UNROLL
+    for (int k = 0; k < PART_LANES; k++)
+        bit_of_lane[k] = (FN(bit_pattern))1 << k;
+    memcpy(&bits, bit_of_lane, sizeof bits);
+    return FN(choose)((FN(part_bits))((bits & (FN(bit_pattern))lanes) == bits), a, b);
+}
+#endif
+
+HF_INLINE unsigned FN(lanes_equal)(FN(sixteen) a, FN(sixteen) b) {
+    unsigned lanes = 0;
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        lanes |= FN(equal_lanes)(a.p[p], b.p[p]) << p * PART_LANES;
+    return lanes;
+}
+HF_INLINE unsigned FN(lanes_greater)(FN(sixteen) a, FN(sixteen) b) {
+    unsigned lanes = 0;
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        lanes |= FN(greater_lanes)(a.p[p], b.p[p]) << p * PART_LANES;
+    return lanes;
+}
+HF_INLINE FN(sixteen) FN(select_sixteen)(unsigned lanes, FN(sixteen) a, FN(sixteen) b) {
+    FN(sixteen) chosen;
+    HF_UNROLL
+    for (int p = 0; p < SIXTEEN_PARTS; p++)
+        chosen.p[p] = FN(select_lanes)(lanes >> p * PART_LANES, a.p[p], b.p[p]);
+    return chosen;
+}
+
+/* ---- sums in float64 ---------------------------------------------------------------------------------------- */
+
+#ifndef HF_WIDE
+#define HF_WIDE
+#if HF_VECTOR_BYTES
+typedef double hf_doubles __attribute__((vector_size(HF_VECTOR_BYTES)));
+#else
+typedef double hf_doubles;
+#endif
+#define HF_DOUBLES ((int)(sizeof(hf_doubles) / sizeof(double)))
+#define HF_WIDE_PARTS ((int)(HF_VALUE_LANES / HF_DOUBLES))
+typedef struct {
+    hf_doubles p[HF_VALUE_LANES * sizeof(double) / sizeof(hf_doubles)];
+} hf_wide;
+
+/* As many floats as a register holds doubles, widened. gcc 12 widens vectors of 64 bytes piece by piece. */
+#if defined(__AVX512F__)
+HF_INLINE hf_doubles hf_widen(const float *x) { return (hf_doubles)_mm512_cvtps_pd(_mm256_loadu_ps(x)); }
+#elif HF_VECTOR_BYTES
+typedef float hf_half_floats
+    __attribute__((vector_size(HF_VECTOR_BYTES / 2), aligned(sizeof(float)), may_alias));
+HF_INLINE hf_doubles hf_widen(const float *x) {
+    return __builtin_convertvector(*(const hf_half_floats *)x, hf_doubles);
+}
+#else
+HF_INLINE hf_doubles hf_widen(const float *x) { return (double)*x; }
+#endif
+
+HF_INLINE hf_wide hf_no_wide(void) {
+    hf_wide zeros;
+    hf_doubles none;
+    memset(&none, 0, sizeof none);
+    HF_UNROLL
+    for (int p = 0; p < HF_WIDE_PARTS; p++)
+        zeros.p[p] = none;
+    return zeros;
+}
+
+/* Sum by halves, as merge_lanes adds sixteen numbers in memory. */
+HF_INLINE double hf_merge_wide(hf_wide sums) {
+#if defined(__AVX512F__)
+    const __m512d eight = (__m512d)(sums.p[0] + sums.p[1]);
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+#else
+    double lane[HF_VALUE_LANES];
+    memcpy(lane, &sums, sizeof sums);
+    return merge_lanes(lane);
+#endif
+}
+#endif
+
+/* sums[k] += x[k] for sixteen numbers, which it widens. */
+HF_INLINE void FN(add_wide)(hf_wide *sums, const real *x) {
+    HF_UNROLL
+    for (int p = 0; p < HF_WIDE_PARTS; p++) {
+#ifdef HF_REAL_IS_F64
+        sums->p[p] += FN(load_part)(x + p * HF_DOUBLES);
+#else
+        sums->p[p] += hf_widen(x + p * HF_DOUBLES);
+#endif
+    }
+}
+HF_INLINE void FN(add_sixteen)(hf_wide *sums, FN(sixteen) x) {
+    real lane[HF_VALUE_LANES];
+    FN(store_sixteen)(lane, x);
+    FN(add_wide)(sums, lane);
+}
+
+/* ---- across the lanes: their sum by halves, and the largest, where none is NaN ------------------------------ */
+
+#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
+    const hf_wide sums = {{(hf_doubles)x.p[0], (hf_doubles)x.p[1]}};
+    return hf_merge_wide(sums);
+}
+HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) {
+    return _mm512_reduce_max_pd((__m512d)FN(max_part)(x.p[0], x.p[1]));
+}
+#elif defined(__AVX512F__)
+HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
+    const __m512 sixteen = (__m512)x.p[0];
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) { return _mm512_reduce_max_ps((__m512)x.p[0]); }
+#else
+HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
+    real lane[HF_VALUE_LANES];
+    FN(store_sixteen)(lane, x);
+    HF_UNROLL
+    for (int half = HF_VALUE_LANES / 2; half > 0; half /= 2) {
+        HF_UNROLL
+        for (int k = 0; k < half; k++)
+            lane[k] += lane[k + half];
+    }
+    return lane[0];
+}
+HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) {
+    FN(part) best = x.p[0];
+    real lane[PART_LANES];
+    HF_UNROLL
+    for (int p = 1; p < SIXTEEN_PARTS; p++)
+        best = FN(max_part)(best, x.p[p]);
+    FN(store_part)(lane, best);
+    HF_UNROLL
+    for (int k = 1; k < PART_LANES; k++)
+        lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+    return lane[0];
+}
+#endif
