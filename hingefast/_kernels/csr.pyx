@@ -40,7 +40,7 @@ cdef enum:
     # and there. An estimate of what these cost, not a measurement.
     ENTRIES_WORTH_PACKING = 4
     # Entries of a block: scored and then accumulated, they should still be in a second-level cache.
-    BLOCK_ENTRIES = 32768
+    BLOCK_ENTRIES = 131072
 
 
 cdef class CSR(Layout):
