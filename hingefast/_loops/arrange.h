@@ -119,13 +119,12 @@ HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *
 }
 
 /* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c), from sixteen
- * s_j and their s_c. at_own are the lanes of class c, `existing` those with a class. Adds values and slopes lane by lane
- * and writes factor times the slopes, of which that of Weston-Watkins at c is +0 here. */
+ * s_j and their s_c; at_own are the lanes of class c. Adds values and slopes lane by lane and writes factor times the
+ * slopes, all of them zero in lanes that are not `kept`: those without a class, and c of Weston-Watkins. */
 HF_INLINE void FN(add_terms)(const int family, const int rest, const hf_loss *loss, const real *scores,
-                             FN(sixteen) own, unsigned at_own, unsigned existing, real factor,
-                             hf_wide *values, FN(sixteen) *sums, real *slopes) {
+                             FN(sixteen) own, unsigned at_own, unsigned kept, real factor, hf_wide *values,
+                             FN(sixteen) *sums, real *slopes) {
     const FN(sixteen) s = FN(load_sixteen)(scores), zeros = FN(all_sixteen)(0);
-    const unsigned kept = rest ? existing : existing & ~at_own;
     FN(sixteen) m, v, d;
     real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
     HF_UNROLL
@@ -177,14 +176,14 @@ HF_INLINE void FN(few_classes)(const int family, const int rest, const hf_loss *
         double value_of[N];
         hf_wide value = hf_no_wide();
         FN(turn_in)(s, n_rows, n_classes, tile);
+        for (ptrdiff_t j = 0; j < n_classes; j++)
+            own = FN(select_sixteen)(FN(lanes_equal)(column, FN(class_number)(j)), FN(load_sixteen)(tile[j]),
+                                     own);
         for (ptrdiff_t j = 0; j < n_classes; j++) {
-            const FN(sixteen) here = FN(all_sixteen)((real)j), x = FN(load_sixteen)(tile[j]);
-            own = FN(select_sixteen)(FN(lanes_equal)(column, here), x, own);
-        }
-        for (ptrdiff_t j = 0; j < n_classes; j++) {
-            const FN(sixteen) here = FN(all_sixteen)((real)j);
-            FN(add_terms)(family, rest, &loss, tile[j], own, FN(lanes_equal)(column, here), HF_ALL_LANES,
-                          factor, &value, &sum, turned[j]);
+            const FN(sixteen) here = FN(class_number)(j);
+            FN(add_terms)(family, rest, &loss, tile[j], own, FN(lanes_equal)(column, here),
+                          rest ? HF_ALL_LANES : FN(lanes_unequal)(column, here), factor, &value, &sum,
+                          turned[j]);
         }
         FN(turn_out)(turned, n_rows, n_classes, slopes);
         memcpy(value_of, &value, sizeof value);
@@ -220,11 +219,13 @@ HF_INLINE void FN(many_classes)(const int family, const int rest, const hf_loss 
         hf_wide value = hf_no_wide(), sum = hf_no_wide();
         for (ptrdiff_t j = 0; j <= last_at; j += N) {
             const int is_copy = i == n - 1 && j == last_at;
+            const unsigned at_own = hf_lane_of(columns[i] - j),
+                           existing = j < last_at ? HF_ALL_LANES : in_last;
             if (is_copy)
                 for (ptrdiff_t k = 0; k < n_last; k++)
                     padded[k] = s[j + k];
-            FN(add_terms)(family, rest, &loss, is_copy ? padded : s + j, own, hf_lane_of(columns[i] - j),
-                          j < last_at ? HF_ALL_LANES : in_last, factor, &value, &some,
+            FN(add_terms)(family, rest, &loss, is_copy ? padded : s + j, own, at_own,
+                          rest ? existing : existing & ~at_own, factor, &value, &some,
                           is_copy ? padded_slopes : slopes + j);
             if (!rest && (j & (GROUP - N)) == GROUP - N) {
                 FN(add_sixteen)(&sum, some);
@@ -235,7 +236,7 @@ HF_INLINE void FN(many_classes)(const int family, const int rest, const hf_loss 
             memcpy(slopes + last_at, padded_slopes, (size_t)n_last * sizeof(real));
         values[i] = (real)hf_merge_wide(value);
         if (!rest) {
-            const double earlier = n_classes < GROUP ? 0 : hf_merge_wide(sum);
+            const double earlier = last_at < GROUP - N ? 0 : hf_merge_wide(sum);
             slopes[columns[i]] = 0 - (real)(earlier + (double)FN(merge_sixteen)(some)) * factor;
         }
     }

@@ -16,6 +16,12 @@ static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes)
     return at;
 }
 
+/* The number of a class below sixteen, in all lanes. */
+HF_INLINE FN(sixteen) FN(class_number)(ptrdiff_t j) {
+    static const real numbers[HF_VALUE_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return FN(all_sixteen)(numbers[j]);
+}
+
 /* The columns of up to sixteen rows as real numbers; lanes without a row repeat the first. */
 HF_INLINE FN(sixteen) FN(load_columns)(const int32_t *columns, ptrdiff_t n_rows) {
     real column[HF_VALUE_LANES];
@@ -90,7 +96,7 @@ HF_NOINLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns,
     FN(turn_in)(keys, n_rows, n_classes, tile);
     for (ptrdiff_t j = 0; j < n_classes; j++) {
         const FN(sixteen) x = FN(load_sixteen)(tile[j]);
-        const unsigned at_own = FN(lanes_equal)(column, FN(all_sixteen)((real)j));
+        const unsigned at_own = FN(lanes_equal)(column, FN(class_number)(j));
         const FN(sixteen) key = FN(select_sixteen)(at_own, none, x);
         FN(store_sixteen)(tile[j], key);
         own = FN(select_sixteen)(at_own, x, own);
@@ -101,8 +107,8 @@ HF_NOINLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns,
         }
     }
     for (ptrdiff_t j = n_classes - 1; j >= 0; j--) /* the lowest class comes last */
-        rival = FN(select_sixteen)(FN(lanes_equal)(FN(load_sixteen)(tile[j]), best), FN(all_sixteen)((real)j),
-                                   rival);
+        rival =
+            FN(select_sixteen)(FN(lanes_equal)(FN(load_sixteen)(tile[j]), best), FN(class_number)(j), rival);
     HF_UNROLL
     for (int p = 0; p < SIXTEEN_PARTS; p++) {
         sum.p[p] -= sum.p[p]; /* zero where it is finite, which takes finite keys */

@@ -12,7 +12,7 @@ HF_INLINE FN(sixteen) FN(all_sixteen)(real x) {
     FN(sixteen) all;
     HF_UNROLL
     for (int p = 0; p < SIXTEEN_PARTS; p++)
-        all.p[p] = FN(no_part)() + x;
+        all.p[p] = x - FN(no_part)(); /* not +, which is not nothing for -0 */
     return all;
 }
 HF_INLINE FN(sixteen) FN(load_sixteen)(const real *x) {
@@ -33,7 +33,7 @@ HF_INLINE void FN(store_sixteen)(real *x, FN(sixteen) line) {
 #if !HF_VECTOR_BYTES
 HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) { return a > b ? a : b; }
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) { return a == b; }
-HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) { return a > b; }
+HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) { return a != b; }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) { return lanes & 1 ? a : b; }
 #elif defined(__AVX512F__) && defined(HF_REAL_IS_F64)
 HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
@@ -42,8 +42,8 @@ HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
     return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ);
 }
-HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ);
+HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NEQ_UQ);
 }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
     return (FN(part))_mm512_mask_blend_pd((__mmask8)lanes, (__m512d)b, (__m512d)a);
@@ -55,8 +55,8 @@ HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
     return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
 }
-HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ);
+HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) {
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NEQ_UQ);
 }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
     return (FN(part))_mm512_mask_blend_ps((__mmask16)lanes, (__m512)b, (__m512)a);
@@ -89,8 +89,8 @@ HF_INLINE unsigned FN(lanes_of_bits)(FN(part_bits) mask) {
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
     return FN(lanes_of_bits)((FN(part_bits))(a == b));
 }
-HF_INLINE unsigned FN(greater_lanes)(FN(part) a, FN(part) b) {
-    return FN(lanes_of_bits)((FN(part_bits))(a > b));
+HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) {
+    return FN(lanes_of_bits)((FN(part_bits))(a != b));
 }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
     FN(bit_pattern) bit_of_lane[PART_LANES];
@@ -110,11 +110,11 @@ HF_INLINE unsigned FN(lanes_equal)(FN(sixteen) a, FN(sixteen) b) {
         lanes |= FN(equal_lanes)(a.p[p], b.p[p]) << p * PART_LANES;
     return lanes;
 }
-HF_INLINE unsigned FN(lanes_greater)(FN(sixteen) a, FN(sixteen) b) {
+HF_INLINE unsigned FN(lanes_unequal)(FN(sixteen) a, FN(sixteen) b) {
     unsigned lanes = 0;
     HF_UNROLL
     for (int p = 0; p < SIXTEEN_PARTS; p++)
-        lanes |= FN(greater_lanes)(a.p[p], b.p[p]) << p * PART_LANES;
+        lanes |= FN(unequal_lanes)(a.p[p], b.p[p]) << p * PART_LANES;
     return lanes;
 }
 HF_INLINE FN(sixteen) FN(select_sixteen)(unsigned lanes, FN(sixteen) a, FN(sixteen) b) {
