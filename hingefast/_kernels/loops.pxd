@@ -71,7 +71,8 @@ cdef extern from "../_loops/loops.h" nogil:
                                   void* signs) noexcept nogil
         void (*class_weights)(const void* signs, double negative, double positive, Py_ssize_t n,
                               double* weights) noexcept nogil
-        void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
+        void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
+                             Py_ssize_t n_classes) noexcept nogil
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
         void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
