@@ -86,7 +86,7 @@ cdef class ClassScorePass(ScorePass):
             row = 0
             while row < n_loaded:
                 n = min(self.block_rows, n_loaded - row)
-                grad = self.grad + (at + row) * width * grad_itemsize
+                grad = NULL if self.grad == NULL else self.grad + (at + row) * width * grad_itemsize
                 if self.foreign_scores is None:
                     block.scores = self.scores + (at + row) * width * itemsize
                 elif self.cast_scores(block, scratch.buffers[CLASS_SCORES], at + row, n) != 0:

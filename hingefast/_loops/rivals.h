@@ -1,7 +1,8 @@
 /* rivals.h - which class has the largest key.
  *
- * Included once for float32 and once for float64. Sixteen classes stand in the lanes. A maximum has no rounding, so it is found
- * first, in any order, and then the lowest class that has it. */
+ * Included once for float32 and once for float64. A maximum has no rounding, so it is found first, in any order, and
+ * then the lowest class that has it.
+ */
 
 /* The rival of one row that may hold anything: its first NaN, else its largest key, the lowest class on ties. */
 static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes) {
@@ -34,9 +35,9 @@ HF_INLINE FN(sixteen) FN(load_columns)(const int32_t *columns, ptrdiff_t n_rows)
     return FN(load_sixteen)(column);
 }
 
-/* The rival of a row of finite keys; -1 where one is not finite or their sum overflows. What lies behind its n_classes >= 16
- * keys may be read too unless `at_end`. There is no branch on where c or the rival is: a wrong guess would cost more
- * than a line. O(n_classes). */
+/* The rival of a row of at least sixteen finite keys, classes in the lanes; -1 where one is not finite or their sum
+ * overflows. What lies behind the keys may be read too, unless `at_end`. There is no branch on where c or the rival
+ * is: a wrong guess would cost more than a line. O(n_classes). */
 HF_NOINLINE int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdiff_t n_classes, int at_end) {
     enum { N = HF_VALUE_LANES, SEARCHED = 16 * HF_VALUE_LANES };
     const ptrdiff_t last_at = (n_classes - 1) & -N;
@@ -46,13 +47,12 @@ HF_NOINLINE int32_t FN(find_rival_in_lanes)(const real *key, int32_t own, ptrdif
     real last[N] = {0};
     for (ptrdiff_t j = 0; j <= last_at; j += N) {
         const int is_copy = at_end && j == last_at;
-        FN(sixteen) x;
+        FN(sixteen) x, rival;
         if (is_copy)
             for (ptrdiff_t k = 0; j + k < n_classes; k++)
                 last[k] = key[j + k];
         x = FN(load_sixteen)(is_copy ? last : key + j);
-        const unsigned rivals = (j < last_at ? HF_ALL_LANES : in_last) & ~hf_lane_of(own - j);
-        const FN(sixteen) rival = FN(select_sixteen)(rivals, x, none);
+        rival = FN(select_sixteen)((j < last_at ? HF_ALL_LANES : in_last) & ~hf_lane_of(own - j), x, none);
         HF_UNROLL
         for (int p = 0; p < SIXTEEN_PARTS; p++) {
             sum.p[p] += x.p[p];
@@ -116,15 +116,9 @@ HF_NOINLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns,
     }
     FN(store_sixteen)(rival_of, rival);
     FN(store_sixteen)(margin_of, best);
-    if (n_rows == N)
-        for (int r = 0; r < N; r++) {
-            rivals[r] = (int32_t)rival_of[r];
-            margins[r] = margin_of[r];
-        }
-    else
-        for (ptrdiff_t r = 0; r < n_rows; r++) {
-            rivals[r] = (int32_t)rival_of[r];
-            margins[r] = margin_of[r];
-        }
+    for (ptrdiff_t r = 0; r < n_rows; r++) {
+        rivals[r] = (int32_t)rival_of[r];
+        margins[r] = margin_of[r];
+    }
     return FN(lanes_equal)(sum, zeros) == HF_ALL_LANES;
 }

@@ -1,7 +1,6 @@
 /* undef.h - clears the macros of one number type, so that the next can be included. */
 #undef real
 #undef FN
-#undef HUGE_FACTOR
 #undef BITS_BUT_SIGN
 #undef LANES
 #undef PARTS
