@@ -74,7 +74,7 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
     static void FN(csr_accumulate_classes_##SUFFIX)(                                                         \
         const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                   \
         const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,   \
-        int32_t *active, double *active_slopes, double *grad) {                                              \
+        int32_t *active, double *HF_RESTRICT active_slopes, double *grad) {                                  \
         const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;                                       \
         const INDEX *HF_RESTRICT index = indices;                                                            \
         const uint64_t width = (uint64_t)n_features;                                                         \
@@ -85,21 +85,27 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
                 active_slopes[n_active] = (double)slope[k];                                                  \
                 n_active += slope[k] != 0;                                                                   \
             }                                                                                                \
+            const int many = 4 * n_active >= n_classes;                                                      \
             if (n_active == 0)                                                                               \
                 continue;                                                                                    \
+            if (many)                                                                                        \
+                for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \
+                    active_slopes[k] = (double)slope[k];                                                     \
             for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
                 const uint64_t j = (uint64_t)(int64_t)index[e];                                              \
                 double *HF_RESTRICT g = grad + (ptrdiff_t)(j < width ? j : 0) * stride;                      \
                 const double entry = (double)x[e];                                                           \
-                if (n_active == 2) {                                                                         \
+                if (many) /* all classes in lanes; without a slope g stays, whatever the entry is */         \
+                    for (ptrdiff_t k = 0; k < n_classes; k++) {                                              \
+                        const double sum = g[k] + entry * active_slopes[k];                                  \
+                        g[k] = active_slopes[k] != 0 ? sum : g[k];                                           \
+                    }                                                                                        \
+                else if (n_active == 2) {                                                                    \
                     g[active[0]] += entry * active_slopes[0];                                                \
                     g[active[1]] += entry * active_slopes[1];                                                \
-                } else if (n_active < n_classes)                                                             \
+                } else                                                                                       \
                     for (ptrdiff_t a = 0; a < n_active; a++)                                                 \
                         g[active[a]] += entry * active_slopes[a];                                            \
-                else                                                                                         \
-                    for (ptrdiff_t k = 0; k < n_classes; k++)                                                \
-                        g[k] += entry * active_slopes[k];                                                    \
             }                                                                                                \
         }                                                                                                    \
     }
