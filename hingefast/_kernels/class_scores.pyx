@@ -22,10 +22,12 @@ cdef enum:
     # while scores stream through the other half; fewer would pay more calls (python -m benchmarks --only
     # multiclass/scores).
     BLOCK_BYTES = 4096
+    # Rows that the loops turn over together where there are fewer classes (arrange.h): blocks hold no part of them.
     LANES = 16
     # Rows whose targets are loaded together, if a block does not have more.
     LOADED_ROWS = 256
-    # Bytes of a row of scores so long that s_c had better be asked for before the row is begun.
+    # Bytes of a row of scores so long that s_c had better be asked for before the row is begun: shorter ones come
+    # with the rows before them. Not tuned.
     LONG_ROW = 1024
     # Numbers of a task, and of a call that is worth several threads.
     TASK_NUMBERS = 262144

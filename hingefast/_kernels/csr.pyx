@@ -39,7 +39,8 @@ cdef enum:
     # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
     # and there. An estimate of what these cost, not a measurement.
     ENTRIES_WORTH_PACKING = 4
-    # Entries of a block: scored and then accumulated, they should still be in a second-level cache.
+    # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
+    # numbers into the second-level cache, which costs more than reading the entries again from the third.
     BLOCK_ENTRIES = 131072
 
 

@@ -35,32 +35,27 @@ HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) { return a > b ? a : b; 
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) { return a == b; }
 HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) { return a != b; }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) { return lanes & 1 ? a : b; }
-#elif defined(__AVX512F__) && defined(HF_REAL_IS_F64)
-HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
-    return (FN(part))_mm512_max_pd((__m512d)a, (__m512d)b);
-}
-HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_EQ_OQ);
-}
-HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NEQ_UQ);
-}
-HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
-    return (FN(part))_mm512_mask_blend_pd((__mmask8)lanes, (__m512d)b, (__m512d)a);
-}
 #elif defined(__AVX512F__)
+#ifdef HF_REAL_IS_F64
+#define OF_TYPE(before, after) before##_pd##after
+typedef __m512d FN(m512);
+#else
+#define OF_TYPE(before, after) before##_ps##after
+typedef __m512 FN(m512);
+#endif
 HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) {
-    return (FN(part))_mm512_max_ps((__m512)a, (__m512)b);
+    return (FN(part))OF_TYPE(_mm512_max, )((FN(m512))a, (FN(m512))b);
 }
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_EQ_OQ);
+    return OF_TYPE(_mm512_cmp, _mask)((FN(m512))a, (FN(m512))b, _CMP_EQ_OQ);
 }
 HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) {
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NEQ_UQ);
+    return OF_TYPE(_mm512_cmp, _mask)((FN(m512))a, (FN(m512))b, _CMP_NEQ_UQ);
 }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
-    return (FN(part))_mm512_mask_blend_ps((__mmask16)lanes, (__m512)b, (__m512)a);
+    return (FN(part))OF_TYPE(_mm512_mask_blend, )(lanes & ((1u << PART_LANES) - 1), (FN(m512))b, (FN(m512))a);
 }
+#undef OF_TYPE
 #else
 typedef FN(bit_pattern) FN(part_bits) __attribute__((vector_size(HF_VECTOR_BYTES)));
 HF_INLINE FN(part) FN(choose)(FN(part_bits) mask, FN(part) a, FN(part) b) {
