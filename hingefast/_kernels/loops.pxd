@@ -47,6 +47,13 @@ cdef extern from "../_loops/loops.h" nogil:
         int negative_fits_uint
         int positive_fits_uint
 
+    ctypedef struct hf_labels:
+        const void* data
+        int dtype
+        Py_ssize_t itemsize
+        const hf_classes* classes
+        void (*decode)(const void* labels, Py_ssize_t n, const hf_classes* classes, void* signs) noexcept nogil
+
     ctypedef struct hf_class_labels:
         int64_t n_classes
         int64_t first
@@ -64,6 +71,8 @@ cdef extern from "../_loops/loops.h" nogil:
     ctypedef struct hf_real_loops:
         int (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
                               double factor, void* values, void* slopes) noexcept nogil
+        int (*loss_of_scores[5])(const hf_loss* loss, const hf_labels* labels, const void* scores, Py_ssize_t n,
+                                 double factor, double* lanes, void* slopes, int stream) noexcept nogil
         void (*curvature[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
                              void* curvatures) noexcept nogil
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil

@@ -1,9 +1,9 @@
 # A pass over given scores: tasks of rows, their faults and sums.
 cimport numpy as cnp
 
-from hingefast._kernels.loops cimport hf_loss
+from hingefast._kernels.loops cimport hf_labels, hf_loss
 from hingefast._kernels.scratch cimport Scratch
-from hingefast._kernels.slopes cimport Block, Fault, Targets
+from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 
 cdef enum:
     # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
@@ -19,6 +19,7 @@ cdef class ScorePass:
     cdef char* grad                  # or NULL
     cdef char* row_values            # or NULL
     cdef int is_f64, grad_is_f64, want
+    cdef bint is_plain               # no weights, all arrays of the computing dtype: one loop does everything
     cdef bint stream, weights_only, cancelled
     cdef bint is_large               # enough work for several threads
     cdef double factor               # of the slopes
@@ -34,6 +35,9 @@ cdef class ScorePass:
     cdef int work_with(self, Scratch scratch) except -1
     cdef void keep_fault(self, Py_ssize_t k, Fault* fault)
     cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil
+    cdef int in_one_loop(self, hf_labels* labels, Py_ssize_t first, Py_ssize_t end, Sums* sums,
+                         Fault* fault) noexcept nogil
+    cdef int block_by_block(self, Py_ssize_t first, Py_ssize_t end, Sums* sums, Fault* fault) noexcept nogil
     cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil
     cdef int run(self, n_threads) except -1
     cdef double finish(self, bint is_mean, n_threads) except? -1

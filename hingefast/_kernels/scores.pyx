@@ -11,7 +11,7 @@ import numpy as np
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
-    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport (
@@ -64,6 +64,9 @@ cdef class ScorePass:
             self.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and self.grad_is_f64 == is_f64
         if values is not None:
             self.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
+        self.is_plain = (self.foreign_scores is None and values is None and not self.targets.has_weights
+                         and not self.targets.has_class_weight
+                         and (grad is None or self.grad_is_f64 == is_f64 and cnp.PyArray_ISALIGNED(grad)))
         return 0
 
     cdef int begin(self, bint weights_only) except -1:
@@ -129,37 +132,58 @@ cdef class ScorePass:
             self.fault = fault[0]
 
     cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
-        """All rows of one task, block by block; 0, or -1 with the first fault noted."""
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
-        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
-        cdef Py_ssize_t first = k * TASK_ROWS, end = min(first + TASK_ROWS, self.n_rows), at = first, n = 0
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        # Value and gradient without weights: one loop does all but the sum.
-        cdef bint one_loop = (self.want == VALUE | SLOPE and not self.targets.has_weights
-                              and not self.targets.has_class_weight and self.row_values == NULL
-                              and self.grad_is_f64 == self.is_f64)
-        # Labels that are signs already: the same loop checks them.
-        cdef bint in_place = (one_loop and self.targets.plain_signs[self.is_f64]
-                              and self.targets.labels.stride == itemsize
-                              and <size_t>self.targets.labels.data % <size_t>itemsize == 0)
-        cdef bint wrong
-        cdef char* slopes
+        """All rows of one task; 0, or -1 with the first fault noted."""
+        cdef Py_ssize_t first = k * TASK_ROWS, end = min(first + TASK_ROWS, self.n_rows)
+        cdef hf_labels labels
         cdef Sums sums
         cdef hf_fp_state caller = hf_fp_enter()
-        cdef int failed = 0
+        cdef int failed
         memset(&sums, 0, sizeof(sums))
+        if self.is_plain and self.targets.describe_labels(self.is_f64, &labels):
+            failed = self.in_one_loop(&labels, first, end, &sums, fault)
+        else:
+            failed = self.block_by_block(first, end, &sums, fault)
+        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
+        hf_fp_leave(caller)
+        return failed
+
+    cdef int in_one_loop(self, hf_labels* labels, Py_ssize_t first, Py_ssize_t end, Sums* sums,
+                         Fault* fault) noexcept nogil:
+        """Rows without weights, everything read and written in place."""
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4
+        cdef BlockSpace space
+        cdef Block* block
+        cdef Py_ssize_t n
+        cdef bint wrong
+        labels.data = <const char*>labels.data + first * labels.itemsize
+        wrong = active.real[self.is_f64].loss_of_scores[self.loss.family](
+            self.loss, labels, self.scores + first * itemsize, end - first, self.factor, sums.values,
+            self.grad + first * itemsize if self.grad != NULL else NULL, self.stream)
+        if wrong:
+            block = block_in(&space)
+            while first < end:
+                n = min(<Py_ssize_t>MAX_BLOCK, end - first)
+                self.targets.load_rows(block, first, n, fault)
+                if self.targets.load(block, self.is_f64, first, n, fault) != 0:
+                    return -1
+                first += n
+        return 0
+
+    cdef int block_by_block(self, Py_ssize_t first, Py_ssize_t end, Sums* sums, Fault* fault) noexcept nogil:
+        """Any rows."""
+        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
+        cdef Py_ssize_t at = first, n
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
             if self.stream and at == first:
                 # From the next block on, blocks of the gradient begin at a cache line: no line is written twice.
                 n = min(MAX_BLOCK - <Py_ssize_t>((<size_t>self.grad + at * itemsize) % LINE_BYTES) // itemsize, n)
             self.targets.load_rows(block, at, n, fault)
-            if in_place:
-                block.signs = self.targets.labels.data + at * itemsize
-            elif self.targets.load(block, self.is_f64, at, n, fault) != 0:
-                failed = -1
-                break
+            if self.targets.load(block, self.is_f64, at, n, fault) != 0:
+                return -1
             if self.weights_only:
                 active.real[1].sum_values(block.weights, NULL, 0, n, sums.weights)
                 at += n
@@ -167,22 +191,9 @@ cdef class ScorePass:
             if self.foreign_scores is None:
                 block.scores = self.scores + at * itemsize
             elif self.cast_scores(block, block.score_buffer, at, n) != 0:
-                failed = -1
-                break
-            if one_loop:
-                slopes = block.slopes if self.stream else self.grad + at * itemsize
-                wrong = real.margin_loss[self.loss.family](self.loss, block.signs, block.scores, n, self.factor,
-                                                           block.values, slopes)
-                if wrong and self.targets.load(block, self.is_f64, at, n, fault) != 0:
-                    failed = -1
-                    break
-                real.sum_values(block.values, NULL, at - first, n, sums.values)
-                if self.stream:
-                    real.store[self.is_f64](slopes, n, 1, self.grad + at * itemsize, True)
-                at += n
-                continue
+                return -1
             find_slopes(self.loss, block, self.is_f64, 0, n, self.want)
-            add_sums(block, self.is_f64, n, at - first, self.want, &sums)
+            add_sums(block, self.is_f64, n, at - first, self.want, sums)
             if self.grad != NULL:
                 real.store[self.grad_is_f64](block.slopes, n, self.factor, self.grad + at * grad_itemsize,
                                              self.stream)
@@ -191,9 +202,7 @@ cdef class ScorePass:
                     real.scale(block.values, block.weights, 1, n)
                 real.store[self.is_f64](block.values, n, 1, self.row_values + at * itemsize, False)
             at += n
-        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
-        hf_fp_leave(caller)
-        return failed
+        return 0
 
     cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
         """Bring n rows of scores of another dtype or order into the computing dtype by NumPy."""

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 cimport numpy as cnp
 
-from hingefast._kernels.loops cimport hf_classes, hf_loss
+from hingefast._kernels.loops cimport hf_classes, hf_labels, hf_loss
 
 cdef enum:
     # What a pass has to find out.
@@ -74,6 +74,7 @@ cdef class Targets:
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil
     cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil
 
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil

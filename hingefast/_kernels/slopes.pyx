@@ -12,8 +12,8 @@ import numpy as np
 
 from hingefast._kernels.loops cimport (
     HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16, HF_INT32,
-    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
-    hf_real_loops,
+    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels,
+    hf_loss, hf_real_loops,
 )
 
 cnp.import_array()
@@ -237,6 +237,17 @@ cdef class Targets:
         except BaseException as error:
             self.error = error
             return -1
+
+    cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil:
+        """Labels of all rows as the loops read them in place; False where they must be gathered or cast first."""
+        cdef Py_ssize_t itemsize = 1 << self.labels.log2_itemsize
+        if (self.row_numbers != NULL or self.labels.dtype < 0 or self.row_step * self.labels.stride != itemsize
+                or <size_t>self.labels.data % <size_t>itemsize != 0):
+            return False
+        labels.data = self.labels.data + self.first_row * self.labels.stride
+        labels.dtype, labels.itemsize, labels.classes = self.labels.dtype, itemsize, &self.classes
+        labels.decode = NULL if self.plain_signs[is_f64] else active.real[is_f64].decode_labels[self.labels.dtype]
+        return True
 
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Signs and weights of the n rows loaded; 0, or -1 with the first fault noted."""

@@ -102,22 +102,6 @@ static void FN(pair_directions)(const void *directions, const int32_t *columns, 
 
 /* ---- every class: Weston-Watkins and one-versus-rest -------------------------------------------------------- */
 
-/* The formula of a family, a constant where this is inlined. */
-HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *slope) {
-    switch (family) {
-    case HF_HINGE:
-        return FN(s_family)(loss, u, 1, slope);
-    case HF_S_FAMILY:
-        return FN(s_family)(loss, u, 0, slope);
-    case HF_PSI_G:
-        return FN(psi_g)(loss, u, slope);
-    case HF_PSI_M:
-        return FN(psi_m)(loss, u, slope);
-    default:
-        return FN(softplus)(loss, u, slope);
-    }
-}
-
 /* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c), from sixteen
  * s_j and their s_c; at_own are the lanes of class c. Adds values and slopes lane by lane and writes factor times the
  * slopes, all of them zero in lanes that are not `kept`: those without a class, and c of Weston-Watkins. */

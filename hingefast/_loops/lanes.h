@@ -20,6 +20,15 @@ HF_INLINE FN(part) FN(load_part)(const real *x) { return *x; }
 HF_INLINE void FN(store_part)(real *x, FN(part) v) { *x = v; }
 #endif
 
+/* The bits of the numbers of a part. */
+#if HF_VECTOR_BYTES
+typedef FN(bit_pattern) FN(part_bits) __attribute__((vector_size(HF_VECTOR_BYTES)));
+HF_INLINE FN(part_bits) FN(bits_of_part)(FN(part) x) { return (FN(part_bits))x; }
+#else
+typedef FN(bit_pattern) FN(part_bits);
+HF_INLINE FN(part_bits) FN(bits_of_part)(FN(part) x) { return FN(bits)(x); }
+#endif
+
 HF_INLINE FN(part) FN(no_part)(void) {
     FN(part) zeros;
     memset(&zeros, 0, sizeof zeros);

@@ -67,6 +67,31 @@ HF_INLINE int32_t hf_narrow(int64_t class) {
     return class > INT32_MAX || class < INT32_MIN ? INT32_MIN : (int32_t)class;
 }
 
+/* How score_task.h reads labels: signs in the computing dtype, int8 signs, other labels of one byte. */
+enum { HF_SIGNS, HF_INT8_SIGNS, HF_BYTES };
+
+HF_INLINE int hf_kind_of_labels(const hf_labels *labels) {
+    const int are_plain = labels->classes->negative_int == -1 && labels->classes->positive_int == 1;
+    if (!labels->decode || labels->itemsize > 1)
+        return HF_SIGNS;
+    return are_plain && labels->dtype == HF_INT8 ? HF_INT8_SIGNS : HF_BYTES;
+}
+
+/* The two classes of labels of one byte, as the byte that stands for each; -1 for one that is no such byte. */
+typedef struct {
+    int32_t negative, positive;
+} hf_byte_classes;
+
+HF_INLINE int32_t hf_byte_of_class(int64_t class, int is_signed) {
+    return class < (is_signed ? -128 : 0) || class > (is_signed ? 127 : 255) ? -1 : (int32_t)(class & 255);
+}
+HF_INLINE hf_byte_classes hf_classes_of_bytes(const hf_labels *labels) {
+    const int is_signed = labels->dtype == HF_INT8;
+    hf_byte_classes bytes = {hf_byte_of_class(labels->classes->negative_int, is_signed),
+                             hf_byte_of_class(labels->classes->positive_int, is_signed)};
+    return bytes;
+}
+
 /* out[i] = weights[i] as float64; returns the position of the first negative or non-finite one, or -1;
  * such a weight is written as 0. O(n). */
 #define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                               \
@@ -184,6 +209,7 @@ typedef uint32_t bit_pattern_f32;
 #include "accumulate.h"
 #include "vectors.h"
 #include "sixteen.h"
+#include "score_task.h"
 #include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
@@ -205,6 +231,7 @@ typedef uint64_t bit_pattern_f64;
 #include "accumulate.h"
 #include "vectors.h"
 #include "sixteen.h"
+#include "score_task.h"
 #include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
@@ -227,6 +254,8 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
     {                                                                                                        \
         .margin_loss = {margin_hinge_##S, margin_s_family_##S, margin_psi_g_##S, margin_psi_m_##S,           \
                         margin_softplus_##S},                                                                \
+        .loss_of_scores = {scores_hinge_##S, scores_s_family_##S, scores_psi_g_##S, scores_psi_m_##S,        \
+                           scores_softplus_##S},                                                             \
         .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S, curvature_psi_m_##S, \
                       curvature_softplus_##S},                                                               \
         .find_bad_sign = find_bad_sign_##S,                                                                  \

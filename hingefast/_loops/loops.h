@@ -49,6 +49,15 @@ typedef struct {
     int negative_fits_uint, positive_fits_uint;
 } hf_classes;
 
+/* Labels one behind the other: signs, or what `decode` (not NULL) makes signs of. */
+typedef struct {
+    const void *data;
+    int dtype; /* HF_INT8 ... */
+    ptrdiff_t itemsize;
+    const hf_classes *classes;
+    void (*decode)(const void *labels, ptrdiff_t n, const hf_classes *classes, void *signs);
+} hf_labels;
+
 /* The labels of K classes: first, first + 1, ..., or, where `sorted` is given, sorted[0] < sorted[1] < ..., of
  * which sorted[i] is the label of column columns[i]. No label overflows int64. */
 typedef struct {
@@ -75,6 +84,8 @@ typedef struct {
     /* slope stage (slope.h) */
     int (*margin_loss[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
                                       double factor, void *values, void *slopes);
+    int (*loss_of_scores[HF_N_FAMILIES])(const hf_loss *loss, const hf_labels *labels, const void *scores,
+                                         ptrdiff_t n, double factor, double *lanes, void *slopes, int stream);
     void (*curvature[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
                                      void *curvatures);
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);

@@ -99,6 +99,22 @@ HF_INLINE real FN(softplus_curvature)(const hf_loss *loss, real u) {
         bind_softplus)                                                                                       \
     ROW("logistic", "LogisticLoss", "log_loss logistic_loss", "", "smooth", bind_logistic)
 
+/* The formula of a family, a constant where this is inlined. */
+HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *slope) {
+    switch (family) {
+    case HF_HINGE:
+        return FN(s_family)(loss, u, 1, slope);
+    case HF_S_FAMILY:
+        return FN(s_family)(loss, u, 0, slope);
+    case HF_PSI_G:
+        return FN(psi_g)(loss, u, slope);
+    case HF_PSI_M:
+        return FN(psi_m)(loss, u, slope);
+    default:
+        return FN(softplus)(loss, u, slope);
+    }
+}
+
 #ifndef HF_LOSSES_BIND
 #define HF_LOSSES_BIND
 /* From the public parameters, in the order of the catalogue row, to what the formula takes. */

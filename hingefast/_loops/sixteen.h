@@ -28,6 +28,15 @@ HF_INLINE void FN(store_sixteen)(real *x, FN(sixteen) line) {
         FN(store_part)(x + p * PART_LANES, line.p[p]);
 }
 
+/* Past the caches; x begins at a cache line. */
+HF_INLINE void FN(stream_sixteen)(real *x, FN(sixteen) line) {
+    real lane[HF_VALUE_LANES];
+    FN(store_sixteen)(lane, line);
+    HF_UNROLL
+    for (int k = 0; k < HF_VALUE_LANES; k += LANES)
+        hf_stream_line(x + k, lane + k);
+}
+
 /* ---- lane by lane: the larger, b where either is NaN; where they are equal; a in the set, b elsewhere ------- */
 
 #if !HF_VECTOR_BYTES
@@ -57,7 +66,6 @@ HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) {
 }
 #undef OF_TYPE
 #else
-typedef FN(bit_pattern) FN(part_bits) __attribute__((vector_size(HF_VECTOR_BYTES)));
 HF_INLINE FN(part) FN(choose)(FN(part_bits) mask, FN(part) a, FN(part) b) {
     return (FN(part))((mask & (FN(part_bits))a) | (~mask & (FN(part_bits))b));
 }
@@ -147,6 +155,24 @@ HF_INLINE hf_doubles hf_widen(const float *x) {
 #else
 HF_INLINE hf_doubles hf_widen(const float *x) { return (double)*x; }
 #endif
+
+/* Sixteen bytes widened. gcc 12 goes by way of 16 bits, and through memory in pieces. */
+HF_INLINE void hf_widen_bytes(const uint8_t *from, const int are_signed, int32_t *to) {
+#if defined(__AVX512F__)
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)from);
+    _mm512_storeu_si512(to, are_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
+#elif defined(__AVX2__)
+    HF_UNROLL
+    for (int k = 0; k < HF_VALUE_LANES; k += 8) {
+        const __m128i bytes = _mm_loadl_epi64((const __m128i *)(from + k));
+        _mm256_storeu_si256((__m256i *)(to + k),
+                            are_signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes));
+    }
+#else
+    for (int k = 0; k < HF_VALUE_LANES; k++)
+        to[k] = are_signed ? (int8_t)from[k] : from[k];
+#endif
+}
 
 HF_INLINE hf_wide hf_no_wide(void) {
     hf_wide zeros;

@@ -1,0 +1,158 @@
+/* score_task.h - the slope stage over given scores, all in one loop: signs, loss, sum of values, slopes.
+ *
+ * Included once for float32 and once for float64. The sixteen value lanes stay in registers, and every slope goes
+ * straight to where it belongs, so that reading, arithmetic and writing overlap: in blocks, with a loop for each step
+ * (slope.h), memory waits while the arithmetic goes on.
+ */
+typedef struct {
+    hf_wide values;      /* sums of the value lanes */
+    FN(part_bits) wrong; /* the bits in which any sign differs from -1 and +1 */
+} FN(task_sums);
+
+/* Sixteen signs of labels of this kind, a constant where this is inlined. */
+HF_INLINE FN(sixteen)
+    FN(sixteen_signs)(const int kind, const void *labels, ptrdiff_t i, hf_byte_classes classes) {
+    int32_t label[HF_VALUE_LANES];
+    float narrow[HF_VALUE_LANES]; /* as wide as the labels: gcc 12 mixes widths badly */
+    real sign[HF_VALUE_LANES];
+    if (kind == HF_SIGNS)
+        return FN(load_sixteen)((const real *)labels + i);
+    hf_widen_bytes((const uint8_t *)labels + i, kind == HF_INT8_SIGNS, label);
+    HF_VECTORISE
+    for (int k = 0; k < HF_VALUE_LANES; k++) {
+        const float below = label[k] == classes.negative ? -1 : 0,
+                    other = label[k] == classes.positive ? 1 : below;
+        narrow[k] = kind == HF_INT8_SIGNS ? (float)label[k] : other;
+    }
+    HF_VECTORISE
+    for (int k = 0; k < HF_VALUE_LANES; k++)
+        sign[k] = (real)narrow[k];
+    return FN(load_sixteen)(sign);
+}
+
+/* n rows, a multiple of sixteen: row i is added into lane i mod 16, and slopes[i] = factor * d phi / d score where
+ * slopes is not NULL. With `stream` they go past the caches, and begin at a cache line. O(n). */
+HF_INLINE FN(task_sums)
+    FN(loss_of_lines)(const int family, const int kind, const hf_loss *given, const void *labels,
+                      hf_byte_classes classes, const real *scores, ptrdiff_t n, real factor, real *slopes,
+                      int stream, FN(task_sums) sums) {
+    const hf_loss loss = *given;
+    const FN(part) one = (real)1 - FN(no_part)();
+    for (ptrdiff_t i = 0; i < n; i += HF_VALUE_LANES) {
+        const FN(sixteen) y = FN(sixteen_signs)(kind, labels, i, classes), z = FN(load_sixteen)(scores + i);
+        FN(sixteen) d;
+        real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
+        HF_UNROLL
+        for (int p = 0; p < SIXTEEN_PARTS; p++) {
+            sums.wrong |= (FN(bits_of_part)(y.p[p]) & BITS_BUT_SIGN) ^ FN(bits_of_part)(one);
+            FN(store_part)(u + p * PART_LANES, (real)loss.margin - y.p[p] * z.p[p]);
+        }
+        HF_VECTORISE
+        for (int k = 0; k < HF_VALUE_LANES; k++)
+            value[k] = FN(formula)(family, &loss, u[k], &slope[k]);
+        FN(add_wide)(&sums.values, value);
+        d = FN(load_sixteen)(slope);
+        HF_UNROLL
+        for (int p = 0; p < SIXTEEN_PARTS; p++)
+            d.p[p] = (y.p[p] * d.p[p] + 0) * factor; /* + 0: an inactive row of y = -1 has slope +0 too */
+        if (stream)
+            FN(stream_sixteen)(slopes + i, d);
+        else if (slopes)
+            FN(store_sixteen)(slopes + i, d);
+    }
+    return sums;
+}
+
+typedef FN(task_sums)
+    FN(loss_of_lines_of)(const hf_loss *loss, const void *labels, hf_byte_classes classes, const real *scores,
+                         ptrdiff_t n, real factor, real *slopes, int stream, FN(task_sums) sums);
+
+/* The same for m < 16 rows, of which the first is added into lane `at`. */
+static FN(task_sums)
+    FN(loss_of_few)(FN(loss_of_lines_of) *lines, const hf_loss *loss, const void *labels,
+                    ptrdiff_t label_size, hf_byte_classes classes, const real *scores, ptrdiff_t at,
+                    ptrdiff_t m, real factor, real *slopes, FN(task_sums) sums) {
+    char padded_labels[HF_VALUE_LANES * sizeof(real)];
+    real padded_scores[HF_VALUE_LANES] = {0}, padded_slopes[HF_VALUE_LANES];
+    double lane[HF_VALUE_LANES], added[HF_VALUE_LANES];
+    FN(task_sums) few = {hf_no_wide(), sums.wrong};
+    for (ptrdiff_t k = 0; k < HF_VALUE_LANES; k++) /* lanes without a row repeat the first label */
+        memcpy(padded_labels + k * label_size, labels, (size_t)label_size);
+    memcpy(padded_labels + at * label_size, labels, (size_t)(m * label_size));
+    memcpy(padded_scores + at, scores, (size_t)m * sizeof(real));
+    few = lines(loss, padded_labels, classes, padded_scores, HF_VALUE_LANES, factor, padded_slopes, 0, few);
+    memcpy(lane, &sums.values, sizeof lane);
+    memcpy(added, &few.values, sizeof added);
+    for (ptrdiff_t k = at; k < at + m; k++)
+        lane[k] += added[k];
+    memcpy(&few.values, lane, sizeof lane);
+    if (slopes)
+        memcpy(slopes, padded_slopes + at, (size_t)m * sizeof(real));
+    return few;
+}
+
+/* A task of n rows: adds its values to `lanes`, row i into lane i mod 16, and writes its slopes as loss_of_lines does.
+ * `of_kind` are the loops of one family for each kind of labels. Returns whether a label was of neither class. O(n). */
+static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_loss *loss,
+                              const hf_labels *labels, const real *scores, ptrdiff_t n, real factor,
+                              double *lanes, real *slopes, int stream) {
+    enum { N = HF_VALUE_LANES, STRIP = 4 * N };
+    const int kind = hf_kind_of_labels(labels), is_decoded = kind == HF_SIGNS && labels->decode;
+    const hf_byte_classes classes = hf_classes_of_bytes(labels);
+    /* Rows up to the first cache line of the slopes; lanes are turned so that the row after them has the first. */
+    const ptrdiff_t to_line =
+        stream ? (ptrdiff_t)((0 - (uintptr_t)slopes) % HF_LINE_BYTES / sizeof(real)) : 0;
+    const ptrdiff_t head = to_line < n ? to_line : n;
+    real strip[STRIP];
+    double lane[N];
+    unsigned char wrong[sizeof(FN(part_bits))];
+    int is_wrong = 0;
+    FN(task_sums) sums = {hf_no_wide(), FN(bits_of_part)(FN(no_part)())};
+    for (ptrdiff_t i = 0, m; i < n; i += m) {
+        const void *label = (const char *)labels->data + i * labels->itemsize;
+        real *out = slopes ? slopes + i : NULL;
+        m = i < head ? head : n - i < N ? n - i : (n - i) / N * N;
+        if (is_decoded) {
+            m = m < STRIP ? m : STRIP;
+            labels->decode(label, m, labels->classes, strip);
+            label = strip;
+        }
+        if (m < N)
+            sums = FN(loss_of_few)(of_kind[kind], loss, label, kind == HF_SIGNS ? (ptrdiff_t)sizeof(real) : 1,
+                                   classes, scores + i, i < head ? N - head : 0, m, factor, out, sums);
+        else
+            sums = of_kind[kind](loss, label, classes, scores + i, m, factor, out, stream, sums);
+    }
+    memcpy(lane, &sums.values, sizeof lane);
+    for (int k = 0; k < N; k++)
+        lanes[(head + k) % N] += lane[k];
+    memcpy(wrong, &sums.wrong, sizeof wrong);
+    for (size_t k = 0; k < sizeof wrong; k++)
+        is_wrong |= wrong[k];
+    return is_wrong != 0;
+}
+
+#define HF_DEFINE_LINES(NAME, FAMILY, KIND)                                                                  \
+    HF_NOINLINE FN(task_sums)                                                                                \
+        FN(NAME)(const hf_loss *loss, const void *labels, hf_byte_classes classes, const real *scores,       \
+                 ptrdiff_t n, real factor, real *slopes, int stream, FN(task_sums) sums) {                   \
+        return FN(loss_of_lines)(FAMILY, KIND, loss, labels, classes, scores, n, factor, slopes, stream,     \
+                                 sums);                                                                      \
+    }
+#define HF_DEFINE_LOSS_OF_SCORES(NAME, FAMILY)                                                               \
+    HF_DEFINE_LINES(NAME##_of_signs, FAMILY, HF_SIGNS)                                                       \
+    HF_DEFINE_LINES(NAME##_of_int8_signs, FAMILY, HF_INT8_SIGNS)                                             \
+    HF_DEFINE_LINES(NAME##_of_bytes, FAMILY, HF_BYTES)                                                       \
+    static int FN(NAME)(const hf_loss *loss, const hf_labels *labels, const void *scores, ptrdiff_t n,       \
+                        double factor, double *lanes, void *slopes, int stream) {                            \
+        FN(loss_of_lines_of) *const of_kind[] = {FN(NAME##_of_signs), FN(NAME##_of_int8_signs),              \
+                                                 FN(NAME##_of_bytes)};                                       \
+        return FN(loss_of_scores)(of_kind, loss, labels, scores, n, (real)factor, lanes, slopes, stream);    \
+    }
+HF_DEFINE_LOSS_OF_SCORES(scores_hinge, HF_HINGE)
+HF_DEFINE_LOSS_OF_SCORES(scores_s_family, HF_S_FAMILY)
+HF_DEFINE_LOSS_OF_SCORES(scores_psi_g, HF_PSI_G)
+HF_DEFINE_LOSS_OF_SCORES(scores_psi_m, HF_PSI_M)
+HF_DEFINE_LOSS_OF_SCORES(scores_softplus, HF_SOFTPLUS)
+#undef HF_DEFINE_LOSS_OF_SCORES
+#undef HF_DEFINE_LINES
