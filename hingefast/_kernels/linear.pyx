@@ -256,12 +256,8 @@ cdef class LinearPass:
             part[0], part[1] = self.total_slope, active.merge_lanes(task.sums.slopes)
             self.total_slope = active.sum_in_order(part, 2)
             if task.grad != NULL and task.grad != self.total:
-                if self.total == NULL:
-                    pass
-                elif task.number == 0:
-                    memcpy(self.total, task.grad, self.grad_size * sizeof(double))
-                else:
-                    active.add(self.total, task.grad, self.grad_size)
+                active.move_into(self.total, task.grad, self.grad_size)
+                scratch.zero_bytes = self.grad_size * sizeof(double)
             if self.one_accumulator:
                 self.accumulate_in_turn(scratch, task)
             hf_fp_leave(caller)

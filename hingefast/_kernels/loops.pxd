@@ -181,7 +181,7 @@ cdef extern from "../_loops/loops.h" nogil:
                                    Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
         void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil
-        void (*add)(double* total, const double* part, Py_ssize_t n) noexcept nogil
+        void (*move_into)(double* total, double* part, Py_ssize_t n) noexcept nogil
         double (*squared_norm[2])(const void* coef, Py_ssize_t n) noexcept nogil
         void (*finish_grad[2])(const double* total, Py_ssize_t n, double divisor, double alpha, const void* coef,
                                void* out) noexcept nogil

@@ -32,7 +32,7 @@ cdef extern from *:
 
 cdef size_t LINE_BYTES = 64
 # Buffers of so many bytes are worth huge pages.
-cdef size_t HUGE_BYTES = 4 << 20
+cdef size_t HUGE_BYTES = 1 << 20
 
 _local = threading.local()
 

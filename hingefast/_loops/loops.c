@@ -186,12 +186,13 @@ static double penalized(double total, double divisor, double alpha, double squar
     return alpha == 0 ? value : value + 0.5 * alpha * squared_norm;
 }
 
-/* total += part, n numbers. O(n). */
-static void add_f64(double *total, const double *part, ptrdiff_t n) {
-    double *HF_RESTRICT to = total;
-    const double *HF_RESTRICT from = part;
-    for (ptrdiff_t i = 0; i < n; i++)
+/* total += part, part = 0, n numbers: one sweep instead of two. O(n). */
+static void move_into(double *total, double *part, ptrdiff_t n) {
+    double *HF_RESTRICT to = total, *HF_RESTRICT from = part;
+    for (ptrdiff_t i = 0; i < n; i++) {
         to[i] += from[i];
+        from[i] = 0;
+    }
 }
 
 /* ---- once for float32, once for float64 ----------------------------------------------------------- */
@@ -327,7 +328,7 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .csr_spans = {csr_spans_i32, csr_spans_i64},
     .merge_lanes = merge_lanes,
     .stream_piece = stream_piece,
-    .add = add_f64,
+    .move_into = move_into,
     .squared_norm = {squared_norm_f32, squared_norm_f64},
     .finish_grad = {finish_grad_f32, finish_grad_f64},
     .divide = divide,

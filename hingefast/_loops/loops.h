@@ -194,7 +194,7 @@ typedef struct {
                               ptrdiff_t n, int64_t n_stored, int64_t *starts, int64_t *ends);
     double (*merge_lanes)(const double *lanes);
     void (*stream_piece)(void *piece, size_t bytes, int is_first, int is_last, void *out);
-    void (*add)(double *total, const double *part, ptrdiff_t n);
+    void (*move_into)(double *total, double *part, ptrdiff_t n);
     double (*squared_norm[2])(const void *coef, ptrdiff_t n);
     void (*finish_grad[2])(const double *total, ptrdiff_t n, double divisor, double alpha, const void *coef,
                            void *out);
