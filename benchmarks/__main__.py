@@ -1,58 +1,113 @@
-"""`python -m benchmarks`: measure every case and print ratios. This process measures nothing itself."""
+"""`python -m benchmarks`: measure every case, print ratios and write the report.
+
+This process measures nothing itself.
+"""
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, NamedTuple
 
-from benchmarks import report
+import hingefast as hf
+from benchmarks import cases, problem, report
 
 ROOT = Path(__file__).resolve().parent.parent
+FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
 
-# X in MiB: a full run is far beyond any level-2 cache and most last-level ones; a short one only beyond the
-# former.
+# X in MiB: a full run is far beyond any level-2 cache and most last-level ones; a short one only beyond the former.
 FULL_X, SHORT_X = 256, 48
-# Seconds of timing a case, when five rounds do not take longer.
-FULL_SECONDS, SHORT_SECONDS = 3.0, 0.5
+# Seconds of timing a case, when a few rounds do not take longer. With the making of data and the comparing of answers
+# a full run then takes less than 10 minutes on two cores of 2023.
+FULL_SECONDS, SHORT_SECONDS = 0.5, 0.3
+
+
+class Job(NamedTuple):
+    """What one worker measures."""
+
+    n_threads: int
+    level: str
+    is_judged: bool  # targets are for the level in use
+    cases: list[problem.Case]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    start = perf_counter()
     x_bytes = int((options.x_mb or (SHORT_X if options.short else FULL_X)) * 2**20)
     seconds = options.seconds or (SHORT_SECONDS if options.short else FULL_SECONDS)
-    progress = sys.stderr if options.markdown else sys.stdout
-    facts: dict[str, Any] = {}
-    results: list[report.Result] = []
-    for n_threads in options.threads or [1, 2]:
-        for record in _measure(n_threads, x_bytes, seconds, options.only):
-            if "id" in record:
-                results.append(record)
-                print(report.line(record), file=progress, flush=True)
-            elif not facts:
-                facts = record
-                print(f"{report.about(facts, x_bytes)}\n\n{report.COLUMNS}", file=progress, flush=True)
-    if not results:
-        print(f"no case matches {options.only!r}", file=sys.stderr)
+    json_file, html_file = options.json, options.html
+    if options.only is None and json_file is html_file is None:
+        json_file, html_file = FULL_JSON, FULL_HTML
+    if html_file and find_spec("matplotlib") is None:
+        parser.error("the page needs matplotlib: install it, or ask for --json FILE alone")
+    selected = cases.select(cases.all_cases(), options.only)
+    jobs = list(_jobs(selected, options.threads, options.levels))
+    levels_left_out = _levels_left_out(selected, options.levels)
+    for level in levels_left_out:
+        print(f"level {level} is left out: this machine cannot run it")
+    if not jobs:
+        print("no case has this pattern, number of threads and level", file=sys.stderr)
         return 2
-    print(f"\n{report.summary(results)}", file=progress)
-    if options.markdown:
-        print(report.markdown(facts, results, x_bytes))
-    if options.json:
-        written = {"about": facts, "x_bytes": x_bytes, "seconds_per_case": seconds, "results": results}
-        options.json.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+    written = {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "command": " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
+        "x_bytes": x_bytes,
+        "seconds_per_case": seconds,
+        "design_rows": {key: asdict(row) for key, row in problem.DESIGN_ROWS.items()},
+        "levels_left_out": levels_left_out,
+        **_run(jobs, x_bytes, seconds),
+        "seconds_total": perf_counter() - start,
+    }
+    results = written["results"]
+    print(f"\n{report.summary(results)}; {report.minutes(written)}")
+    if json_file:
+        json_file.write_text(report.as_json(written), encoding="utf-8")
+        print(f"wrote {json_file}")
+    if html_file:
+        from benchmarks import page
+
+        html_file.write_text(page.html(written), encoding="utf-8")
+        print(f"wrote {html_file}")
     return int(any(result.get("failed") for result in results))
+
+
+def _run(jobs: list[Job], x_bytes: int, seconds: float) -> dict[str, Any]:
+    """Measure, and print each result as it comes."""
+    about: dict[str, Any] = {}
+    results: list[report.Result] = []
+    for job in jobs:
+        records = _measure(job, x_bytes, seconds)
+        facts = next(records)
+        if not about:
+            about = facts
+            print(report.about(about, x_bytes))
+        print(f"\nlevel {job.level}, {report.threads(job.n_threads)}\n{report.COLUMNS}", flush=True)
+        for result in records:
+            results.append(result)
+            print(report.line(result), flush=True)
+    return {"about": about, "results": results}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Time hingefast in turns with the ceiling of each pass and with NumPy; print ratios. "
-        "Exits with 1 if a case fails or answers differ; a missed target is only told.",
+        description="Time hingefast in turns with the ceiling of each pass and with other ways to do the same; print "
+        "ratios. Without --only, --json and --html the report is written to benchmarks/report.json and .html. Exits "
+        "with 1 if a case fails or answers differ; a missed target is only told.",
     )
-    parser.add_argument("--short", action="store_true", help=f"X of {SHORT_X} MiB, a few minutes")
+    parser.add_argument(
+        "--short", action="store_true", help=f"X of {SHORT_X} MiB, and less time for each case"
+    )
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose id contains PATTERN, or matches its wildcards"
     )
@@ -61,12 +116,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         type=int,
         nargs="+",
-        help="cases with N threads on both sides (default: 1 2)",
+        help="only cases with N threads on both sides",
+    )
+    parser.add_argument(
+        "--levels",
+        metavar="LEVEL",
+        nargs="+",
+        help="only at these instruction-set levels (default: every one)",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure to FILE")
-    parser.add_argument(
-        "--markdown", action="store_true", help="print the README's table; progress goes to stderr"
-    )
+    parser.add_argument("--html", metavar="FILE", type=Path, help="write the page with the plots to FILE")
     parser.add_argument("--x-mb", metavar="MIB", type=float, help=f"size of X in MiB (default {FULL_X})")
     parser.add_argument(
         "--seconds", metavar="S", type=float, help=f"timing a case (default {FULL_SECONDS:g})"
@@ -74,17 +133,59 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(n_threads: int, x_bytes: int, seconds: float, pattern: str | None) -> Iterator[dict[str, Any]]:
+def _jobs(selected: list[problem.Case], threads: list[int] | None, levels: list[str] | None) -> Iterator[Job]:
+    """All cases at the level in use, then at every other level those that ask for it, if not told otherwise with
+    one thread.
+    """
+    chosen, runnable = _levels()
+    for level in [chosen, *(level for level in reversed(runnable) if level != chosen)]:
+        if levels is not None and level not in levels:
+            continue
+        for n_threads in sorted({case.n_threads for case in selected}):
+            if n_threads not in (threads or ([1] if level != chosen else [n_threads])):
+                continue
+            measured = [
+                case
+                for case in selected
+                if case.n_threads == n_threads and (level == chosen or level in case.levels)
+            ]
+            if measured:
+                yield Job(n_threads, level, level == chosen, measured)
+
+
+def _levels_left_out(selected: Iterable[problem.Case], levels: list[str] | None) -> list[str]:
+    """What was asked for and this machine cannot run."""
+    asked = levels or [report.TARGETS_LEVEL, *(level for case in selected for level in case.levels)]
+    _, runnable = _levels()
+    return [level for level in dict.fromkeys(asked) if level not in runnable]
+
+
+def _levels() -> tuple[str, list[str]]:
+    """The level in use and all that this machine can run, lowest first."""
+    config: Any = hf.show_config(mode="dicts")
+    return config["level"], config["levels"]
+
+
+def _measure(job: Job, x_bytes: int, seconds: float) -> Iterator[dict[str, Any]]:
     """The records of a worker, as they come."""
-    options = {"n_threads": n_threads, "x_bytes": x_bytes, "seconds": seconds, "pattern": pattern}
+    options = {
+        "n_threads": job.n_threads,
+        "level": job.level,
+        "is_judged": job.is_judged,
+        "x_bytes": x_bytes,
+        "seconds": seconds,
+        "case_ids": [case.id for case in job.cases],
+    }
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(options)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as worker:
+    environment = {**os.environ, "HINGEFAST_LEVEL": job.level}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         for record in worker.stdout:
             yield json.loads(record)
     if worker.returncode:
         raise SystemExit(
-            f"the benchmarks with {n_threads} threads stopped with exit code {worker.returncode}"
+            f"the benchmarks with {job.n_threads} threads at level {job.level} stopped with exit code "
+            f"{worker.returncode}"
         )
 
 

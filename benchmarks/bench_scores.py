@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.cases import MULTIPLY, scores_problem
+from benchmarks.cases import scores_problem
 from benchmarks.contest import CONTENDERS, LOSSES, brief, compete
+from benchmarks.design_rows import MULTIPLY
 
 pytestmark = brief
 

@@ -30,6 +30,18 @@ ACTIVE = 0.25
 TEXT_FEATURES = 177_206
 NEWS20_FEATURES = 56_755
 
+# Of a row of the synthetic matrix, on average.
+TEXT_NONZEROS = 207
+
+# So many rows have their columns drawn: sorting these takes the time. Their indices are beyond a level-2 cache.
+TEXT_ROWS = 2**15
+
+# Of the CSR arrays whose columns are uniform.
+SPARSE_FEATURES = 100_000
+
+# The coef of a multiclass problem is trained on so many rows: all, if neither many are wrong nor it takes long.
+LEAST_TRAINING, MOST_TRAINING = 2_000, 20_000
+
 
 class Linear(NamedTuple):
     """One linear problem. X is an ndarray or a scipy.sparse.csr_array."""
@@ -70,36 +82,57 @@ def labels_and_scores(n_rows: int, dtype: npt.DTypeLike, label_dtype: npt.DTypeL
 
 
 @lru_cache(maxsize=1)
-def dense(n_rows: int, n_features: int, dtype: type, label_dtype: type = np.float64) -> Linear:
-    """X uniform in [-1/2, 1/2), scores of standard deviation 1.5, labels their signs with noise."""
+def uniform(n: int, dtype: type) -> Array:
+    """Numbers in [-1/2, 1/2). Dense X of any shape is a view of these, so that shapes can share them."""
     rng = np.random.default_rng(2)
-    X: Array = np.empty((n_rows, n_features), dtype)
-    flat = X.reshape(-1)
-    for start in range(0, flat.size, CHUNK):
-        block = flat[start : start + CHUNK]
+    numbers: Array = np.empty(n, dtype)
+    for start in range(0, n, CHUNK):
+        block = numbers[start : start + CHUNK]
         rng.random(out=block, dtype=dtype)
         block -= 0.5
+    return numbers
+
+
+def uniform_rows(n_rows: int, n_features: int, dtype: type, n_bytes: int = 0) -> Array:
+    """X of `uniform` numbers, a view of n_bytes of them if n_rows * n_features take less."""
+    n = n_rows * n_features
+    return uniform(max(n, n_bytes // np.dtype(dtype).itemsize), dtype)[:n].reshape(n_rows, n_features)
+
+
+@lru_cache(maxsize=1)
+def dense(
+    n_rows: int, n_features: int, dtype: type, label_dtype: type = np.float64, n_bytes: int = 0
+) -> Linear:
+    """X of `uniform_rows`, scores of standard deviation 1.5, labels their signs with noise."""
+    rng = np.random.default_rng(2)
+    X = uniform_rows(n_rows, n_features, dtype, n_bytes)
     coef = (rng.standard_normal(n_features) * (1.5 * np.sqrt(12 / n_features))).astype(dtype)
     return Linear(X, _noisy_signs(rng, X @ coef, label_dtype), coef, 0.125)
 
 
 @lru_cache(maxsize=1)
-def tile(n_rows: int, n_features: int, x_dtype: type) -> Linear:
-    """X of small integers (bool: zeros and ones), a float32 coef, otherwise as `dense`."""
+def tile(n_rows: int, n_features: int, x_dtype: type, dtype: type = np.float32) -> Linear:
+    """X of float16 or of integers (int64: of 8 bits; bool: zeros and ones), coef of `dtype`; else as `dense`."""
     rng = np.random.default_rng(3)
     X: Array
-    if x_dtype is np.bool_:
+    if x_dtype is np.float16:
+        X, spread = uniform_rows(n_rows, n_features, np.float32).astype(np.float16), 1 / np.sqrt(12)
+    elif x_dtype is np.bool_:
         X = rng.integers(0, 2, (n_rows, n_features), dtype=np.uint8).view(np.bool_)
         spread = 0.5
     else:
-        limits = np.iinfo(x_dtype)
-        X = rng.integers(limits.min, limits.max, (n_rows, n_features), dtype=x_dtype, endpoint=True)
+        drawn = np.int8 if x_dtype is np.int64 else x_dtype
+        limits = np.iinfo(drawn)
+        X = rng.integers(limits.min, limits.max, (n_rows, n_features), dtype=drawn, endpoint=True)
+        X = X.astype(x_dtype, copy=False)
         spread = (limits.max - limits.min) / np.sqrt(12)
     coef = rng.standard_normal(n_features)
     coef -= coef.mean()  # so that the mean of X, which is not 0, does not shift all scores
-    coef = (coef * (1.5 / spread / np.sqrt(n_features))).astype(np.float32)
-    scores = np.concatenate([X[start : start + 1024] @ coef for start in range(0, n_rows, 1024)])
-    return Linear(X, _noisy_signs(rng, scores, np.float32), coef, 0.125)
+    coef = (coef * (1.5 / spread / np.sqrt(n_features))).astype(dtype)
+    scores = np.concatenate(
+        [X[start : start + 1024].astype(dtype) @ coef for start in range(0, n_rows, 1024)]
+    )
+    return Linear(X, _noisy_signs(rng, scores, dtype), coef, 0.125)
 
 
 def _noisy_signs(rng: np.random.Generator, scores: Array, label_dtype: npt.DTypeLike) -> Array:
@@ -108,24 +141,55 @@ def _noisy_signs(rng: np.random.Generator, scores: Array, label_dtype: npt.DType
 
 @lru_cache(maxsize=1)
 def text_like(n_bytes: int, dtype: type = np.float64, index_dtype: type = np.int32) -> Any:
-    """A CSR array that looks like text: most rows have 100 to 300 of the columns, which follow Zipf's law."""
-    from scipy.sparse import csr_array
+    """A CSR array that looks like text: most rows have 100 to 300 of the columns, which follow Zipf's law.
 
+    Row i stores the columns of row i - TEXT_ROWS, and numbers of its own.
+    """
+    n_rows = max(8, n_bytes // (TEXT_NONZEROS * (np.dtype(dtype).itemsize + np.dtype(index_dtype).itemsize)))
+    lengths, columns = _text_columns(min(n_rows, TEXT_ROWS))
+    indptr = np.concatenate(([0], np.cumsum(np.resize(lengths, n_rows))))
+    return _csr(np.resize(columns, indptr[-1]), indptr, TEXT_FEATURES, dtype, index_dtype)
+
+
+@lru_cache(maxsize=1)
+def _text_columns(n_rows: int) -> tuple[Array, Array]:
+    """How many columns each row stores, and these."""
     rng = np.random.default_rng(4)
-    n_rows = max(8, n_bytes // (220 * (np.dtype(dtype).itemsize + np.dtype(index_dtype).itemsize)))
     draws = np.clip(rng.lognormal(np.log(250), 0.4, n_rows), 10, 2000).astype(np.int64)
-    row = np.repeat(np.arange(n_rows), draws)
     # d**uniform has a density proportional to 1/k, which is Zipf's law; a row keeps a column once.
-    rank = (TEXT_FEATURES ** rng.random(row.size)).astype(np.int64) - 1
-    keys = row * TEXT_FEATURES + rng.permutation(TEXT_FEATURES)[rank]
-    del row, rank
+    rank = np.exp(np.log(TEXT_FEATURES) * rng.random(draws.sum())).astype(np.int32) - 1
+    keys = rng.permutation(TEXT_FEATURES)[rank]
+    keys += np.repeat(np.arange(n_rows) * TEXT_FEATURES, draws)
     keys.sort()
     keys = keys[np.concatenate(([True], keys[1:] != keys[:-1]))]
-    row, column = np.divmod(keys, TEXT_FEATURES)
-    indptr = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=n_rows))))
-    values = 1 - rng.random(column.size, dtype=np.float32)  # in (0, 1]: no stored zeros
-    X = csr_array((values.astype(dtype), column, indptr), shape=(n_rows, TEXT_FEATURES))
-    return _with_indices(X, index_dtype)
+    row = keys // TEXT_FEATURES
+    return np.bincount(row, minlength=n_rows), (keys - row * TEXT_FEATURES).astype(np.int32)
+
+
+@lru_cache(maxsize=1)
+def uniform_sparse(n_bytes: int, nonzeros: int, n_heavy: int = 0) -> Any:
+    """A float64 CSR array: in each row the first n_heavy columns, and one of every stratum of the others."""
+    rng = np.random.default_rng(10)
+    n_rows = max(8, n_bytes // (12 * nonzeros + 4))
+    n_strata = nonzeros - n_heavy
+    width = (SPARSE_FEATURES - n_heavy) // n_strata
+    columns = np.empty((n_rows, nonzeros), np.int32)
+    columns[:, :n_heavy] = np.arange(n_heavy)
+    strata = n_heavy + width * np.arange(n_strata, dtype=np.int32)
+    np.add(rng.integers(0, width, (n_rows, n_strata), dtype=np.int32), strata, out=columns[:, n_heavy:])
+    return _csr(columns.reshape(-1), np.arange(n_rows + 1) * nonzeros, SPARSE_FEATURES)
+
+
+def _csr(
+    columns: Array, indptr: Array, n_features: int, dtype: type = np.float64, index_dtype: type = np.int32
+) -> Any:
+    """With values in (0, 1]: no stored zeros."""
+    from scipy.sparse import csr_array
+
+    values = np.random.default_rng(11).random(len(columns), dtype=np.float32)
+    np.subtract(1, values, out=values)
+    shape = len(indptr) - 1, n_features
+    return _with_indices(csr_array((values.astype(dtype), columns, indptr), shape=shape), index_dtype)
 
 
 def file_path(name: str) -> Path | None:
@@ -151,26 +215,24 @@ def _read_text(name: str, n_features: int) -> tuple[Array, Any]:
     text = lzma.decompress(path.read_bytes())
     nonzeros = np.array([line.count(b":") for line in text.splitlines()])
     indptr = np.concatenate(([0], np.cumsum(nonzeros)))
-    numbers = np.fromstring(
-        text.replace(b":", b" "), sep=" "
-    )  # label id value id value ... label id value ...
+    # label id count id count ... label id count ...
+    numbers = np.fromstring(text.replace(b":", b" "), dtype=np.int64, sep=" ")
     labels = 2 * indptr[:-1] + np.arange(len(nonzeros))
     pairs = np.delete(numbers, labels).reshape(-1, 2)
-    X = csr_array(
-        (1 + np.log(pairs[:, 1]), pairs[:, 0].astype(np.int64) - 1, indptr),
-        shape=(len(nonzeros), n_features),
-    )
-    return numbers[labels].astype(np.int64), _with_indices(X, np.int32)
+    shape = len(nonzeros), n_features
+    X = csr_array((1 + np.log(pairs[:, 1]), pairs[:, 0] - 1, indptr), shape=shape)
+    return numbers[labels], _with_indices(X, np.int32)
 
 
 def _with_indices(X: Any, index_dtype: type) -> Any:
     """The same array with the index dtype wanted: SciPy's constructor chooses the smallest one itself."""
-    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
+    X.indices = X.indices.astype(index_dtype, copy=False)
+    X.indptr = X.indptr.astype(index_dtype, copy=False)
     return X
 
 
 def with_activity(X: Any, share: float) -> Linear:
-    """Labels and a coef for X such that exactly this share of the rows lies below margin 1.
+    """Labels and a coef for X, dense or CSR, such that exactly this share of the rows lies below margin 1.
 
     The labels are the signs of the scores, so a row's margin is abs(score), and coef is scaled so that the
     wanted share of them is below 1. Which rows these are is random, as in training.
@@ -212,14 +274,27 @@ def class_scores(n_rows: int, n_classes: int, dtype: npt.DTypeLike) -> tuple[Arr
 
 @lru_cache(maxsize=1)
 def mnist(n_rows: int, dtype: type) -> tuple[Multiclass, str]:
-    """The first images of MNIST, pixels in [0, 1], and what it is; clusters of the same shape if not at hand."""
-    images, labels = map(file_path, MNIST)
-    if images is None or labels is None:
+    """The images of MNIST, pixels in [0, 1], and what it is; clusters of the same shape if not at hand.
+
+    After its last image it starts again with the first.
+    """
+    images_file, labels_file = map(file_path, MNIST)
+    if images_file is None or labels_file is None:
         return clusters(n_rows, 10, 784, dtype), "synthetic, MNIST is not at hand"
-    pixels = np.frombuffer(gzip.decompress(images.read_bytes()), np.uint8, offset=16).reshape(-1, 784)
-    X = np.multiply(pixels[:n_rows], dtype(1 / 255), dtype=dtype)
-    y = np.frombuffer(gzip.decompress(labels.read_bytes()), np.uint8, offset=8)[:n_rows].astype(np.int64)
-    return trained(X, y, 10), "MNIST"
+    images, labels = _mnist(images_file, labels_file)
+    X: Array = np.empty((n_rows, 784), dtype)
+    for start in range(0, n_rows, len(images)):
+        block = X[start : start + len(images)]
+        np.multiply(images[: len(block)], dtype(1 / 255), out=block)
+    return trained(X, np.resize(labels, n_rows), 10), "MNIST"
+
+
+@lru_cache(maxsize=1)
+def _mnist(images_file: Path, labels_file: Path) -> tuple[Array, Array]:
+    """All training images, 784 uint8 each, and their int64 labels."""
+    images = np.frombuffer(gzip.decompress(images_file.read_bytes()), np.uint8, offset=16)
+    labels = np.frombuffer(gzip.decompress(labels_file.read_bytes()), np.uint8, offset=8)
+    return images.reshape(-1, 784), labels.astype(np.int64)
 
 
 @lru_cache(maxsize=1)
@@ -240,24 +315,31 @@ def clusters(n_rows: int, n_classes: int, n_features: int, dtype: type) -> Multi
 @lru_cache(maxsize=1)
 def news20(dtype: type) -> Multiclass:
     """The training rows of 20 Newsgroups as a CSR array of rows of length 1, and a trained coef."""
-    y, X = _read_text(NEWS20, NEWS20_FEATURES)
-    lengths = np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1]))
-    X.data /= np.repeat(lengths, np.diff(X.indptr))
+    y, X = _news20()
     return trained(X.astype(dtype), y, 20)
 
 
-def trained(X: Any, y: Array, n_classes: int) -> Multiclass:
-    """X and y with a coef that one epoch of gradient descent made, Crammer-Singer by batches in NumPy.
+@lru_cache(maxsize=1)
+def _news20() -> tuple[Array, Any]:
+    y, X = _read_text(NEWS20, NEWS20_FEATURES)
+    lengths = np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1]))
+    X.data /= np.repeat(lengths, np.diff(X.indptr))
+    return y, X
 
-    So the rivals are those that training meets. It is scaled at the end so that a share of ACTIVE of the rows
-    is below margin 1, as it is on MNIST and 20 Newsgroups after some epochs.
+
+def trained(X: Any, y: Array, n_classes: int) -> Multiclass:
+    """X and y with a coef that gradient descent made, Crammer-Singer by batches in NumPy.
+
+    So the rivals are those that training meets. It takes about one epoch. coef is scaled at the end so that a
+    share of ACTIVE of the rows is below margin 1, as it is on MNIST and 20 Newsgroups after some epochs.
     """
     rng = np.random.default_rng(9)
     coef: Array = np.zeros((n_classes, X.shape[1]), X.dtype)
     numbers = (X if isinstance(X, np.ndarray) else X.data).reshape(-1)
     rate = 0.1 * len(y) / np.dot(numbers, numbers)
-    order = rng.permutation(len(y))
-    for start in range(0, len(y), 100):
+    n_training = min(max(len(y), LEAST_TRAINING), MOST_TRAINING)
+    order = np.resize(rng.permutation(len(y)), n_training)
+    for start in range(0, len(order), 100):
         rows = order[start : start + 100]
         batch, true, each = X[rows], y[rows], np.arange(len(rows))
         margins, rival = _margins(batch @ coef.T, true)
@@ -280,6 +362,17 @@ def _margins(scores: Array, y: Array) -> tuple[Array, Array]:
 
 
 def forget() -> None:
-    """Free the data kept from the last case."""
-    for cached in (dense, tile, text_like, imdb, class_scores, mnist, clusters, news20):
+    """Free the data kept from the last case. What is small and takes long to read or to draw stays."""
+    for cached in (
+        uniform,
+        dense,
+        tile,
+        text_like,
+        uniform_sparse,
+        imdb,
+        class_scores,
+        mnist,
+        clusters,
+        news20,
+    ):
         cached.cache_clear()

@@ -49,12 +49,13 @@ def describe() -> dict[str, Any]:
     """Machine, versions and what hingefast says about itself, ready for JSON."""
     import hingefast as hf
 
+    packages = ("hingefast", "numpy", "scipy", "scikit-learn", "torch", "numba")
     return {
         "cpu": _cpu_model(),
         "cpus": _usable_cpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("hingefast", "numpy", "scipy", "torch")},
+        "versions": {name: _version(name) for name in packages},
         "blas": _blas(),
         "hingefast": hf.show_config(mode="dicts"),
     }

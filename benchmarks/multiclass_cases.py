@@ -13,30 +13,36 @@ import hingefast as hf
 from benchmarks import data
 from benchmarks import multiclass_baselines as on_scores
 from benchmarks import multiclass_linear_baselines as linear
+from benchmarks.design_rows import COPY, SCIPY_X_WT, X_WT
 from benchmarks.measure import check_agree
 from benchmarks.problem import (
+    DESIGN_ROWS,
     DTYPES,
+    LONG_NAMES,
+    NO_PLOT,
     Case,
     Pass,
     Problem,
     Size,
+    bus_cases,
+    design_cases,
     flat,
     largest_feature,
     mean_tolerance,
+    on_plot,
+    when_called,
+    x_buffers,
     x_bytes,
 )
 
 LOSSES = ["crammer_singer", "weston_watkins"]
-
-# Ceilings, in words.
-COPY, X_WT = "np.copyto(G, Z)", "X @ W.T"
-SCIPY_X_WT = "SciPy's X @ W.T"
-TORCH = "torch.nn.MultiMarginLoss"
+INITIALS = {"crammer_singer": "CS", "weston_watkins": "WW"}
 
 MNIST_CLASSES, PIXELS = 10, 784
 
-# Rows of dense X at most, by the number of classes: a pass takes a tenth of a second.
-DENSE_ROWS = {10: 60_000, 100: 20_000, 1000: 4_000}
+# Rows of dense X at most, by the number of classes. There the two products decide, and no more rows are needed
+# for a pass to take a tenth of a second.
+DENSE_ROWS = {100: 20_000, 1000: 4_000}
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -46,14 +52,16 @@ DENSE_ROWS = {10: 60_000, 100: 20_000, 1000: 4_000}
 def scores_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
     """`value_and_grad` of given scores, which take half of size.x_bytes; the ceiling is COPY."""
     y, scores = _scores(dtype, n_classes, size)
+    grad = np.empty_like(scores)
     return Problem(
-        hingefast=_hingefast_scores(loss, y, scores, size),
+        hingefast=_hingefast_scores(loss, y, scores, grad, size),
         ceiling=partial(np.copyto, np.empty_like(scores), scores),
         strongest=on_scores.ScoresPass(loss, y, scores),
-        idiomatic=partial(on_scores.IDIOMATIC[loss], y, scores),
+        idiomatic=partial(on_scores.IDIOMATIC[loss], y, scores) if size.n_threads == 1 else None,
         n_bytes=y.nbytes + 2 * scores.nbytes,
         tolerance=mean_tolerance(dtype, _largest_slope(loss, scores)),
         note=_active_scores(y, scores),
+        buffers=(y, scores, grad),
     )
 
 
@@ -73,7 +81,7 @@ def torch_problem(dtype: type, n_classes: int, size: Size) -> Problem:
         return value.item(), torch_scores.grad
 
     problem = Problem(
-        hingefast=_hingefast_scores("weston_watkins", y, scores, size),
+        hingefast=_hingefast_scores("weston_watkins", y, scores, np.empty_like(scores), size),
         ceiling=forward_and_backward,
         strongest=None,
         idiomatic=None,
@@ -90,7 +98,7 @@ def torch_problem(dtype: type, n_classes: int, size: Size) -> Problem:
 def dense_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
     """`linear_value_and_grad` on MNIST, or on clusters of K classes; the ceiling is X @ W.T, with out=."""
     row_bytes = PIXELS * np.dtype(dtype).itemsize
-    n_rows = max(1, min(DENSE_ROWS[n_classes], 2 * size.x_bytes // row_bytes))
+    n_rows = max(1, min(size.x_bytes // row_bytes, DENSE_ROWS.get(n_classes, size.x_bytes)))
     if n_classes == MNIST_CLASSES:
         problem, source = data.mnist(n_rows, dtype)
     else:
@@ -111,15 +119,14 @@ def _scores(dtype: type, n_classes: int, size: Size) -> tuple[data.Array, data.A
     return data.class_scores(n_rows, n_classes, dtype)
 
 
-def _hingefast_scores(loss: str, y: data.Array, scores: data.Array, size: Size) -> Pass:
-    grad = np.empty_like(scores)
+def _hingefast_scores(loss: str, y: data.Array, scores: data.Array, grad: data.Array, size: Size) -> Pass:
     return partial(hf.get_loss(loss).value_and_grad, y, scores, out=grad, n_threads=size.n_threads)
 
 
 def _largest_slope(loss: str, scores: data.Array) -> float:
     """Of the mean. No rounding decides who is active there: see `data.class_scores`."""
     n_rows, n_classes = scores.shape
-    return (n_classes - 1 if loss == "weston_watkins" else 1) / n_rows
+    return float((n_classes - 1 if loss == "weston_watkins" else 1) / n_rows)
 
 
 def _active_scores(y: data.Array, scores: data.Array) -> str:
@@ -149,11 +156,12 @@ def _linear_problem(
     return Problem(
         hingefast=partial(hf.linear_value_and_grad, *problem, loss=loss, out=out, n_threads=size.n_threads),
         ceiling=ceiling,
-        strongest=strongest(loss, *problem),
-        idiomatic=partial(linear.idiomatic_linear, loss, *problem),
+        strongest=when_called(partial(strongest, loss, *problem)),
+        idiomatic=partial(linear.idiomatic_linear, loss, *problem) if size.n_threads == 1 else None,
         n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
         tolerance=mean_tolerance(coef.dtype, largest_feature(X), len(y)),
         note=", ".join(filter(None, [source, _active(*problem.active())])),
+        buffers=(*x_buffers(X), y),
     )
 
 
@@ -167,51 +175,52 @@ def all_cases() -> list[Case]:
 
 
 def _on_scores() -> Iterable[Case]:
-    targets = {10: 2.0, 100: 1.5, 1000: 1.5}
     for dtype, number in DTYPES.items():
-        for n_classes, target in targets.items():
+        for n_classes in (2, 10, 30, 100, 300, 1000):
             for loss in LOSSES:
+                key = f"class-scores-{INITIALS[loss]}-{n_classes}"
                 case_id = f"multiclass/scores/{dtype}-K={n_classes}/{loss}"
                 build = partial(scores_problem, loss, number, n_classes)
-                yield Case(case_id, COPY, target, build)
+                plot = on_plot("classes", LONG_NAMES[dtype], n_classes)
+                if key not in DESIGN_ROWS and loss == "crammer_singer":
+                    yield Case(case_id, COPY, None, build, dtype=dtype, **plot)
+                elif key in DESIGN_ROWS:
+                    plot = plot if loss == "crammer_singer" else NO_PLOT
+                    yield from design_cases(key, case_id, dtype, build, plot=plot)
                 if (dtype, n_classes, loss) == ("f64", 100, "crammer_singer"):
-                    yield Case(case_id, COPY, None, build, n_threads=2)
+                    yield from bus_cases(f"{case_id}-bus", dtype, "scores, K = 100, float64", build)
 
 
 def _dense() -> Iterable[Case]:
-    # {(classes, loss): (target, least speed-up)}
-    targets: dict[tuple[int, str], tuple[float | None, float | None]] = {
-        (10, "crammer_singer"): (0.7, 3.0),
-        (10, "weston_watkins"): (0.9, None),
-        (100, "crammer_singer"): (None, 1.5),
-        (100, "weston_watkins"): (None, None),
-        (1000, "crammer_singer"): (None, 1.5),
-        (1000, "weston_watkins"): (None, None),
-    }
     for dtype, number in DTYPES.items():
-        for (n_classes, loss), (target, least_speedup) in targets.items():
-            case_id = f"multiclass/dense/{dtype}-K={n_classes}/{loss}"
-            build = partial(dense_problem, loss, number, n_classes)
-            yield Case(case_id, X_WT, target, build, least_speedup=least_speedup)
-            if (dtype, n_classes, loss) == ("f64", 10, "crammer_singer"):
-                yield Case(case_id, X_WT, None, build, n_threads=2)
+        for n_classes in (10, 100, 1000):
+            for loss in LOSSES:
+                key = f"class-dense-{INITIALS[loss]}-{n_classes}"
+                case_id = f"multiclass/dense/{dtype}-K={n_classes}/{loss}"
+                build = partial(dense_problem, loss, number, n_classes)
+                if key in DESIGN_ROWS:
+                    yield from design_cases(key, case_id, dtype, build)
+                else:
+                    yield Case(case_id, X_WT, None, build, dtype=dtype)
 
 
 def _csr() -> Iterable[Case]:
-    """SciPy always has one thread."""
     for dtype, number in DTYPES.items():
         for loss in LOSSES:
+            key = f"class-csr-{INITIALS[loss]}"
             case_id = f"multiclass/csr/{dtype}-news20/{loss}"
             build = partial(news20_problem, loss, number)
-            least_speedup = 3.0 if loss == "crammer_singer" else None
-            yield Case(case_id, SCIPY_X_WT, None, build, needs="news20", least_speedup=least_speedup)
-            if (dtype, loss) == ("f64", "crammer_singer"):
-                yield Case(case_id, SCIPY_X_WT, None, build, n_threads=2, needs="news20")
+            if key in DESIGN_ROWS:
+                yield from design_cases(key, case_id, dtype, build, needs="news20")
+            else:
+                yield Case(case_id, SCIPY_X_WT, None, build, needs="news20", dtype=dtype)
 
 
 def _torch() -> Iterable[Case]:
-    """At least 5 times faster than forward and backward, that is a ratio of at most 0.2."""
+    """At least 5 times faster than forward and backward, which have one thread."""
     for dtype, number in DTYPES.items():
         for n_classes in (10, 100):
+            key = f"class-torch-{n_classes}"
             case_id = f"multiclass/torch/{dtype}-K={n_classes}/weston_watkins"
-            yield Case(case_id, TORCH, 0.2, partial(torch_problem, number, n_classes), needs="torch")
+            build = partial(torch_problem, number, n_classes)
+            yield from design_cases(key, case_id, dtype, build, threads=(1,), needs="torch")

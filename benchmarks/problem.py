@@ -1,13 +1,14 @@
 """What a row of the report is: a `Case`, and the `Problem` that it builds when its turn comes.
 
 A `Problem` holds callables that do one and the same job in different ways, on the same data, with all
-preparation done: hingefast, the strongest NumPy pass, the idiomatic one, and the ceiling, which is something
-simpler that nobody can be expected to beat by much. Every answer of the first three is (value, gradient,
-...).
+preparation done: hingefast, the strongest NumPy pass, the idiomatic one, other libraries, and the ceiling,
+which is something simpler that nobody can be expected to beat by much. Every answer but the ceiling's is
+(value, gradient, ...), or the value alone of a library that has no gradient.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -15,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import data
+from benchmarks.baselines import BusPass
+from benchmarks.design_rows import BUS, LOWER_LEVELS, TWO_THREADS, ceiling_at
+from benchmarks.design_rows import DESIGN_ROWS as DESIGN_ROWS
 from benchmarks.measure import Tolerance, check_agree
 
 Pass: TypeAlias = Callable[[], Any]
 
 DTYPES = {"f64": np.float64, "f32": np.float32}
+LONG_NAMES = {"f64": "float64", "f32": "float32"}
 
 # What a case may need: a module, and a file of the data folder.
 MODULES = {"scipy": "scipy", "imdb": "scipy", "news20": "scipy", "torch": "torch"}
@@ -52,6 +57,10 @@ class Problem:
     tolerance : Tolerance
     note : str
         What a reader of the row should know about the data.
+    others : dict
+        Other libraries that do the same, by name. They may answer with the value alone.
+    buffers : tuple of ndarray
+        X, labels and whatever else is large that the job reads or writes.
     """
 
     hingefast: Pass
@@ -61,6 +70,8 @@ class Problem:
     n_bytes: int
     tolerance: Tolerance
     note: str = ""
+    others: dict[str, Pass] = field(default_factory=dict)
+    buffers: tuple[npt.NDArray[Any], ...] = ()
 
     def contenders(self) -> dict[str, Pass]:
         ways = {
@@ -68,21 +79,37 @@ class Problem:
             "ceiling": self.ceiling,
             "strongest": self.strongest,
             "idiomatic": self.idiomatic,
+            **self.others,
         }
         return {name: way for name, way in ways.items() if way is not None}
 
     def check(self) -> None:
         """Raise AnswersDiffer unless all ways of doing the job give the same answer."""
         ours = flat(self.hingefast())
-        for name, way in (("strongest", self.strongest), ("idiomatic", self.idiomatic)):
+        for name, way in {"strongest": self.strongest, "idiomatic": self.idiomatic, **self.others}.items():
             if way is not None:
-                check_agree(ours, flat(way()), self.tolerance, name)
+                theirs = flat(way())
+                check_agree(ours[: len(theirs)], theirs, self.tolerance, name)
 
 
 def flat(answer: Any) -> list[Any]:
-    """Value and whole gradient, one vector; a copy, since the next call overwrites what it returned."""
+    """Value and whole gradient, one vector; of a value alone, that.
+
+    A gradient in one part is not copied: every way of doing a job has a buffer of its own.
+    """
+    if not isinstance(answer, tuple):
+        return [answer]
     value, *grads = answer
-    return [value, np.concatenate([np.ravel(grad) for grad in grads])]
+    return [value, np.ravel(grads[0]) if len(grads) == 1 else np.concatenate([np.ravel(g) for g in grads])]
+
+
+def when_called(make: Callable[[], Pass]) -> Pass:
+    """What `make` returns, made at the first call: its set-up takes long and not every run calls it.
+
+    Adds a tenth of a microsecond to each call.
+    """
+    made = cache(make)
+    return lambda: made()()
 
 
 @dataclass(frozen=True)
@@ -92,7 +119,8 @@ class Case:
     Attributes
     ----------
     id : str
-        group/what/dtype/size, unique together with n_threads; what ``--only`` matches.
+        group/what/dtype/size, unique together with n_threads; what ``--only`` matches. Rows that differ only in
+        the last part share data.
     ceiling : str
         What the ratio refers to, in words.
     target : float or None
@@ -107,6 +135,16 @@ class Case:
         A key of `MODULES`, or nothing.
     least_speedup : float or None
         A second target: how many times as fast as the strongest pass hingefast has to be.
+    dtype : str
+        "f64" or "f32": what hingefast computes scores in.
+    design_row : str
+        A key of `DESIGN_ROWS`, or nothing.
+    levels : tuple of str
+        Instruction-set levels, beside the one in use, at which the case is measured too.
+    sweep, series : str
+        The plot that shows the case, and its line in that plot, or nothing.
+    x : float or None
+        Its place on the axis of the plot.
     """
 
     id: str
@@ -117,6 +155,12 @@ class Case:
     target_is_due: bool = True
     needs: str = ""
     least_speedup: float | None = None
+    dtype: str = ""
+    design_row: str = ""
+    levels: tuple[str, ...] = ()
+    sweep: str = ""
+    series: str = ""
+    x: float | None = None
 
     def missing(self) -> str:
         """Why the case cannot run here; empty if it can."""
@@ -126,6 +170,65 @@ class Case:
         if file and data.file_path(file) is None:
             return f"no {file} in the folder named by {data.DATA_VARIABLE}"
         return ""
+
+
+def on_plot(sweep: str, series: str, x: float) -> Mapping[str, Any]:
+    """The fields of a `Case` that is a point of a plot."""
+    return {"sweep": sweep, "series": series, "x": x}
+
+
+NO_PLOT: Mapping[str, Any] = {}
+
+
+def design_cases(
+    key: str,
+    case_id: str,
+    dtype: str,
+    build: Callable[[Size], Problem],
+    threads: tuple[int, ...] = (1, 2),
+    plot: Mapping[str, Any] = NO_PLOT,
+    **fields: Any,
+) -> Iterator[Case]:
+    """The cases of a row of the design's table, one for each number of threads; `fields` of all of them.
+
+    The targets are for one thread, except those of the rows whose keys end in `TWO_THREADS`. In the plot is the
+    case of one thread.
+    """
+    for n_threads in threads:
+        of_two = key + TWO_THREADS
+        row_key = of_two if n_threads == 2 and of_two in DESIGN_ROWS else key
+        row = DESIGN_ROWS[row_key]
+        has_targets = row.n_threads == n_threads
+        yield Case(
+            case_id,
+            ceiling_at(row.ceiling, n_threads),
+            row.target(dtype) if has_targets else None,
+            build,
+            n_threads=n_threads,
+            least_speedup=row.least_speedup if has_targets else None,
+            dtype=dtype,
+            design_row=row_key,
+            levels=LOWER_LEVELS,
+            **(plot if n_threads == 1 else NO_PLOT),
+            **fields,
+        )
+
+
+def bus_cases(
+    case_id: str, dtype: str, series: str, build: Callable[[Size], Problem], needs: str = ""
+) -> Iterator[Case]:
+    """The problem next to the memory bus, at 1 and 2 threads: the points of the plot of threads."""
+    for n_threads in (1, 2):
+        plot = on_plot("threads", series, n_threads)
+        beside = partial(next_to_bus, build)
+        yield Case(case_id, BUS, None, beside, n_threads=n_threads, needs=needs, dtype=dtype, **plot)
+
+
+def next_to_bus(build: Callable[[Size], Problem], size: Size) -> Problem:
+    """A problem whose ceiling only reads the same bytes, with as many threads; other rows check the answer."""
+    problem = build(size)
+    bus = BusPass(problem.buffers, size.n_threads)
+    return replace(problem, ceiling=bus, strongest=None, idiomatic=None, others={})
 
 
 def mean_tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Tolerance:
@@ -143,9 +246,12 @@ def mean_tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Tol
 
 def x_bytes(X: Any) -> int:
     """What X takes in memory, an ndarray or a SciPy CSR array."""
-    if isinstance(X, np.ndarray):
-        return X.nbytes
-    return int(X.data.nbytes + X.indices.nbytes + X.indptr.nbytes)
+    return sum(buffer.nbytes for buffer in x_buffers(X))
+
+
+def x_buffers(X: Any) -> tuple[npt.NDArray[Any], ...]:
+    """The arrays that hold X, an ndarray or a SciPy CSR array."""
+    return (X,) if isinstance(X, np.ndarray) else (X.data, X.indices, X.indptr)
 
 
 def largest_feature(X: Any) -> float:

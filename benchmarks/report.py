@@ -1,22 +1,64 @@
-"""Results as text: one line a case while they come in, or the README's table."""
+"""What results say, whether they meet their targets, and one line of text for each while they come in."""
 
+import json
 from typing import Any
 
 Result = dict[str, Any]
+Report = dict[str, Any]  # what --json writes
+
+# What the design's targets are meant for.
+TARGETS_LEVEL = "x86_v4"
+
+# Who else does the job, in the order of tables and plots, and what they are called there.
+RIVALS = {
+    "strongest": "strongest NumPy",
+    "idiomatic": "idiomatic NumPy",
+    "scikit-learn": "scikit-learn",
+    "scikit-learn, value alone": "scikit-learn, value alone",
+    "torch": "torch",
+    "numba": "numba",
+}
 
 COLUMNS = (
     f"{'case':52} {'ms':>9}  {'ratio':>6} {'(quartiles)':13} {'target':>7}  {'':6}  "
-    f"{'x strongest':>11} {'target':>8}  {'':6}  {'x idiomatic':>11} {'GB/s':>6}  ceiling; data"
+    f"{'x strongest':>11} {'target':>8}  {'':6}  {'x idiomatic':>11} {'GB/s':>6}  ceiling; data; others"
 )
+
+
+def as_json(report: Report) -> str:
+    """The report as text, one line a result: two reports can be compared line by line."""
+    head, tail = json.dumps({**report, "results": []}, indent=1).split('"results": []')
+    results = ",\n".join("  " + json.dumps(_rounded(result)) for result in report["results"])
+    return f'{head}"results": [\n{results}\n ]{tail}\n'
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with five digits, which is more than any of them is good for."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def about(facts: dict[str, Any], x_bytes: int) -> str:
     """Machine, level and versions in a few lines."""
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
     return (
-        f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['system']}; level {level(facts)}\n"
-        f"Python {facts['python']}, {versions}; BLAS {facts['blas']}\n"
+        f"{machine(facts)}; level {level(facts)}\n"
+        f"{versions(facts)}\n"
         f"X of {x_bytes / 2**20:.0f} MiB. Ratios are median times, hingefast / ceiling, timed in turns."
+    )
+
+
+def machine(facts: dict[str, Any]) -> str:
+    return f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['system']}"
+
+
+def versions(facts: dict[str, Any]) -> str:
+    installed = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+    return (
+        f"Python {facts['python']}, {installed}; BLAS {facts['blas']}; "
+        f"hingefast compiled by {facts['hingefast'].get('compiler', 'an unknown compiler')}"
     )
 
 
@@ -25,25 +67,43 @@ def level(facts: dict[str, Any]) -> str:
     return str(facts["hingefast"].get("level", "unknown"))
 
 
+def levels(report: Report) -> list[str]:
+    """The levels that were measured, the one in use first."""
+    return list(dict.fromkeys([level(report["about"]), *(result["level"] for result in report["results"])]))
+
+
+def threads(n_threads: int) -> str:
+    return "1 thread" if n_threads == 1 else f"{n_threads} threads"
+
+
+def minutes(report: Report) -> str:
+    """How long it took."""
+    whole, rest = divmod(round(report["seconds_total"]), 60)
+    return f"{whole} min {rest} s"
+
+
 def name(result: Result) -> str:
-    return str(result["id"]) + (f" [{result['n_threads']} threads]" if result["n_threads"] > 1 else "")
+    return str(result["id"]) + (f" [{threads(result['n_threads'])}]" if result["n_threads"] > 1 else "")
 
 
-def verdict(result: Result) -> str:
-    """Of the ratio to the ceiling."""
-    return _verdict(result, None if result["target"] is None else result["ratio"] <= result["target"])
+def is_met(result: Result) -> bool | None:
+    """Whether the ratio to the ceiling is at most its target; None without target, and at levels that have none."""
+    if result["target"] is None or not result["is_judged"]:
+        return None
+    return bool(result["ratio"] <= result["target"])
 
 
-def speedup_verdict(result: Result) -> str:
-    """Of the speed-up over the strongest pass."""
-    least, speedup = result["least_speedup"], result["speedup_strongest"]
-    return _verdict(result, None if least is None or speedup is None else speedup >= least)
+def is_fast_enough(result: Result) -> bool | None:
+    """The same of the speed-up over the strongest pass, which should be at least its target."""
+    if result["least_speedup"] is None or "strongest" not in result["speedups"] or not result["is_judged"]:
+        return None
+    return bool(result["speedups"]["strongest"] >= result["least_speedup"])
 
 
-def _verdict(result: Result, is_met: bool | None) -> str:
-    if is_met is None:
+def verdict(result: Result, met: bool | None) -> str:
+    if met is None:
         return ""
-    if is_met:
+    if met:
         return "met"
     return "MISSED" if result["target_is_due"] else "later"
 
@@ -53,72 +113,37 @@ def line(result: Result) -> str:
     if "error" in result:
         return f"{name(result):52} {result['error']}"
     low, high = result["quartiles"]
+    speedups = result["speedups"]
+    others = [f"{other} {times(speedups[other])}" for other in list(RIVALS)[2:] if other in speedups]
     return (
-        f"{name(result):52} {_milliseconds(result):>9}  "
+        f"{name(result):52} {result['seconds']['hingefast'] * 1e3:>9.4g}  "
         f"{result['ratio']:6.2f} {f'({low:.2f}-{high:.2f})':13} "
-        f"{_target(result):>7}  {verdict(result):6}  {_times(result['speedup_strongest']):>11} "
-        f"{_least_speedup(result):>8}  {speedup_verdict(result):6}  "
-        f"{_times(result['speedup_idiomatic']):>11} {result['gb_per_second']:6.1f}  "
-        f"{'; '.join(filter(None, [result['ceiling'], result['note']]))}"
+        f"{target(result):>7}  {verdict(result, is_met(result)):6}  {times(speedups.get('strongest')):>11} "
+        f"{least_speedup(result):>8}  {verdict(result, is_fast_enough(result)):6}  "
+        f"{times(speedups.get('idiomatic')):>11} {result['gb_per_second']:6.1f}  "
+        f"{'; '.join(filter(None, [result['ceiling'], result['note'], *others]))}"
     )
-
-
-def markdown(facts: dict[str, Any], results: list[Result], x_bytes: int) -> str:
-    """The README's table."""
-    lines = [
-        *about(facts, x_bytes).splitlines(),
-        "",
-        "| pass | ceiling | ratio | target | | faster than the strongest NumPy | than the idiomatic | GB/s |",
-        "|---|---|--:|--:|---|--:|--:|--:|",
-    ]
-    for result in results:
-        if "error" in result:
-            lines.append(f"| `{name(result)}` | | | | {result['error']} | | | |")
-            continue
-        cells = [
-            f"`{name(result)}`" + (f" ({result['note']})" if result["note"] else ""),
-            result["ceiling"]
-            if result["ceiling"].startswith(("SciPy", "hingefast", "the"))
-            else f"`{result['ceiling']}`",
-            f"{result['ratio']:.2f}",
-            _target(result),
-            verdict(result).lower(),
-            _speedup_cell(result),
-            _times(result["speedup_idiomatic"]),
-            f"{result['gb_per_second']:.1f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def summary(results: list[Result]) -> str:
     measured = [result for result in results if "error" not in result]
-    verdicts = [of(result) for result in measured for of in (verdict, speedup_verdict)]
+    found = [verdict(result, met(result)) for result in measured for met in (is_met, is_fast_enough)]
     errors = sum(bool(result.get("failed")) for result in results)
     left_out = sum("error" in result for result in results) - errors
     return (
-        f"{verdicts.count('met')} targets met, {verdicts.count('MISSED')} missed, "
-        f"{verdicts.count('later')} not due yet; "
+        f"{found.count('met')} targets met, {found.count('MISSED')} missed, "
+        f"{found.count('later')} not due yet; "
         f"{errors} cases failed, {left_out} left out"
     )
 
 
-def _milliseconds(result: Result) -> str:
-    return f"{result['seconds']['hingefast'] * 1e3:.4g}"
-
-
-def _target(result: Result) -> str:
+def target(result: Result) -> str:
     return "" if result["target"] is None else f"<= {result['target']:g}"
 
 
-def _least_speedup(result: Result) -> str:
+def least_speedup(result: Result) -> str:
     return "" if result["least_speedup"] is None else f">= {result['least_speedup']:g} x"
 
 
-def _speedup_cell(result: Result) -> str:
-    speedup, verdict = _times(result["speedup_strongest"]), speedup_verdict(result).lower()
-    return f"{speedup} ({_least_speedup(result)}: {verdict})" if verdict else speedup
-
-
-def _times(factor: float | None) -> str:
+def times(factor: float | None) -> str:
     return "" if factor is None else f"{factor:.1f} x" if factor < 99.95 else f"{factor:.0f} x"

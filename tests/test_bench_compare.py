@@ -1,0 +1,129 @@
+"""ci/bench_compare.py calls a version slower only if it is so twice, and tells everything that it did not compare."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[1] / "ci" / "bench_compare.py"
+LIMIT = 1.15
+
+if not SCRIPT.is_file():  # the wheel builder copies the tests without it
+    pytest.skip("ci/ is not beside the tests", allow_module_level=True)
+
+
+def load():
+    spec = importlib.util.spec_from_file_location("bench_compare", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["bench_compare"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load()
+
+
+def compared(ratio, rounds=9):
+    """Seconds of both sides: medians 2 and 2 * ratio, a single round ten times as slow."""
+    base = [2.0] * (rounds - 1) + [20.0]
+    return tool.Comparison(base, [ratio * seconds for seconds in base])
+
+
+def row(first=None, again=None, **keywords):
+    measured = [None if ratio is None else compared(ratio) for ratio in (first, again)]
+    return tool.Row("dense/hinge/f64/d=32", 1, first=measured[0], again=measured[1], **keywords)
+
+
+def test_the_ratio_is_of_medians_and_head_by_base():
+    comparison = tool.Comparison(base=[1.0, 2.0, 90.0], head=[3.0, 50.0, 4.0])
+    assert comparison.ratio == 4.0 / 2.0
+    # of the rounds 3, 25 and 2/45; inclusive quartiles lie halfway to the median
+    assert comparison.quartiles == pytest.approx(((3 + 4 / 90) / 2, (3 + 25) / 2))
+
+
+@pytest.mark.parametrize(
+    "first, again, is_suspect, has_failed",
+    [
+        (1.0, None, False, False),
+        (LIMIT, None, False, False),  # the limit itself is allowed
+        (1.16, None, True, False),  # not before it was measured again
+        (1.16, 1.14, False, False),
+        (1.16, 1.16, False, True),
+        (0.5, None, False, False),
+    ],
+)
+def test_slower_twice_fails(first, again, is_suspect, has_failed):
+    measured = row(first, again)
+    assert measured.is_suspect(LIMIT) == is_suspect
+    assert measured.has_failed(LIMIT) == has_failed
+    assert ("SLOWER" in measured.line(LIMIT)) == has_failed
+    assert ("measured again" in measured.line(LIMIT)) == is_suspect
+
+
+def test_the_second_measurement_is_the_one_shown():
+    line = row(1.3, 1.02).line(LIMIT)
+    assert "1.02" in line
+    assert "not slower" in line
+
+
+def test_what_the_base_cannot_run_is_told_and_not_counted():
+    absent = row(problem="left out: the base cannot run it: AttributeError")
+    assert not absent.has_failed(LIMIT)
+    assert absent.problem in absent.line(LIMIT)
+    told = tool.summary([absent, row(1.1), row(1.0)], LIMIT)
+    assert "2 cases compared, 0 failed, 1 left out" in told
+    assert "the worst ratio: 1.10" in told
+
+
+def test_what_the_head_alone_cannot_run_fails():
+    broken = row(problem="FAILED: the head cannot run it: TypeError", head_failed=True)
+    assert broken.has_failed(LIMIT)
+    told = tool.summary([broken, row(1.0)], LIMIT)
+    assert "1 cases compared, 1 failed, 0 left out" in told
+    assert "TypeError" in told
+
+
+def side(role, script, log):
+    """What compare() needs of a process: seconds of each order, taken from a list."""
+    seconds = iter(script)
+
+    def order(name, *arguments):
+        log.append((role, name, *arguments))
+        return next(seconds)
+
+    order.role = role
+    return order
+
+
+def test_samples_are_taken_in_turns():
+    """base, head, base, head, then on new data head, base, ...; as many calls a sample as the faster side needs."""
+    log = []
+    base = side("base", [0.0, tool.SAMPLE_SECONDS / 2, *[1.0] * 5, 0.0, tool.SAMPLE_SECONDS, *[3.0] * 5], log)
+    head = side("head", [0.0, tool.SAMPLE_SECONDS / 3, *[2.0] * 5, 0.0, tool.SAMPLE_SECONDS, *[4.0] * 5], log)
+    comparison = tool.compare("a/case", base, head, seconds=0.0, min_rounds=5)
+    assert [name for _, name, *_ in log] == [*["forget"] * 2, *["build"] * 2, *["sample"] * 10] * 2
+    assert [role for role, *_ in log] == ["base", "head"] * 7 + ["head", "base"] * 7
+    assert [order[-1] for order in log[4:14]] == [3] * 10
+    assert [order[-1] for order in log[18:]] == [1] * 10
+    assert comparison == tool.Comparison([1.0] * 5 + [3.0] * 5, [2.0] * 5 + [4.0] * 5)
+
+
+@pytest.mark.parametrize("failing", ["base", "head"])
+def test_a_side_that_fails(failing):
+    def broken(name, *arguments):
+        raise tool.OrderFailed(failing, "TypeError: no such argument")
+
+    sides = {role: side(role, [1.0] * 99, []) for role in ("base", "head")}
+    broken.role = failing
+    sides[failing] = broken
+    measured = row()
+    tool.measure(measured, sides["base"], sides["head"], seconds=0.0)
+    assert measured.head_failed == (failing == "head")
+    assert f"the {failing} cannot run it: TypeError: no such argument" in measured.problem
+
+
+def test_no_such_revision_is_told(capsys):
+    """Whether there is no git, no repository or no such revision: one message, exit code 2."""
+    assert tool.main(["no-such-revision"]) == 2
+    assert capsys.readouterr().err.strip()

@@ -1,0 +1,181 @@
+"""Promise: the benchmarks' page and the README's table say what report.json says, and README.md holds that table."""
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+from conftest import TESTS
+
+ROOT = TESTS.parent
+REPORT = ROOT / "benchmarks" / "report.json"
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "benchmarks" / "page.py").exists(), reason="no benchmarks beside the tests"
+)
+
+
+def result(case, dtype, level="x86_v4", n_threads=1, **fields):
+    """One result of benchmarks/worker.py."""
+    return {
+        "id": case,
+        "level": level,
+        "is_judged": level == "x86_v4",
+        "n_threads": n_threads,
+        "dtype": dtype,
+        "ceiling": "X @ w",
+        "target": 1.1,
+        "target_is_due": True,
+        "least_speedup": None,
+        "design_row": "dense-200",
+        "sweep": "",
+        "series": "",
+        "x": None,
+        "note": "a <note>",
+        "ratio": 1.0,
+        "quartiles": [0.98, 1.03],
+        "ratio_of_minima": 0.99,
+        "speedups": {"strongest": 1.7, "idiomatic": 2.4, "torch": 5.0},
+        "speedup_quartiles": [1.6, 1.8],
+        "gb_per_second": 12.0,
+        "n_bytes": 10**8,
+        "rounds": 9,
+        "seconds": {"hingefast": 0.01 / n_threads, "ceiling": 0.01},
+        "minimum_seconds": {"hingefast": 0.009, "ceiling": 0.009},
+        **fields,
+    }
+
+
+def sweep(name, *xs):
+    return [result(f"{name}/{x}", "f64", design_row="", sweep=name, series="float64", x=x) for x in xs]
+
+
+@pytest.fixture
+def report(tmp_path):
+    """The path of a small report: one row met in float64 and missed in float32, and one with a least speed-up."""
+    left_out = result("csr/hinge/f64", "f64", error="left out: scipy is not installed", failed=False)
+    for measured in ("ratio", "quartiles", "speedups", "seconds"):
+        del left_out[measured]
+    content = {
+        "date": "2026-01-02T03:04+00:00",
+        "command": "python -m benchmarks",
+        "x_bytes": 2**28,
+        "seconds_per_case": 1.0,
+        "seconds_total": 61.0,
+        "levels_left_out": [],
+        "about": {
+            "cpu": "A CPU",
+            "cpus": 2,
+            "system": "Linux x86_64",
+            "python": "3.11.7",
+            "versions": {"hingefast": "0.1.0", "numpy": "2.4.0", "torch": None},
+            "blas": "openblas",
+            "hingefast": {"level": "x86_v4", "compiler": "gcc 12"},
+        },
+        "design_rows": {
+            "dense-200": {"title": "dense X, d = 200", "ceiling": "X @ w"},
+            "class-dense": {"title": "dense X, K = 10", "ceiling": "X @ W.T"},
+        },
+        "results": [
+            result("dense/f64/d=200", "f64"),
+            result("dense/f32/d=200", "f32", ratio=1.27),
+            result("dense/f64/d=200", "f64", n_threads=2, ratio=0.61, target=None, gain=1.8),
+            result("dense/f64/d=200", "f64", level="base", ratio=1.49),
+            result("class/f64", "f64", design_row="class-dense", target=None, least_speedup=3.0),
+            left_out,
+            *sweep("rows", 100, 10_000),
+            *sweep("features", 10, 1000),
+            *sweep("activity", 0, 100),
+        ],
+    }
+    file = tmp_path / "report.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def run(module, *arguments):
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+class Page(HTMLParser):
+    """What is asked of a page: closed tags, distinct ids, nothing fetched from elsewhere."""
+
+    VOID = ("meta",)
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.tags, self.words = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append((tag, attributes))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#"), attributes
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data.strip())
+
+
+def test_page(report, tmp_path):
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "report.html"
+    done = run("page", report, file)
+    assert done.returncode == 0, done.stderr
+    page = Page(file.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert len(page.ids) == len(set(page.ids)) > 0
+    assert {"script", "link", "img"}.isdisjoint(tag for tag, _ in page.tags)
+    pictures = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert len(pictures) == 6  # ratios, speed-ups, rows, features, activity, threads
+    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in pictures)
+    assert (
+        "Ratio to the ceiling: 1 of 3 targets are met" in page.words
+    )  # 1.00 <= 1.1; 1.27 > 1.1; 1.7 x < 3 x
+    for words in ("dense/f32/d=200", "1.27", "MISSED", "a <note>", "left out: scipy is not installed"):
+        assert words in page.words
+    assert "1.7 x (>= 3 x: MISSED)" in page.words
+
+
+def test_readme_table(report, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = (
+        f"<!-- made by `python -m benchmarks.readme_table`: {word} -->" for word in ("begin", "end")
+    )
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    arguments = "--json", report, "--readme", readme
+    assert run("readme_table", *arguments, "--check").returncode == 1
+    done = run("readme_table", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert run("readme_table", *arguments, "--check").returncode == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{begin}\nA CPU, 2 CPUs") and text.endswith(f"{end}\nafter\n")
+    rows = [line for line in text.splitlines() if line.startswith("| dense")]
+    assert rows == [
+        "| dense X, d = 200 | `X @ w` | ≤ 1.1 | 1.00 / **1.27** | 0.61 | 1.49 | 1.7 / 1.7; 2.4 / 2.4 |",
+        "| dense X, K = 10 | strongest NumPy | ≤ 0.33 | **0.59** |  |  | 1.7; 2.4 |",
+    ]
+    readme.write_text("no place for a table\n", encoding="utf-8")
+    assert "must hold" in run("readme_table", *arguments).stderr
+
+
+def test_readme_is_up_to_date():
+    if not REPORT.exists() or not (ROOT / "README.md").exists():
+        pytest.skip("no report beside the README")
+    done = run("readme_table", "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
