@@ -4,25 +4,60 @@
  * one in row order, so neither the size of a tile nor rows left out can change its bits.
  */
 
+/* grad += slopes[r]*rows[r] over n_rows rows (a constant where this is inlined), in order, in the line of columns that begins at j. */
+HF_INLINE void FN(accumulate_line)(const real *const *rows, const real *slopes, const int n_rows, ptrdiff_t j,
+                                   real *HF_RESTRICT grad) {
+    HF_UNROLL
+    for (int k = 0; k < PARTS; k++) {
+        const ptrdiff_t at = j + k * PART_LANES;
+        FN(part) g = FN(load_part)(grad + at);
+        HF_UNROLL
+        for (int r = 0; r < n_rows; r++)
+            g += FN(load_part)(rows[r] + at) * slopes[r];
+        FN(store_part)(grad + at, g);
+    }
+}
+
+/* The same in the n columns from j on, fewer than a line. */
+HF_INLINE void FN(accumulate_tail)(const real *const *rows, const real *slopes, const int n_rows, ptrdiff_t j,
+                                   ptrdiff_t n, real *HF_RESTRICT grad) {
+    FN(line) g = FN(load_tail)(grad + j, n);
+    HF_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        const FN(line) x = FN(load_tail)(rows[r] + j, n);
+        HF_UNROLL
+        for (int k = 0; k < PARTS; k++)
+            g.p[k] += x.p[k] * slopes[r];
+    }
+    FN(store_tail)(grad + j, n, &g);
+}
+
+/* n_rows earlier rows (a constant where this is inlined) times their slopes into grad, in order. O(n_rows * n_features). */
+HF_INLINE void FN(accumulate_few)(const void *const *rows, const real *slopes, const int n_rows,
+                                  ptrdiff_t n_features, real *HF_RESTRICT grad) {
+    const ptrdiff_t n_tail = n_features % LANES, end = n_features - n_tail;
+    const real *x[4];
+    real slope[4];
+    HF_UNROLL
+    for (int r = 0; r < n_rows; r++) {
+        x[r] = rows[r];
+        slope[r] = slopes[r];
+    }
+    for (ptrdiff_t j = 0; j < end; j += LANES)
+        FN(accumulate_line)(x, slope, n_rows, j, grad);
+    if (n_tail)
+        FN(accumulate_tail)(x, slope, n_rows, end, n_tail, grad);
+}
+
 /* grad += slopes[i]*rows[i] over n_rows rows of n_features numbers, in order. O(n_rows * n_features). */
 static void FN(accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                                 ptrdiff_t n_features, void *grad) {
     const real *slope = slopes;
-    real *HF_RESTRICT g = grad;
     ptrdiff_t i = 0;
-    for (; i + 4 <= n_rows; i += 4) {
-        const real *HF_RESTRICT x0 = rows[i], *HF_RESTRICT x1 = rows[i + 1], *HF_RESTRICT x2 = rows[i + 2],
-                                *HF_RESTRICT x3 = rows[i + 3];
-        const real s0 = slope[i], s1 = slope[i + 1], s2 = slope[i + 2], s3 = slope[i + 3];
-        for (ptrdiff_t j = 0; j < n_features; j++)
-            g[j] = (((g[j] + x0[j] * s0) + x1[j] * s1) + x2[j] * s2) + x3[j] * s3;
-    }
-    for (; i < n_rows; i++) {
-        const real *HF_RESTRICT x = rows[i];
-        const real s = slope[i];
-        for (ptrdiff_t j = 0; j < n_features; j++)
-            g[j] += x[j] * s;
-    }
+    for (; i + 4 <= n_rows; i += 4)
+        FN(accumulate_few)(rows + i, slope + i, 4, n_features, grad);
+    for (; i < n_rows; i++)
+        FN(accumulate_few)(rows + i, slope + i, 1, n_features, grad);
 }
 
 /* grad += block_grad, block_grad = 0, over n numbers. O(n). */

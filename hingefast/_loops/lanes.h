@@ -40,7 +40,61 @@ typedef struct {
                                : HF_LINE_BYTES / sizeof(real)];
 } FN(line);
 
+/* The n numbers left over after whole lines, as one line padded with zeros; and such a line back. */
+#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
+    const FN(line) line = {{(FN(part))_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), x)}};
+    return line;
+}
+HF_INLINE void FN(store_tail)(real *x, ptrdiff_t n, const FN(line) *line) {
+    _mm512_mask_storeu_pd(x, (__mmask8)((1u << n) - 1), (__m512d)line->p[0]);
+}
+#elif defined(__AVX512F__)
+HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
+    const FN(line) line = {{(FN(part))_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x)}};
+    return line;
+}
+HF_INLINE void FN(store_tail)(real *x, ptrdiff_t n, const FN(line) *line) {
+    _mm512_mask_storeu_ps(x, (__mmask16)((1u << n) - 1), (__m512)line->p[0]);
+}
+#else
+HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
+    real padded[HF_LINE_BYTES / sizeof(real)] = {0};
+    FN(line) line;
+    for (ptrdiff_t k = 0; k < n; k++)
+        padded[k] = x[k];
+    HF_UNROLL
+    for (int k = 0; k < PARTS; k++)
+        line.p[k] = FN(load_part)(padded + k * PART_LANES);
+    return line;
+}
+HF_INLINE void FN(store_tail)(real *x, ptrdiff_t n, const FN(line) *line) {
+    real padded[HF_LINE_BYTES / sizeof(real)];
+    HF_UNROLL
+    for (int k = 0; k < PARTS; k++)
+        FN(store_part)(padded + k * PART_LANES, line->p[k]);
+    for (ptrdiff_t k = 0; k < n; k++)
+        x[k] = padded[k];
+}
+#endif
+
 /* Sum of the lanes of one line by halves: lane i and lane i + 8 first, then i and i + 4, and so on. */
+#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+HF_INLINE real FN(sum_line)(const FN(line) *line) {
+    const __m512d eight = (__m512d)line->p[0];
+    const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+#elif defined(__AVX512F__)
+HF_INLINE real FN(sum_line)(const FN(line) *line) {
+    const __m512 sixteen = (__m512)line->p[0];
+    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+#else
 HF_INLINE real FN(sum_line)(const FN(line) *line) {
     real lane[HF_LINE_BYTES / sizeof(real)];
     HF_UNROLL
@@ -54,3 +108,4 @@ HF_INLINE real FN(sum_line)(const FN(line) *line) {
     }
     return lane[0];
 }
+#endif

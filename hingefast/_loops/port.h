@@ -16,18 +16,21 @@
 #define HF_INLINE static __forceinline
 #define HF_NOINLINE static __declspec(noinline)
 #define HF_UNROLL
+#define HF_UNROLL_BY_FOUR
 #define HF_VECTORISE
 #elif defined(__clang__)
 #define HF_RESTRICT restrict
 #define HF_INLINE static inline __attribute__((always_inline))
 #define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("unroll")
+#define HF_UNROLL_BY_FOUR _Pragma("unroll 4")
 #define HF_VECTORISE
 #else
 #define HF_RESTRICT restrict
 #define HF_INLINE static inline __attribute__((always_inline))
 #define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("GCC unroll 16")
+#define HF_UNROLL_BY_FOUR _Pragma("GCC unroll 4")
 #define HF_VECTORISE _Pragma("GCC unroll 1") /* or a short loop is unrolled before it is vectorised */
 #endif
 

@@ -4,18 +4,6 @@
  * the order of j, and the lanes are merged by halves: the same sum at every level and in every tile.
  */
 
-/* The columns left over after whole lines, as one line padded with zeros. */
-HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
-    real padded[HF_LINE_BYTES / sizeof(real)] = {0};
-    FN(line) line;
-    for (ptrdiff_t k = 0; k < n; k++)
-        padded[k] = x[k];
-    HF_UNROLL
-    for (int k = 0; k < PARTS; k++)
-        line.p[k] = FN(load_part)(padded + k * PART_LANES);
-    return line;
-}
-
 /* Scores HF_TILE_ROWS rows and, in the same loop over the columns, adds HF_TILE_ROWS earlier rows times
  * their slopes to grad, row by row in order (with `fused`, a constant where this is inlined). While the new rows come from memory the earlier ones are still in a cache.
  * `ahead` bytes behind each line that is read the next one to come is prefetched: rows of a kilobyte or two are too
@@ -49,14 +37,9 @@ HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pendin
                 if (k == 0)
                     HF_PREFETCH((const char *)(row[r] + at) + ahead);
             }
-            if (fused) {
-                FN(part) g = FN(load_part)(grad + at);
-                HF_UNROLL
-                for (int r = 0; r < HF_TILE_ROWS; r++)
-                    g += FN(load_part)(earlier[r] + at) * slope[r];
-                FN(store_part)(grad + at, g);
-            }
         }
+        if (fused)
+            FN(accumulate_line)(earlier, slope, HF_TILE_ROWS, j, grad);
     }
     if (n_tail) {
         const FN(line) w = FN(load_tail)(coef + j, n_tail);
@@ -68,47 +51,81 @@ HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pendin
                 sum[r].p[k] += x.p[k] * w.p[k];
         }
         if (fused)
-            for (; j < n_features; j++) {
-                real g = grad[j];
-                for (int r = 0; r < HF_TILE_ROWS; r++)
-                    g += earlier[r][j] * slope[r];
-                grad[j] = g;
-            }
+            FN(accumulate_tail)(earlier, slope, HF_TILE_ROWS, j, n_tail, grad);
     }
     HF_UNROLL
     for (int r = 0; r < HF_TILE_ROWS; r++)
         scores[r] = FN(sum_line)(&sum[r]) + intercept;
 }
 
+/* How rows are scored and earlier ones accumulated, by bytes of a row. Hardware follows one stream better than several,
+ * so rows come one after the other as long as coef and grad, which every row meets, stay in a first-level cache: short
+ * ones each with an earlier row in the same loop, others in a loop of their own, because an earlier row beside them
+ * would drive coef and grad out. Of longer ones a tile side by side shares what it reads of coef and grad.
+ * benchmarks/NOTES.md has the figures. */
+#define SHORT_ROW_BYTES 4096
+#define LONG_ROW_BYTES 16384
+
+/* row . coef + intercept of one row; in the same loop, with `fused` (a constant where this is inlined), adds slope times
+ * an earlier row to grad. O(n_features). */
+HF_INLINE real FN(score_row)(const real *row, const real *earlier, real slope, ptrdiff_t n_features,
+                             const real *HF_RESTRICT coef, real intercept, real *HF_RESTRICT grad,
+                             const int fused) {
+    const ptrdiff_t n_tail = n_features % LANES, end = n_features - n_tail;
+    FN(line) sum;
+    memset(&sum, 0, sizeof sum);
+    HF_UNROLL_BY_FOUR
+    for (ptrdiff_t j = 0; j < end; j += LANES) {
+        HF_UNROLL
+        for (int k = 0; k < PARTS; k++)
+            sum.p[k] += FN(load_part)(row + j + k * PART_LANES) * FN(load_part)(coef + j + k * PART_LANES);
+        if (fused)
+            FN(accumulate_line)(&earlier, &slope, 1, j, grad);
+    }
+    if (n_tail) {
+        const FN(line) x = FN(load_tail)(row + end, n_tail), w = FN(load_tail)(coef + end, n_tail);
+        HF_UNROLL
+        for (int k = 0; k < PARTS; k++)
+            sum.p[k] += x.p[k] * w.p[k];
+        if (fused)
+            FN(accumulate_tail)(&earlier, &slope, 1, end, n_tail, grad);
+    }
+    return FN(sum_line)(&sum) + intercept;
+}
+
 /* scores[i] = rows[i] . coef + intercept for n_rows rows of n_features numbers. O(n_rows * n_features). */
 static void FN(score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
                            double intercept, ptrdiff_t ahead, void *scores) {
+    const int are_long = n_features * (ptrdiff_t)sizeof(real) > LONG_ROW_BYTES;
     real *out = scores;
     ptrdiff_t i = 0;
-    for (; i + HF_TILE_ROWS <= n_rows; i += HF_TILE_ROWS)
+    for (; i + HF_TILE_ROWS <= n_rows && are_long; i += HF_TILE_ROWS)
         FN(score_tile)(rows + i, NULL, NULL, n_features, coef, (real)intercept, ahead, out + i, NULL, 0);
-    if (i < n_rows) { /* fill the last tile up with its first row, and keep only what was asked for */
-        const void *tile[HF_TILE_ROWS];
-        real tile_scores[HF_TILE_ROWS];
-        for (int r = 0; r < HF_TILE_ROWS; r++)
-            tile[r] = rows[i + r < n_rows ? i + r : i];
-        FN(score_tile)(tile, NULL, NULL, n_features, coef, (real)intercept, ahead, tile_scores, NULL, 0);
-        for (int r = 0; i + r < n_rows; r++)
-            out[i + r] = tile_scores[r];
-    }
+    for (; i < n_rows; i++)
+        out[i] = FN(score_row)(rows[i], NULL, 0, n_features, coef, (real)intercept, NULL, 0);
 }
 
-/* Both stages in one loop: scores `rows` and adds pending_slopes[i]*pending[i] to grad. n_rows is a
- * multiple of HF_TILE_ROWS, and there are as many pending rows. O(n_rows * n_features). */
+/* Both stages: scores `rows` and adds pending_slopes[i]*pending[i] to grad. n_rows is a multiple of HF_TILE_ROWS, and
+ * there are as many pending rows. O(n_rows * n_features). */
 static void FN(score_accumulate_rows)(const void *const *rows, const void *const *pending,
                                       const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
                                       const void *coef, double intercept, ptrdiff_t ahead, void *scores,
                                       void *grad) {
+    const ptrdiff_t row_bytes = n_features * (ptrdiff_t)sizeof(real);
     const real *slopes = pending_slopes;
     real *out = scores;
-    for (ptrdiff_t i = 0; i < n_rows; i += HF_TILE_ROWS)
-        FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, ahead, out + i,
-                       grad, 1);
+    ptrdiff_t i = 0;
+    if (row_bytes <= SHORT_ROW_BYTES)
+        for (; i < n_rows; i++)
+            out[i] =
+                FN(score_row)(rows[i], pending[i], slopes[i], n_features, coef, (real)intercept, grad, 1);
+    else if (row_bytes <= LONG_ROW_BYTES) {
+        FN(score_rows)(rows, n_rows, n_features, coef, intercept, 0, scores);
+        FN(accumulate_rows)(pending, pending_slopes, n_rows, n_features, grad);
+    } else
+        for (; i < n_rows; i += HF_TILE_ROWS)
+            FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, ahead,
+                           out + i, grad, 1);
 }
 
 /* CSR: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. A column

@@ -228,11 +228,8 @@ HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) {
 }
 #elif defined(__AVX512F__)
 HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
-    const __m512 sixteen = (__m512)x.p[0];
-    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    const FN(line) line = {{x.p[0]}};
+    return FN(sum_line)(&line);
 }
 HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) { return _mm512_reduce_max_ps((__m512)x.p[0]); }
 #else
