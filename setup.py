@@ -21,6 +21,7 @@ KERNELS = [
     "scores",
     "linear",
     "dense",
+    "fortran",
     "csr",  # losses of one margin, and what all share
     "arrangements",
     "class_scores",

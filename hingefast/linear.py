@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast import _arrays, _checks
-from hingefast._kernels import csr, dense, linear
+from hingefast._kernels import csr, dense, fortran, linear
 from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._names import get_loss
 from hingefast.losses import Loss
@@ -42,9 +42,10 @@ def linear_value_and_grad(
     Parameters
     ----------
     X : array_like or CSR of shape (n, d)
-        float32 and float64 in C-ordered rows, and CSR with int32 or int64 indices, are read in place; whatever
-        else NumPy can index goes through a small tile. Never copied as a whole. CSR is anything with
-        ``indptr``, ``indices``, ``data`` and ``shape``.
+        float32 and float64 in C or Fortran order, and CSR with int32 or int64 indices, are read in place;
+        whatever else NumPy can index goes through a small tile, as do in Fortran order batches of other than
+        consecutive rows, and multiclass losses. Never copied as a whole. CSR is anything with ``indptr``,
+        ``indices``, ``data`` and ``shape``.
     y : array_like of shape (n,)
         Labels of any real dtype, one of the `classes` each.
     coef : array_like of shape (d,) or (1, d), or (K, d) for a multiclass loss
@@ -226,7 +227,9 @@ def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
     array = _arrays.real_array(X, "X")
     if array.ndim != 2:
         raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
-    return dense.Dense(array, float64 or _arrays.computes_in_float64(array.dtype))
+    is_f64 = float64 or _arrays.computes_in_float64(array.dtype)
+    kind = fortran.Fortran if fortran.has_contiguous_columns(array, is_f64) else dense.Dense
+    return kind(array, is_f64)
 
 
 def scores_output(

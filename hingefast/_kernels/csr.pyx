@@ -426,7 +426,7 @@ cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize
     cdef double nothing = 0
     cdef const void* rows[MAX_BLOCK]
     cdef Py_ssize_t fault_at = point_at_nothing(span, n, &nothing, rows)
-    real.score_rows(rows, n, 0, &nothing, intercept, 0, scores)
+    real.score_rows(rows, n, 0, &nothing, intercept, scores)
     return fault_at
 
 

@@ -32,12 +32,6 @@ cdef enum:
     # Bytes of X in a block: with the block before it and the gradient it should stay in a second-level
     # cache. Smaller blocks pay more calls, larger ones come back from the third level.
     BLOCK_BYTES = 32768
-    # How far ahead of the rows being scored the next ones are prefetched: whole tiles of at least so many
-    # bytes (rows of a kilobyte or two are too short for the hardware to see the stream), but within the row
-    # itself once a tile is longer than a first-level cache. Found with `python -m benchmarks --only dense`.
-    PREFETCH_BYTES = 2048
-    FAR_BYTES = 65536
-    FAR_AHEAD = 1024
     # Bytes of a tile.
     TILE_BYTES = 262144
     # K classes. Rows of a task, at least: zeroing and adding its gradient, K*d numbers each, then costs a few percent
@@ -111,15 +105,13 @@ cdef class Dense(Layout):
         cdef const void* pending[2 * CHUNK]
         cdef double pending_slopes[2 * CHUNK]          # in the computing dtype
         cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left, i, row
-        cdef Py_ssize_t ahead = 0
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:
-            block_rows = min(block_rows, self.tile_capacity)
-        if self.data != NULL and targets.row_numbers == NULL:
-            ahead = prefetch_distance(tile_rows * self.row_stride * targets.row_step)
+            # A fill of the tile costs a call of NumPy, or passes over pieces of columns: the more rows the better.
+            block_rows = min(<Py_ssize_t>CHUNK, self.tile_capacity)
         start = first
         while start < end and not failed:
             n = min(CHUNK - start % CHUNK, end - start)
@@ -135,7 +127,7 @@ cdef class Dense(Layout):
                     # The tile is about to be overwritten: what waits in it goes into the gradient first.
                     real.accumulate_rows(pending, pending_slopes, n_pending, d, task.block_grad)
                     n_pending = 0
-                    if self.cast_rows(targets, scratch, block, at, m) != 0:
+                    if self.fill_tile(targets, scratch, block, at, m) != 0:
                         failed = -1
                         break
                     for i in range(m):
@@ -150,9 +142,9 @@ cdef class Dense(Layout):
                 fused = min(n_pending, m) // tile_rows * tile_rows
                 if fused > 0:
                     real.score_accumulate_rows(rows, pending, pending_slopes, fused, d, work.coef, work.intercept,
-                                               ahead, <char*>block.score_buffer + at * self.itemsize, task.block_grad)
+                                               <char*>block.score_buffer + at * self.itemsize, task.block_grad)
                 if fused < m:
-                    real.score_rows(rows + fused, m - fused, d, work.coef, work.intercept, ahead,
+                    real.score_rows(rows + fused, m - fused, d, work.coef, work.intercept,
                                     <char*>block.score_buffer + (at + fused) * self.itemsize)
                 left = n_pending - fused
                 if self.is_f64 == 0 and at == 0 or left >= tile_rows:
@@ -172,7 +164,7 @@ cdef class Dense(Layout):
                 if work.direction == NULL:
                     find_slopes(work.loss, block, self.is_f64, at, m, work.want)
                 else:
-                    real.score_rows(rows, m, d, work.direction, work.direction_intercept, 0,
+                    real.score_rows(rows, m, d, work.direction, work.direction_intercept,
                                     block.values + at * self.itemsize)
                     find_curved_slopes(work.loss, block, self.is_f64, at, m)
                 if work.want & SLOPE:
@@ -224,7 +216,7 @@ cdef class Dense(Layout):
                        Fault* fault) noexcept nogil:
         cdef const char** rows = <const char**>scratch.buffers[ROWS]
         cdef Py_ssize_t i, row
-        if self.data == NULL and self.cast_rows(targets, scratch, block, 0, n) != 0:
+        if self.data == NULL and self.fill_tile(targets, scratch, block, 0, n) != 0:
             return -1
         for i in range(n):
             if self.data == NULL:
@@ -268,9 +260,14 @@ cdef class Dense(Layout):
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
         active.finish_grad[coef_is_f64](total, n_classes * self.n_features, divisor, alpha, coef, out)
 
+    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
+                       Py_ssize_t n) noexcept nogil:
+        """Bring n rows of X from place `at` of the block into the tile; 0, or -1 with the error kept."""
+        return self.cast_rows(targets, scratch, block, at, n)
+
     cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept with gil:
-        """Bring n rows of X from place `at` of the block into the tile."""
+        """`fill_tile` by NumPy, for X of any dtype and strides."""
         cdef Py_ssize_t i, first
         cdef char* tile = <char*>scratch.buffers[TILE]
         try:
@@ -286,14 +283,6 @@ cdef class Dense(Layout):
         except BaseException as error:
             self.error = error
             return -1
-
-
-cdef Py_ssize_t prefetch_distance(Py_ssize_t tile_bytes) noexcept nogil:
-    """How far ahead of the rows being scored to prefetch, in bytes, for tiles of this size and direction."""
-    cdef Py_ssize_t size = tile_bytes if tile_bytes > 0 else -tile_bytes
-    if size == 0 or size > FAR_BYTES:
-        return FAR_AHEAD
-    return tile_bytes * ((PREFETCH_BYTES + size - 1) // size)
 
 
 cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,

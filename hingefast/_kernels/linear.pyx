@@ -1,6 +1,6 @@
 """A pass over X: tasks of rows, each with its own sums, added to the total in task order.
 
-What happens to the rows of a task stands in dense.pyx and csr.pyx; here is what they share: buffers, the
+What happens to the rows of a task stands in dense.pyx, fortran.pyx and csr.pyx; here is what they share: buffers, the
 order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
 """
 from cpython.exc cimport PyErr_CheckSignals

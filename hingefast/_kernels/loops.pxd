@@ -29,6 +29,7 @@ cdef extern from "../_loops/loops.h" nogil:
     enum:
         HF_VALUE_LANES
         HF_LINE_BYTES
+        HF_COLUMN_ROWS
 
     ctypedef struct hf_loss:
         int family
@@ -88,15 +89,21 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
-                           double intercept, Py_ssize_t ahead,
-                           void* scores) noexcept nogil
+                           double intercept, void* scores) noexcept nogil
         void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
                                 Py_ssize_t n_features, void* grad) noexcept nogil
         void (*score_accumulate_rows)(const void* const* rows, const void* const* pending,
                                       const void* pending_slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
-                                      const void* coef, double intercept, Py_ssize_t ahead,
-                                      void* scores, void* grad) noexcept nogil
+                                      const void* coef, double intercept, void* scores,
+                                      void* grad) noexcept nogil
         void (*flush)(void* block_grad, Py_ssize_t n, double* grad) noexcept nogil
+        void (*score_columns)(const void* X, Py_ssize_t column_stride, Py_ssize_t n_rows, Py_ssize_t n_features,
+                              const void* coef, double intercept, int prefetch, void* sums,
+                              void* scores) noexcept nogil
+        void (*accumulate_columns)(const void* X, Py_ssize_t column_stride, const void* slopes, Py_ssize_t n_rows,
+                                   Py_ssize_t n_features, int prefetch, void* grad) noexcept nogil
+        void (*turn_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
+                             Py_ssize_t n_rows, Py_ssize_t n_features, int prefetch, void* tile) noexcept nogil
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
                                         const void* coef, double intercept, void* scores) noexcept nogil

@@ -19,13 +19,14 @@ cdef enum:
     TERMS = 14         # n*K
     PAIRS = 15         # 3*n: margins, slopes and rivals
     GROUPS = 16        # slopes by class
-    N_BUFFERS = 17
+    COLUMN_SUMS = 17   # lanes of the scores of a block, where columns are contiguous
+    N_BUFFERS = 18
 
 cdef class Scratch:
     # Buffers only grow.
-    cdef void* blocks[17]       # as allocated
-    cdef void* buffers[17]      # as used: the first cache line inside
-    cdef size_t sizes[17]
+    cdef void* blocks[18]       # as allocated
+    cdef void* buffers[18]      # as used: the first cache line inside
+    cdef size_t sizes[18]
     cdef bint busy
     cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, are known to be zero
     cdef void* zeros(self, size_t size) except NULL

@@ -211,6 +211,9 @@ typedef uint32_t bit_pattern_f32;
 #include "vectors.h"
 #include "sixteen.h"
 #include "score_task.h"
+#include "column_score.h"
+#include "column_turn.h"
+#include "column_accumulate.h"
 #include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
@@ -233,6 +236,9 @@ typedef uint64_t bit_pattern_f64;
 #include "vectors.h"
 #include "sixteen.h"
 #include "score_task.h"
+#include "column_score.h"
+#include "column_turn.h"
+#include "column_accumulate.h"
 #include "turn.h"
 #include "rivals.h"
 #include "arrange.h"
@@ -271,6 +277,9 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .accumulate_rows = accumulate_rows_##S,                                                              \
         .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
         .flush = flush_##S,                                                                                  \
+        .score_columns = score_columns_##S,                                                                  \
+        .accumulate_columns = accumulate_columns_##S,                                                        \
+        .turn_columns = turn_columns_##S,                                                                    \
         .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},                                  \
         .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                   \
         .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S},                                    \

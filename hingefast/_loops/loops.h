@@ -29,6 +29,8 @@ enum {
 
 /* Families of margin losses: each is one formula in losses.h. */
 enum { HF_HINGE, HF_S_FAMILY, HF_PSI_G, HF_PSI_M, HF_SOFTPLUS, HF_N_FAMILIES };
+/* The hinge whose kink_slope is 0, for loops that gain by knowing it. */
+enum { HF_FLAT_HINGE = HF_N_FAMILIES };
 
 /* A margin loss with its parameters, as the loops take it; u = margin - y*z throughout. */
 typedef struct {
@@ -100,14 +102,20 @@ typedef struct {
     void (*store[2])(void *x, ptrdiff_t n, double factor, void *out, int stream);
     /* dense score and accumulate (score.h, accumulate.h) */
     void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
-                       double intercept, ptrdiff_t ahead, void *scores);
+                       double intercept, void *scores);
     void (*accumulate_rows)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                             ptrdiff_t n_features, void *grad);
     void (*score_accumulate_rows)(const void *const *rows, const void *const *pending,
                                   const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
-                                  const void *coef, double intercept, ptrdiff_t ahead, void *scores,
-                                  void *grad);
+                                  const void *coef, double intercept, void *scores, void *grad);
     void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
+    /* contiguous columns: score, accumulate, copy rows (column_score.h, column_accumulate.h, column_turn.h) */
+    void (*score_columns)(const void *X, ptrdiff_t column_stride, ptrdiff_t n_rows, ptrdiff_t n_features,
+                          const void *coef, double intercept, int prefetch, void *sums, void *scores);
+    void (*accumulate_columns)(const void *X, ptrdiff_t column_stride, const void *slopes, ptrdiff_t n_rows,
+                               ptrdiff_t n_features, int prefetch, void *grad);
+    void (*turn_columns)(const void *X, ptrdiff_t column_stride, const int64_t *rows, ptrdiff_t row_step,
+                         ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch, void *tile);
     /* CSR score and accumulate; [0] int32, [1] int64 column indices */
     ptrdiff_t (*csr_score_rows[2])(const void *data, const void *indices, const int64_t *starts,
                                    const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
@@ -216,6 +224,7 @@ extern const hf_loops hf_loops_x86_v4;
 int hf_cpu_supports(const char *level);
 
 #define HF_VALUE_LANES 16
+#define HF_COLUMN_ROWS 512 /* at most so many rows at once in contiguous columns */
 #define HF_ALL_LANES 0xFFFFu
 
 #endif

@@ -13,12 +13,14 @@ HF_INLINE real FN(positive_part)(real u) { return u <= 0 ? 0 : u; }
 
 /* ------------------------------------------------------------------------------------------------
  * The S family: 0 for u <= 0, rate*u^2/2 up to u = width, then straight on with slope rate*width.
- * The hinge is its limit for width -> 0 with slope 1. The product is formed slope first, so that neither
+ * The hinge is its limit for width -> 0 with slope 1 (`family`, a constant where this is inlined). The product is formed slope first, so that neither
  * a huge width (the squared hinge has the largest finite one) nor an infinite u makes inf - inf. */
-HF_INLINE real FN(s_family)(const hf_loss *loss, real u, int is_hinge, real *slope) {
+HF_INLINE real FN(s_family)(const hf_loss *loss, real u, int family, real *slope) {
     real positive = FN(positive_part)(u), curved, steepness;
-    if (is_hinge) {
-        const real flat = u == 0 ? (real)loss->kink_slope : positive; /* 0 or NaN */
+    if (family != HF_S_FAMILY) {
+        real flat = positive; /* 0 or NaN */
+        if (family != HF_FLAT_HINGE)
+            flat = u == 0 ? (real)loss->kink_slope : flat;
         *slope = u > 0 ? -1 : flat;
         return positive;
     }
@@ -103,9 +105,9 @@ HF_INLINE real FN(softplus_curvature)(const hf_loss *loss, real u) {
 HF_INLINE real FN(formula)(const int family, const hf_loss *loss, real u, real *slope) {
     switch (family) {
     case HF_HINGE:
-        return FN(s_family)(loss, u, 1, slope);
+    case HF_FLAT_HINGE:
     case HF_S_FAMILY:
-        return FN(s_family)(loss, u, 0, slope);
+        return FN(s_family)(loss, u, family, slope);
     case HF_PSI_G:
         return FN(psi_g)(loss, u, slope);
     case HF_PSI_M:

@@ -4,15 +4,23 @@
  * the order of j, and the lanes are merged by halves: the same sum at every level and in every tile.
  */
 
+/* How rows are scored and earlier ones accumulated, by bytes of a row. Hardware follows one stream better than several,
+ * so rows come one after the other as long as coef and grad, which every row meets, stay in a first-level cache: short
+ * ones each with an earlier row in the same loop, others in a loop of their own, because an earlier row beside them
+ * would drive coef and grad out. Of longer ones a tile side by side shares what it reads of coef and grad.
+ * benchmarks/NOTES.md has the figures. */
+#define SHORT_ROW_BYTES 4096
+#define LONG_ROW_BYTES 16384
+/* How far ahead of what is being read of long rows is prefetched. */
+#define AHEAD_BYTES 1024
+
 /* Scores HF_TILE_ROWS rows and, in the same loop over the columns, adds HF_TILE_ROWS earlier rows times
- * their slopes to grad, row by row in order (with `fused`, a constant where this is inlined). While the new rows come from memory the earlier ones are still in a cache.
- * `ahead` bytes behind each line that is read the next one to come is prefetched: rows of a kilobyte or two are too
- * short for the hardware to find out, and it starts anew at each.
+ * their slopes to grad, row by row in order (with `fused`, a constant where this is inlined).
  * rows, pending: HF_TILE_ROWS pointers to n_features numbers; scores: HF_TILE_ROWS numbers, written;
  * grad: n_features numbers, updated. O(HF_TILE_ROWS * n_features). */
 HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pending, const real *pending_slopes,
                               ptrdiff_t n_features, const real *HF_RESTRICT coef, real intercept,
-                              ptrdiff_t ahead, real *scores, real *HF_RESTRICT grad, const int fused) {
+                              real *scores, real *HF_RESTRICT grad, const int fused) {
     const real *row[HF_TILE_ROWS], *earlier[HF_TILE_ROWS];
     real slope[HF_TILE_ROWS];
     FN(line) sum[HF_TILE_ROWS];
@@ -35,7 +43,7 @@ HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pendin
             for (int r = 0; r < HF_TILE_ROWS; r++) {
                 sum[r].p[k] += FN(load_part)(row[r] + at) * w;
                 if (k == 0)
-                    HF_PREFETCH((const char *)(row[r] + at) + ahead);
+                    HF_PREFETCH((const char *)(row[r] + at) + AHEAD_BYTES);
             }
         }
         if (fused)
@@ -57,14 +65,6 @@ HF_INLINE void FN(score_tile)(const void *const *rows, const void *const *pendin
     for (int r = 0; r < HF_TILE_ROWS; r++)
         scores[r] = FN(sum_line)(&sum[r]) + intercept;
 }
-
-/* How rows are scored and earlier ones accumulated, by bytes of a row. Hardware follows one stream better than several,
- * so rows come one after the other as long as coef and grad, which every row meets, stay in a first-level cache: short
- * ones each with an earlier row in the same loop, others in a loop of their own, because an earlier row beside them
- * would drive coef and grad out. Of longer ones a tile side by side shares what it reads of coef and grad.
- * benchmarks/NOTES.md has the figures. */
-#define SHORT_ROW_BYTES 4096
-#define LONG_ROW_BYTES 16384
 
 /* row . coef + intercept of one row; in the same loop, with `fused` (a constant where this is inlined), adds slope times
  * an earlier row to grad. O(n_features). */
@@ -95,12 +95,12 @@ HF_INLINE real FN(score_row)(const real *row, const real *earlier, real slope, p
 
 /* scores[i] = rows[i] . coef + intercept for n_rows rows of n_features numbers. O(n_rows * n_features). */
 static void FN(score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
-                           double intercept, ptrdiff_t ahead, void *scores) {
+                           double intercept, void *scores) {
     const int are_long = n_features * (ptrdiff_t)sizeof(real) > LONG_ROW_BYTES;
     real *out = scores;
     ptrdiff_t i = 0;
     for (; i + HF_TILE_ROWS <= n_rows && are_long; i += HF_TILE_ROWS)
-        FN(score_tile)(rows + i, NULL, NULL, n_features, coef, (real)intercept, ahead, out + i, NULL, 0);
+        FN(score_tile)(rows + i, NULL, NULL, n_features, coef, (real)intercept, out + i, NULL, 0);
     for (; i < n_rows; i++)
         out[i] = FN(score_row)(rows[i], NULL, 0, n_features, coef, (real)intercept, NULL, 0);
 }
@@ -109,8 +109,7 @@ static void FN(score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t 
  * there are as many pending rows. O(n_rows * n_features). */
 static void FN(score_accumulate_rows)(const void *const *rows, const void *const *pending,
                                       const void *pending_slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
-                                      const void *coef, double intercept, ptrdiff_t ahead, void *scores,
-                                      void *grad) {
+                                      const void *coef, double intercept, void *scores, void *grad) {
     const ptrdiff_t row_bytes = n_features * (ptrdiff_t)sizeof(real);
     const real *slopes = pending_slopes;
     real *out = scores;
@@ -120,12 +119,12 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
             out[i] =
                 FN(score_row)(rows[i], pending[i], slopes[i], n_features, coef, (real)intercept, grad, 1);
     else if (row_bytes <= LONG_ROW_BYTES) {
-        FN(score_rows)(rows, n_rows, n_features, coef, intercept, 0, scores);
+        FN(score_rows)(rows, n_rows, n_features, coef, intercept, scores);
         FN(accumulate_rows)(pending, pending_slopes, n_rows, n_features, grad);
     } else
         for (; i < n_rows; i += HF_TILE_ROWS)
-            FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, ahead,
-                           out + i, grad, 1);
+            FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, out + i,
+                           grad, 1);
 }
 
 /* CSR: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. A column

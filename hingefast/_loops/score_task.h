@@ -6,7 +6,7 @@
  */
 typedef struct {
     hf_wide values;      /* sums of the value lanes */
-    FN(part_bits) wrong; /* the bits in which any sign differs from -1 and +1 */
+    FN(part_bits) wrong; /* the bits, and perhaps the sign bit, in which any sign differs from 1 */
 } FN(task_sums);
 
 /* Sixteen signs of labels of this kind, a constant where this is inlined. */
@@ -44,7 +44,7 @@ HF_INLINE FN(task_sums)
         real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
         HF_UNROLL
         for (int p = 0; p < SIXTEEN_PARTS; p++) {
-            sums.wrong |= (FN(bits_of_part)(y.p[p]) & BITS_BUT_SIGN) ^ FN(bits_of_part)(one);
+            sums.wrong |= FN(bits_of_part)(y.p[p]) ^ FN(bits_of_part)(one);
             FN(store_part)(u + p * PART_LANES, (real)loss.margin - y.p[p] * z.p[p]);
         }
         HF_VECTORISE
@@ -126,6 +126,7 @@ static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_los
     memcpy(lane, &sums.values, sizeof lane);
     for (int k = 0; k < N; k++)
         lanes[(head + k) % N] += lane[k];
+    sums.wrong &= BITS_BUT_SIGN;
     memcpy(wrong, &sums.wrong, sizeof wrong);
     for (size_t k = 0; k < sizeof wrong; k++)
         is_wrong |= wrong[k];
@@ -139,20 +140,28 @@ static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_los
         return FN(loss_of_lines)(FAMILY, KIND, loss, labels, classes, scores, n, factor, slopes, stream,     \
                                  sums);                                                                      \
     }
-#define HF_DEFINE_LOSS_OF_SCORES(NAME, FAMILY)                                                               \
+#define HF_DEFINE_ALL_KINDS(NAME, FAMILY)                                                                    \
     HF_DEFINE_LINES(NAME##_of_signs, FAMILY, HF_SIGNS)                                                       \
     HF_DEFINE_LINES(NAME##_of_int8_signs, FAMILY, HF_INT8_SIGNS)                                             \
     HF_DEFINE_LINES(NAME##_of_bytes, FAMILY, HF_BYTES)                                                       \
+    static FN(loss_of_lines_of) *const FN(NAME##_of_kind)[] = {                                              \
+        FN(NAME##_of_signs), FN(NAME##_of_int8_signs), FN(NAME##_of_bytes)};
+#define HF_DEFINE_LOSS_OF_SCORES(NAME, OF_KIND)                                                              \
     static int FN(NAME)(const hf_loss *loss, const hf_labels *labels, const void *scores, ptrdiff_t n,       \
                         double factor, double *lanes, void *slopes, int stream) {                            \
-        FN(loss_of_lines_of) *const of_kind[] = {FN(NAME##_of_signs), FN(NAME##_of_int8_signs),              \
-                                                 FN(NAME##_of_bytes)};                                       \
-        return FN(loss_of_scores)(of_kind, loss, labels, scores, n, (real)factor, lanes, slopes, stream);    \
+        return FN(loss_of_scores)(OF_KIND, loss, labels, scores, n, (real)factor, lanes, slopes, stream);    \
     }
-HF_DEFINE_LOSS_OF_SCORES(scores_hinge, HF_HINGE)
-HF_DEFINE_LOSS_OF_SCORES(scores_s_family, HF_S_FAMILY)
-HF_DEFINE_LOSS_OF_SCORES(scores_psi_g, HF_PSI_G)
-HF_DEFINE_LOSS_OF_SCORES(scores_psi_m, HF_PSI_M)
-HF_DEFINE_LOSS_OF_SCORES(scores_softplus, HF_SOFTPLUS)
+HF_DEFINE_ALL_KINDS(hinge, HF_HINGE)
+HF_DEFINE_ALL_KINDS(flat_hinge, HF_FLAT_HINGE)
+HF_DEFINE_ALL_KINDS(s_family, HF_S_FAMILY)
+HF_DEFINE_ALL_KINDS(psi_g, HF_PSI_G)
+HF_DEFINE_ALL_KINDS(psi_m, HF_PSI_M)
+HF_DEFINE_ALL_KINDS(softplus, HF_SOFTPLUS)
+HF_DEFINE_LOSS_OF_SCORES(scores_hinge, loss->kink_slope == 0 ? FN(flat_hinge_of_kind) : FN(hinge_of_kind))
+HF_DEFINE_LOSS_OF_SCORES(scores_s_family, FN(s_family_of_kind))
+HF_DEFINE_LOSS_OF_SCORES(scores_psi_g, FN(psi_g_of_kind))
+HF_DEFINE_LOSS_OF_SCORES(scores_psi_m, FN(psi_m_of_kind))
+HF_DEFINE_LOSS_OF_SCORES(scores_softplus, FN(softplus_of_kind))
 #undef HF_DEFINE_LOSS_OF_SCORES
+#undef HF_DEFINE_ALL_KINDS
 #undef HF_DEFINE_LINES

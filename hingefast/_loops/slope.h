@@ -43,8 +43,8 @@ HF_INLINE FN(bit_pattern) FN(differs_from_sign)(real sign) {
             }                                                                                                \
         return bad != 0;                                                                                     \
     }
-HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, 1, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, 0, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, HF_HINGE, &slope))
+HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, HF_S_FAMILY, &slope))
 HF_DEFINE_MARGIN_LOSS(margin_psi_g, FN(psi_g)(&fixed, u, &slope))
 HF_DEFINE_MARGIN_LOSS(margin_psi_m, FN(psi_m)(&fixed, u, &slope))
 HF_DEFINE_MARGIN_LOSS(margin_softplus, FN(softplus)(&fixed, u, &slope))
