@@ -355,12 +355,12 @@ def _tiles() -> Iterable[Case]:
     for dtype, number in DTYPES.items():
         build = partial(dense_problem, "hinge", number, 1000, "F")
         case_id = f"fortran/hinge/{dtype}/d=1000"
-        yield from design_cases("fortran", case_id, dtype, build, target_is_due=False)
+        yield from design_cases("fortran", case_id, dtype, build)
     for x_dtype in (np.uint8, np.int8, np.bool_):
         name = np.dtype(x_dtype).name
         build_tile = partial(tile_problem, "hinge", x_dtype, 1000)
         case_id = f"tile/hinge/{name}/d=1000"
-        yield from design_cases(f"tile-{name}", case_id, "f32", build_tile, target_is_due=False)
+        yield from design_cases(f"tile-{name}", case_id, "f32", build_tile)
     build_tile = partial(tile_problem, "hinge", np.float16, 1000)
     yield Case("tile/hinge/float16/d=1000", FLOAT32_X, None, build_tile, dtype="f32")
     build_tile = partial(tile_problem, "hinge", np.int64, 1000, dtype=np.float64)

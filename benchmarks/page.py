@@ -118,13 +118,13 @@ def _row(result: Result, rivals: list[str]) -> str:
 
 
 def _verdict_cell(result: Result, met: bool | None) -> str:
-    return _cell("td", verdict(result, met), "missed" if met is False else "")
+    return _cell("td", verdict(met), "missed" if met is False else "")
 
 
 def _speedup_cell(result: Result, rival: str) -> str:
     text, met = times(result["speedups"].get(rival)), is_fast_enough(result)
     if rival == "strongest" and met is not None:
-        text = f"{text} ({least_speedup(result)}: {verdict(result, met)})"
+        text = f"{text} ({least_speedup(result)}: {verdict(met)})"
         return _cell("td", text, "" if met else "missed")
     return _cell("td", text)
 

@@ -129,8 +129,6 @@ class Case:
         Makes the problem from a Size.
     n_threads : int
         On both sides.
-    target_is_due : bool
-        False where the design wants the target only later.
     needs : str
         A key of `MODULES`, or nothing.
     least_speedup : float or None
@@ -152,7 +150,6 @@ class Case:
     target: float | None
     build: Callable[[Size], Problem]
     n_threads: int = 1
-    target_is_due: bool = True
     needs: str = ""
     least_speedup: float | None = None
     dtype: str = ""

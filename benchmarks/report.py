@@ -100,12 +100,8 @@ def is_fast_enough(result: Result) -> bool | None:
     return bool(result["speedups"]["strongest"] >= result["least_speedup"])
 
 
-def verdict(result: Result, met: bool | None) -> str:
-    if met is None:
-        return ""
-    if met:
-        return "met"
-    return "MISSED" if result["target_is_due"] else "later"
+def verdict(met: bool | None) -> str:
+    return "" if met is None else "met" if met else "MISSED"
 
 
 def line(result: Result) -> str:
@@ -118,8 +114,8 @@ def line(result: Result) -> str:
     return (
         f"{name(result):52} {result['seconds']['hingefast'] * 1e3:>9.4g}  "
         f"{result['ratio']:6.2f} {f'({low:.2f}-{high:.2f})':13} "
-        f"{target(result):>7}  {verdict(result, is_met(result)):6}  {times(speedups.get('strongest')):>11} "
-        f"{least_speedup(result):>8}  {verdict(result, is_fast_enough(result)):6}  "
+        f"{target(result):>7}  {verdict(is_met(result)):6}  {times(speedups.get('strongest')):>11} "
+        f"{least_speedup(result):>8}  {verdict(is_fast_enough(result)):6}  "
         f"{times(speedups.get('idiomatic')):>11} {result['gb_per_second']:6.1f}  "
         f"{'; '.join(filter(None, [result['ceiling'], result['note'], *others]))}"
     )
@@ -127,12 +123,11 @@ def line(result: Result) -> str:
 
 def summary(results: list[Result]) -> str:
     measured = [result for result in results if "error" not in result]
-    found = [verdict(result, met(result)) for result in measured for met in (is_met, is_fast_enough)]
+    found = [verdict(met(result)) for result in measured for met in (is_met, is_fast_enough)]
     errors = sum(bool(result.get("failed")) for result in results)
     left_out = sum("error" in result for result in results) - errors
     return (
-        f"{found.count('met')} targets met, {found.count('MISSED')} missed, "
-        f"{found.count('later')} not due yet; "
+        f"{found.count('met')} targets met, {found.count('MISSED')} missed; "
         f"{errors} cases failed, {left_out} left out"
     )
 

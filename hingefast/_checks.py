@@ -69,6 +69,7 @@ MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
 MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
 SHOWN_LABELS = 8  # of the declared ones in a message
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
+INT64 = np.dtype(np.int64)
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
@@ -201,6 +202,8 @@ def as_rows(rows: Any, n_rows: int) -> tuple[int, int, int] | Array | None:
     """
     if rows is None:
         return None
+    if type(rows) is np.ndarray and rows.dtype is INT64 and rows.ndim == 1:
+        return rows
     if isinstance(rows, slice):
         return rows.indices(n_rows)
     if isinstance(rows, np.ma.MaskedArray):

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hingefast import _arrays, _checks
 from hingefast._kernels import loops
+from hingefast._kernels.scores import is_plain_output
 from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._names import get_loss
 from hingefast._parallel import check_threads
@@ -19,6 +20,8 @@ from hingefast.multiclass import MulticlassLoss
 __all__ = ["Objective"]
 
 Array = npt.NDArray[Any]
+
+THETA_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 class Objective:
@@ -383,7 +386,7 @@ class Objective:
         """`theta` as a contiguous float32 or float64 vector; the very object where it is one."""
         if (
             type(theta) is np.ndarray
-            and theta.dtype in (np.float64, np.float32)
+            and theta.dtype in THETA_DTYPES
             and theta.shape == (self.size,)
             and theta.flags.carray
         ):
@@ -396,6 +399,8 @@ class Objective:
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         if out is None:
             return np.empty(self.size, vector.dtype)
+        if is_plain_output(out, vector, self._inputs, theta, rows):
+            return out
         return _arrays.check_out(
             out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows}
         )

@@ -26,7 +26,6 @@ def result(case, dtype, level="x86_v4", n_threads=1, **fields):
         "dtype": dtype,
         "ceiling": "X @ w",
         "target": 1.1,
-        "target_is_due": True,
         "least_speedup": None,
         "design_row": "dense-200",
         "sweep": "",

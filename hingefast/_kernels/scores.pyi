@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from hingefast._kernels.loops import BoundLoss
@@ -12,6 +13,9 @@ class ScorePass:
     def cancel(self) -> None: ...
     def work(self) -> None: ...
 
+def is_plain_output(
+    out: Any, vector: npt.NDArray[Any], inputs: dict[str, Any], theta: Any, rows: Any
+) -> bool: ...
 def evaluate(
     loss: BoundLoss,
     want: int,

@@ -267,6 +267,30 @@ cdef bint overlap(cnp.ndarray x, cnp.ndarray y) noexcept:
     return a < b + cnp.PyArray_NBYTES(y) and b < a + cnp.PyArray_NBYTES(x)
 
 
+def is_plain_output(out, cnp.ndarray vector, dict inputs, theta, rows):
+    """Whether `out` can take a gradient like `vector`, as far as one can tell at a glance.
+
+    False where it cannot, and where `inputs` (by name), `theta` or `rows` are arrays that do not lie in one piece:
+    `_arrays.check_out` tells.
+    """
+    cdef cnp.ndarray grad
+    if (not plain(out, cnp.PyArray_DIM(vector, 0)) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+            or cnp.PyArray_TYPE(<cnp.ndarray>out) != cnp.PyArray_TYPE(vector)):
+        return False
+    grad = <cnp.ndarray>out
+    for other in inputs.values():
+        if not lies_apart(grad, other):
+            return False
+    return lies_apart(grad, theta) and lies_apart(grad, rows)
+
+
+cdef bint lies_apart(cnp.ndarray out, other) noexcept:
+    """Whether `other` is no array, or one in one piece that does not meet `out`."""
+    if not cnp.PyArray_Check(other):
+        return True
+    return cnp.PyArray_ISONESEGMENT(<cnp.ndarray>other) and not overlap(out, <cnp.ndarray>other)
+
+
 def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads):
     """Value (want = 1), gradient (2) or both (3) of a margin loss on scores; the rules of every loss method.
 
