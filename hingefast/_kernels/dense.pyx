@@ -2,8 +2,8 @@
 
 Rows are worked on in chunks of 64 (the unit in which labels are decoded and float32 gradients are widened)
 and, within those, in blocks of as many rows as a second-level cache holds comfortably. Rows with a slope wait
-in a queue; the loop that scores the next block adds them to the gradient in the same sweep over the columns,
-so that X comes from memory once and both halves of the arithmetic overlap with reading it.
+in a queue; the loops that score the next block add them to the gradient, as a rule in the same sweep over the columns
+(score.h), so that X comes from memory once and both halves of the arithmetic overlap with reading it.
 """
 from libc.stdint cimport int32_t
 from libc.string cimport memcpy, memmove, memset

@@ -4,7 +4,7 @@ What happens to the rows of a task stands in dense.pyx, fortran.pyx and csr.pyx;
 order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
 """
 from cpython.exc cimport PyErr_CheckSignals
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 cimport numpy as cnp
 

@@ -99,9 +99,11 @@ static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_los
     enum { N = HF_VALUE_LANES, STRIP = 4 * N };
     const int kind = hf_kind_of_labels(labels), is_decoded = kind == HF_SIGNS && labels->decode;
     const hf_byte_classes classes = hf_classes_of_bytes(labels);
-    /* Rows up to the first cache line of the slopes; lanes are turned so that the row after them has the first. */
-    const ptrdiff_t to_line =
-        stream ? (ptrdiff_t)((0 - (uintptr_t)slopes) % HF_LINE_BYTES / sizeof(real)) : 0;
+    /* Rows up to the first cache line of what is written; lanes are turned so that the row after them has the first.
+     * Arrays of one allocator as a rule begin at the same place in a line. */
+    const uintptr_t written = (uintptr_t)(slopes ? slopes : scores);
+    const int is_long = stream || n >= 16 * N;
+    const ptrdiff_t to_line = is_long ? (ptrdiff_t)((0 - written) % HF_LINE_BYTES / sizeof(real)) : 0;
     const ptrdiff_t head = to_line < n ? to_line : n;
     real strip[STRIP];
     double lane[N];
