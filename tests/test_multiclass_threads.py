@@ -174,6 +174,8 @@ else:
 out = np.full((n_classes, d), 7.0)
 times = {}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have us ignore it
+
 def interrupt():
     times["sent"] = time.perf_counter()
     os.kill(os.getpid(), signal.SIGINT)

@@ -9,6 +9,8 @@ cdef class Dense(Layout):
     cdef Py_ssize_t row_stride       # bytes
     cdef Py_ssize_t itemsize         # of the computing dtype
     cdef Py_ssize_t tile_capacity    # rows of a tile
+    cdef void point_at_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                            const void** rows) noexcept nogil
     cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept nogil
     cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,

@@ -104,7 +104,7 @@ cdef class Dense(Layout):
         # before, and at most one block.
         cdef const void* pending[2 * CHUNK]
         cdef double pending_slopes[2 * CHUNK]          # in the computing dtype
-        cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left, i, row
+        cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
@@ -130,13 +130,7 @@ cdef class Dense(Layout):
                     if self.fill_tile(targets, scratch, block, at, m) != 0:
                         failed = -1
                         break
-                    for i in range(m):
-                        rows[i] = <const char*>scratch.buffers[TILE] + i * d * self.itemsize
-                else:
-                    for i in range(m):
-                        row = (block.rows[at + i] if block.row_index != NULL
-                               else block.first_row + (at + i) * targets.row_step)
-                        rows[i] = self.data + row * self.row_stride
+                self.point_at_rows(targets, scratch, block, at, m, rows)
 
                 # Score this block; as far as rows are waiting, accumulate them in the same loop.
                 fused = min(n_pending, m) // tile_rows * tile_rows
@@ -214,16 +208,9 @@ cdef class Dense(Layout):
 
     cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
                        Fault* fault) noexcept nogil:
-        cdef const char** rows = <const char**>scratch.buffers[ROWS]
-        cdef Py_ssize_t i, row
         if self.data == NULL and self.fill_tile(targets, scratch, block, 0, n) != 0:
             return -1
-        for i in range(n):
-            if self.data == NULL:
-                rows[i] = <const char*>scratch.buffers[TILE] + i * self.n_features * self.itemsize
-            else:
-                row = block.rows[i] if block.row_index != NULL else block.first_row + i * targets.row_step
-                rows[i] = self.data + row * self.row_stride
+        self.point_at_rows(targets, scratch, block, 0, n, <const void**>scratch.buffers[ROWS])
         return 0
 
     cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
@@ -259,6 +246,21 @@ cdef class Dense(Layout):
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
         active.finish_grad[coef_is_f64](total, n_classes * self.n_features, divisor, alpha, coef, out)
+
+    cdef void point_at_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                            const void** rows) noexcept nogil:
+        """Where n rows from place `at` of the block lie: in X, or in the tile that was filled with them."""
+        cdef const char* first = <const char*>scratch.buffers[TILE]
+        cdef Py_ssize_t stride = self.n_features * self.itemsize, i
+        if self.data != NULL and block.row_index != NULL:
+            for i in range(n):
+                rows[i] = self.data + block.rows[at + i] * self.row_stride
+            return
+        if self.data != NULL:
+            first = self.data + (block.first_row + at * targets.row_step) * self.row_stride
+            stride = targets.row_step * self.row_stride
+        for i in range(n):
+            rows[i] = first + i * stride
 
     cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept nogil:

@@ -12,7 +12,7 @@ import threading
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state
-from hingefast._kernels.scratch cimport COEF, DIRECTION, GRAD, TILE, TOTAL, Scratch, borrow_scratch
+from hingefast._kernels.scratch cimport COEF, DIRECTION, TILE, TOTAL, Scratch, borrow_scratch
 from hingefast._kernels.slopes cimport SLOPE, SLOPE_SUM, VALUE, Targets
 
 cnp.import_array()
@@ -203,8 +203,8 @@ cdef class LinearPass:
         task.grad = NULL
         task.block_grad = NULL
         if self.want & SLOPE:
-            task.grad = self.total
-            if not self.one_accumulator:
+            task.grad = self.total   # the first task is the first addition to it
+            if not self.one_accumulator and task.number > 0:
                 task.grad = <double*>scratch.zeros(self.grad_size * sizeof(double))
         self.reserve(scratch, task)
         while first < task.end and not failed:
@@ -285,9 +285,7 @@ cdef class LinearPass:
         if self.want & SLOPE:
             if single or self.one_accumulator:
                 # The only gradient is the total, and nothing is merged.
-                self.total = <double*>scratch.get(GRAD, grad_bytes)
-                if n_rows == 0 or self.one_accumulator:
-                    scratch.zeros(grad_bytes)
+                self.total = <double*>scratch.zeros(grad_bytes)
             else:
                 self.total = <double*>scratch.get(TOTAL, grad_bytes)
                 memset(self.total, 0, grad_bytes)

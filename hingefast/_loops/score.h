@@ -93,12 +93,83 @@ HF_INLINE real FN(score_row)(const real *row, const real *earlier, real slope, p
     return FN(sum_line)(&sum) + intercept;
 }
 
+#if HF_VECTOR_BYTES == HF_LINE_BYTES
+/* Rows of at most NARROW_LINES lines: coef and grad stay in registers. */
+#define NARROW_LINES 4
+
+/* Scores n_rows rows of n_lines lines, of which the last has n_last numbers; with `fused`, as many pending rows times
+ * their slopes are added to grad (n_lines and fused are constants where this is inlined). O(n_rows). */
+HF_INLINE void FN(score_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
+                                ptrdiff_t n_rows, const int n_lines, ptrdiff_t n_last, const real *coef,
+                                real intercept, real *scores, real *grad, const int fused) {
+    FN(part) w[NARROW_LINES], g[NARROW_LINES];
+    const int last = n_lines - 1;
+    HF_UNROLL
+    for (int k = 0; k < n_lines; k++) {
+        w[k] = k < last ? FN(load_part)(coef + k * LANES) : FN(load_tail)(coef + k * LANES, n_last).p[0];
+        if (fused)
+            g[k] = k < last ? FN(load_part)(grad + k * LANES) : FN(load_tail)(grad + k * LANES, n_last).p[0];
+    }
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const real *row = rows[i], *earlier = fused ? pending[i] : NULL;
+        FN(line) sum = {{FN(no_part)()}};
+        HF_UNROLL
+        for (int k = 0; k < n_lines; k++) {
+            const real *x = row + k * LANES;
+            sum.p[0] += (k < last ? FN(load_part)(x) : FN(load_tail)(x, n_last).p[0]) * w[k];
+            if (fused) {
+                const real *e = earlier + k * LANES;
+                g[k] += (k < last ? FN(load_part)(e) : FN(load_tail)(e, n_last).p[0]) * slopes[i];
+            }
+        }
+        scores[i] = FN(sum_line)(&sum) + intercept;
+    }
+    if (fused) {
+        HF_UNROLL
+        for (int k = 0; k < n_lines; k++) {
+            const FN(line) line = {{g[k]}};
+            FN(store_tail)(grad + k * LANES, k < last ? LANES : n_last, &line);
+        }
+    }
+}
+
+/* The same, whatever the number of lines; returns whether it did, which is so for few. */
+HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
+                                  ptrdiff_t n_rows, ptrdiff_t n_features, const real *coef, real intercept,
+                                  real *scores, real *grad, const int fused) {
+    const ptrdiff_t n_lines = (n_features + LANES - 1) / LANES, n_last = n_features - (n_lines - 1) * LANES;
+    switch (n_lines) {
+#define CASE(N)                                                                                              \
+    case N:                                                                                                  \
+        FN(score_narrow)(rows, pending, slopes, n_rows, N, n_last, coef, intercept, scores, grad, fused);    \
+        return 1;
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+#undef CASE
+    default:
+        return 0;
+    }
+}
+#else
+HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
+                                  ptrdiff_t n_rows, ptrdiff_t n_features, const real *coef, real intercept,
+                                  real *scores, real *grad, const int fused) {
+    (void)rows, (void)pending, (void)slopes, (void)n_rows, (void)n_features, (void)coef, (void)intercept;
+    (void)scores, (void)grad, (void)fused;
+    return 0;
+}
+#endif
+
 /* scores[i] = rows[i] . coef + intercept for n_rows rows of n_features numbers. O(n_rows * n_features). */
 static void FN(score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
                            double intercept, void *scores) {
     const int are_long = n_features * (ptrdiff_t)sizeof(real) > LONG_ROW_BYTES;
     real *out = scores;
     ptrdiff_t i = 0;
+    if (FN(score_if_narrow)(rows, NULL, NULL, n_rows, n_features, coef, (real)intercept, out, NULL, 0))
+        return;
     for (; i + HF_TILE_ROWS <= n_rows && are_long; i += HF_TILE_ROWS)
         FN(score_tile)(rows + i, NULL, NULL, n_features, coef, (real)intercept, out + i, NULL, 0);
     for (; i < n_rows; i++)
@@ -114,6 +185,8 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
     const real *slopes = pending_slopes;
     real *out = scores;
     ptrdiff_t i = 0;
+    if (FN(score_if_narrow)(rows, pending, slopes, n_rows, n_features, coef, (real)intercept, out, grad, 1))
+        return;
     if (row_bytes <= SHORT_ROW_BYTES)
         for (; i < n_rows; i++)
             out[i] =

@@ -10,3 +10,4 @@
 #undef SHORT_ROW_BYTES
 #undef LONG_ROW_BYTES
 #undef AHEAD_BYTES
+#undef NARROW_LINES
