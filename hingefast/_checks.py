@@ -69,7 +69,7 @@ MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
 MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
 SHOWN_LABELS = 8  # of the declared ones in a message
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
-INT64 = np.dtype(np.int64)
+INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------

@@ -21,7 +21,7 @@ __all__ = ["Objective"]
 
 Array = npt.NDArray[Any]
 
-THETA_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+THETA_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # compared with a dtype, faster than types are
 
 
 class Objective:

@@ -132,7 +132,6 @@ class Page(HTMLParser):
 
 
 def test_page(report, tmp_path):
-    pytest.importorskip("matplotlib")
     file = tmp_path / "report.html"
     done = run("page", report, file)
     assert done.returncode == 0, done.stderr

@@ -25,12 +25,8 @@ HF_INLINE void FN(accumulate_turned)(const char *X, ptrdiff_t column_stride, con
         sum[k] = FN(load_part)(sums + k * PART_LANES);
     for (; n_fours > 0; n_fours--, fours++) {
         const char *x = X + fours->first * (ptrdiff_t)sizeof(real);
-        if (prefetch) { /* each four of a line its share of the columns that come next */
-            const char *next = x + (LANES + fours->first % LANES / 4 * 4) * column_stride;
-            HF_UNROLL
-            for (int c = 0; c < 4; c++)
-                HF_PREFETCH(next + c * column_stride);
-        }
+        if (prefetch)
+            FN(prefetch_next_columns)(x, column_stride, fours->first);
         HF_UNROLL
         for (int k = 0; k < PARTS; k++) {
             FN(part) row[4];

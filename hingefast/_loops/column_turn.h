@@ -58,6 +58,14 @@ HF_INLINE void FN(turn_rows)(const char *x, ptrdiff_t column_stride, FN(part) *r
 #endif
 }
 #undef MM
+
+/* x is row `at` of a line of columns: fetches the share that four rows have in the line of columns that comes next. */
+HF_INLINE void FN(prefetch_next_columns)(const char *x, ptrdiff_t column_stride, ptrdiff_t at) {
+    const char *next = x + (LANES + at % LANES / 4 * 4) * column_stride;
+    HF_UNROLL
+    for (int c = 0; c < 4; c++)
+        HF_PREFETCH(next + c * column_stride);
+}
 #else
 #define CAN_TURN 0
 #endif
@@ -74,12 +82,8 @@ static void FN(turn_columns)(const void *X, ptrdiff_t column_stride, const int64
             for (ptrdiff_t i = 0; i < n_rows; i += 4) {
                 const ptrdiff_t at = i + 4 <= n_rows ? i : n_rows - 4; /* and some rows */
                 const char *x = (const char *)X + first * column_stride + at * (ptrdiff_t)sizeof(real);
-                if (prefetch) { /* each four of a line its share of the columns that come next */
-                    const char *next = x + (LANES + at % LANES / 4 * 4) * column_stride;
-                    HF_UNROLL
-                    for (int c = 0; c < 4; c++)
-                        HF_PREFETCH(next + c * column_stride);
-                }
+                if (prefetch)
+                    FN(prefetch_next_columns)(x, column_stride, at);
                 HF_UNROLL
                 for (int k = 0; k < PARTS; k++) {
                     FN(part) row[4];

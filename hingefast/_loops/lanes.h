@@ -96,12 +96,17 @@ HF_INLINE real FN(sum_line)(const FN(line) *line) {
 }
 #else
 HF_INLINE real FN(sum_line)(const FN(line) *line) {
-    real lane[HF_LINE_BYTES / sizeof(real)];
+    FN(line) sum = *line;
+    real lane[PART_LANES];
     HF_UNROLL
-    for (int k = 0; k < PARTS; k++)
-        FN(store_part)(lane + k * PART_LANES, line->p[k]);
+    for (int half = PARTS / 2; half > 0; half /= 2) {
+        HF_UNROLL
+        for (int k = 0; k < half; k++)
+            sum.p[k] += sum.p[k + half];
+    }
+    FN(store_part)(lane, sum.p[0]);
     HF_UNROLL
-    for (ptrdiff_t half = LANES / 2; half > 0; half /= 2) {
+    for (ptrdiff_t half = PART_LANES / 2; half > 0; half /= 2) {
         HF_UNROLL
         for (ptrdiff_t i = 0; i < half; i++)
             lane[i] += lane[i + half];
