@@ -14,6 +14,9 @@ from hingefast.losses import MARGIN_LOSSES
 # Around whole lines of lanes, groups of columns, chunks of 64 rows and blocks of 512.
 N_ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 67, 127, 129, 300, 511, 512, 513, 517, 577)
 N_FEATURES = (2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 33, 40, 100)
+# C order goes over long rows in other ways: of up to 4 KiB, up to 16 KiB, and longer.
+N_ROWS_OF_LONG = (1, 3, 4, 5, 17, 63, 64, 66, 131)
+LONG_ROWS = (64, 65, 131, 512, 515, 700, 1024, 1027, 1500, 2048, 2049, 4096, 4203)
 
 
 def fortran(X):
@@ -49,9 +52,9 @@ def assert_same(X, case, **keywords):
     assert answers(X, case, **keywords) == answers(case.X, case, **keywords)
 
 
-def compare_shapes(dtype, n):
+def compare_shapes(dtype, n, widths=N_FEATURES):
     """Bits of the scores, and of a pass with rows of slope zero and one without, at every width."""
-    for d in N_FEATURES:
+    for d in widths:
         case = problem(n, d, dtype, seed=71)
         X = fortran(case.X)
         assert type(as_layout(X)) is Fortran
@@ -64,13 +67,19 @@ def compare_shapes(dtype, n):
                 for x in (X, case.X)
             ]
             assert bits(*found[0]) == bits(*found[1]), (n, d, loss)
-    return len(N_FEATURES)
+    return len(widths)
 
 
 @every_dtype
 @pytest.mark.parametrize("n", N_ROWS)
 def test_any_shape(dtype, n):
     assert compare_shapes(dtype, n) == len(N_FEATURES)
+
+
+@every_dtype
+@pytest.mark.parametrize("n", N_ROWS_OF_LONG)
+def test_long_rows(dtype, n):
+    assert compare_shapes(dtype, n, LONG_ROWS) == len(LONG_ROWS)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -82,10 +91,12 @@ from conftest import DTYPES
 from test_fortran_order import *
 assert hf.show_config(mode="dicts")["level"] == {level!r}
 print(sum(compare_shapes(dtype, n) for dtype in DTYPES for n in N_ROWS),
+      sum(compare_shapes(dtype, n, LONG_ROWS) for dtype in DTYPES for n in N_ROWS_OF_LONG),
       sum(compare_special_numbers(dtype) for dtype in DTYPES))
 """
-    shapes, special = map(int, run_at_level(level, code).split())
-    assert shapes == 2 * len(N_ROWS) * len(N_FEATURES) and special > 50
+    shapes, long, special = map(int, run_at_level(level, code).split())
+    assert shapes == 2 * len(N_ROWS) * len(N_FEATURES) and long == 2 * len(N_ROWS_OF_LONG) * len(LONG_ROWS)
+    assert special > 50
 
 
 @every_dtype
