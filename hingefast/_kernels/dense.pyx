@@ -13,10 +13,12 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
-from hingefast._kernels.scratch cimport BLOCK_GRAD, GROUPS, ROWS, TILE, Scratch
+from hingefast._kernels.loops cimport (
+    HF_BOOL, HF_FLOAT16, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+)
+from hingefast._kernels.scratch cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
+    SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, element_type, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -32,8 +34,10 @@ cdef enum:
     # Bytes of X in a block: with the block before it and the gradient it should stay in a second-level
     # cache. Smaller blocks pay more calls, larger ones come back from the third level.
     BLOCK_BYTES = 32768
-    # Bytes of a tile.
-    TILE_BYTES = 262144
+    # Bytes of a tile: in the first-level cache where a loop fills it row by row. Where each fill costs a call of NumPy,
+    # or goes over pieces of columns, the more rows the better.
+    TILE_BYTES = 16384
+    LARGE_TILE_BYTES = 262144
     # K classes. Rows of a task, at least: zeroing and adding its gradient, K*d numbers each, then costs a few percent
     # of K*d products a row.
     CLASS_TASK_ROWS = 512
@@ -57,18 +61,23 @@ cdef class Dense(Layout):
     """
 
     def __cinit__(self, cnp.ndarray X, bint is_f64):
+        cdef Py_ssize_t tile_bytes
         self.X = X
         self.is_f64 = is_f64
         self.itemsize = 8 if is_f64 else 4
         self.n_rows = cnp.PyArray_DIM(X, 0)
         self.n_features = cnp.PyArray_DIM(X, 1)
         self.row_stride = cnp.PyArray_STRIDE(X, 0)
+        self.column_stride = cnp.PyArray_STRIDE(X, 1)
+        self.has_close_rows = abs(self.row_stride) < abs(self.column_stride)
+        self.dtype = dtype_of_X(X)
         if (cnp.PyArray_TYPE(X) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
                 and cnp.PyArray_ISNOTSWAPPED(X) and cnp.PyArray_ISALIGNED(X)
-                and (cnp.PyArray_STRIDE(X, 1) == self.itemsize or self.n_features <= 1)):
+                and (self.column_stride == self.itemsize or self.n_features <= 1)):
             self.data = <const char*>cnp.PyArray_DATA(X)
         else:
-            self.tile_capacity = min(max(TILE_BYTES // max(self.n_features * self.itemsize, 1) // 4 * 4, 4), 1024)
+            tile_bytes = LARGE_TILE_BYTES if self.dtype < 0 or self.has_close_rows else TILE_BYTES
+            self.tile_capacity = min(max(tile_bytes // max(self.n_features * self.itemsize, 1) // 4 * 4, 4), CHUNK)
 
     def arrays(self):
         """The arrays that X consists of, by name."""
@@ -90,7 +99,14 @@ cdef class Dense(Layout):
                 task.block_grad = scratch.get(BLOCK_GRAD, self.n_features * self.itemsize)
                 memset(task.block_grad, 0, self.n_features * self.itemsize)
         if self.data == NULL:
-            scratch.get(TILE, self.tile_capacity * self.n_features * self.itemsize)
+            self.reserve_tile(scratch, self.tile_capacity)
+        return 0
+
+    cdef int reserve_tile(self, Scratch scratch, Py_ssize_t n) except -1:
+        """Memory for `fill_tile` with n rows."""
+        scratch.get(TILE, n * self.n_features * self.itemsize)
+        if self.has_close_rows:
+            scratch.get(COLUMNS, n * self.n_features * self.itemsize)
         return 0
 
     cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
@@ -110,8 +126,7 @@ cdef class Dense(Layout):
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:
-            # A fill of the tile costs a call of NumPy, or passes over pieces of columns: the more rows the better.
-            block_rows = min(<Py_ssize_t>CHUNK, self.tile_capacity)
+            block_rows = self.tile_capacity
         start = first
         while start < end and not failed:
             n = min(CHUNK - start % CHUNK, end - start)
@@ -196,7 +211,7 @@ cdef class Dense(Layout):
         # Pointers to the block's rows, and to those of one class.
         scratch.get(ROWS, 2 * block_rows * sizeof(void*))
         if self.data == NULL:
-            scratch.get(TILE, block_rows * self.n_features * self.itemsize)
+            self.reserve_tile(scratch, block_rows)
         return 0
 
     cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
@@ -265,11 +280,28 @@ cdef class Dense(Layout):
     cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept nogil:
         """Bring n rows of X from place `at` of the block into the tile; 0, or -1 with the error kept."""
-        return self.cast_rows(targets, scratch, block, at, n)
+        cdef const char* X = <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.X)
+        cdef char* tile = <char*>scratch.buffers[TILE]
+        cdef char* columns
+        cdef Py_ssize_t d = self.n_features, first = block.first_row + at * targets.row_step, i, row
+        if self.dtype < 0:
+            return self.cast_rows(targets, scratch, block, at, n)
+        convert = active.real[self.is_f64].convert[self.dtype]
+        if block.row_index == NULL and self.has_close_rows:
+            columns = <char*>scratch.buffers[COLUMNS]
+            for i in range(d):
+                convert(X + first * self.row_stride + i * self.column_stride, targets.row_step * self.row_stride, n,
+                        columns + i * n * self.itemsize)
+            active.real[self.is_f64].turn_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
+        else:
+            for i in range(n):
+                row = block.rows[at + i] if block.row_index != NULL else first + i * targets.row_step
+                convert(X + row * self.row_stride, self.column_stride, d, tile + i * d * self.itemsize)
+        return 0
 
     cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept with gil:
-        """`fill_tile` by NumPy, for X of any dtype and strides."""
+        """`fill_tile` by NumPy, for X of a dtype that the loops do not know, or in another byte order."""
         cdef Py_ssize_t i, first
         cdef char* tile = <char*>scratch.buffers[TILE]
         try:
@@ -285,6 +317,15 @@ cdef class Dense(Layout):
         except BaseException as error:
             self.error = error
             return -1
+
+
+cdef int dtype_of_X(cnp.ndarray X):
+    """HF_INT8 ... for a native dtype of X that the loops read, -1 for one that NumPy must cast."""
+    if cnp.PyArray_ISBOOL(X):
+        return HF_BOOL
+    if cnp.PyArray_TYPE(X) == cnp.NPY_FLOAT16 and cnp.PyArray_ISNOTSWAPPED(X):
+        return HF_FLOAT16
+    return element_type(X)
 
 
 cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -59,7 +59,6 @@ cdef class Fortran(Dense):
         if not has_contiguous_columns(X, is_f64):
             raise ValueError("X has no contiguous columns")
         self.columns = <const char*>cnp.PyArray_DATA(X)
-        self.column_stride = cnp.PyArray_STRIDE(X, 1)
         rows = BLOCK_BYTES // (self.n_features * self.itemsize) // CHUNK * CHUNK
         self.block_rows = min(max(rows, <Py_ssize_t>CHUNK), <Py_ssize_t>HF_COLUMN_ROWS)
         self.prefetch = self.column_stride % PAGE_BYTES != 0

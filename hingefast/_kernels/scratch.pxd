@@ -20,13 +20,14 @@ cdef enum:
     PAIRS = 15         # 3*n: margins, slopes and rivals
     GROUPS = 16        # slopes by class
     COLUMN_SUMS = 17   # lanes of the scores of a block, where columns are contiguous
-    N_BUFFERS = 18
+    COLUMNS = 18       # a few rows of X, cast, in columns
+    N_BUFFERS = 19
 
 cdef class Scratch:
     # Buffers only grow.
-    cdef void* blocks[18]       # as allocated
-    cdef void* buffers[18]      # as used: the first cache line inside
-    cdef size_t sizes[18]
+    cdef void* blocks[19]       # as allocated
+    cdef void* buffers[19]      # as used: the first cache line inside
+    cdef size_t sizes[19]
     cdef bint busy
     cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, are known to be zero
     cdef void* zeros(self, size_t size) except NULL

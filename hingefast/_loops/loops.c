@@ -208,6 +208,7 @@ typedef uint32_t bit_pattern_f32;
 #include "gather.h"
 #include "accumulate.h"
 #include "score.h"
+#include "convert.h"
 #include "vectors.h"
 #include "sixteen.h"
 #include "score_task.h"
@@ -233,6 +234,7 @@ typedef uint64_t bit_pattern_f64;
 #include "gather.h"
 #include "accumulate.h"
 #include "score.h"
+#include "convert.h"
 #include "vectors.h"
 #include "sixteen.h"
 #include "score_task.h"
@@ -253,9 +255,9 @@ typedef uint64_t bit_pattern_f64;
 static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
 
 #define HF_DTYPES(PREFIX, POSTFIX)                                                                           \
-    {PREFIX##i8##POSTFIX,  PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,                 \
-     PREFIX##u8##POSTFIX,  PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,                 \
-     PREFIX##f32##POSTFIX, PREFIX##f64##POSTFIX}
+    PREFIX##i8##POSTFIX, PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,                   \
+        PREFIX##u8##POSTFIX, PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,               \
+        PREFIX##f32##POSTFIX, PREFIX##f64##POSTFIX
 
 #define HF_REAL_LOOPS(S)                                                                                     \
     {                                                                                                        \
@@ -266,7 +268,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S, curvature_psi_m_##S, \
                       curvature_softplus_##S},                                                               \
         .find_bad_sign = find_bad_sign_##S,                                                                  \
-        .decode_labels = HF_DTYPES(decode_, _##S),                                                           \
+        .decode_labels = {HF_DTYPES(decode_, _##S)},                                                         \
         .class_weights = class_weights_##S,                                                                  \
         .prefetch_own = prefetch_own_##S,                                                                    \
         .sum_values = sum_values_##S,                                                                        \
@@ -277,6 +279,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .accumulate_rows = accumulate_rows_##S,                                                              \
         .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
         .flush = flush_##S,                                                                                  \
+        .convert = {HF_DTYPES(convert_, _##S), convert_bool_##S, convert_f16_##S},                           \
         .score_columns = score_columns_##S,                                                                  \
         .accumulate_columns = accumulate_columns_##S,                                                        \
         .turn_columns = turn_columns_##S,                                                                    \
@@ -330,9 +333,9 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .catalogue = catalogue,
     .n_catalogue = sizeof catalogue / sizeof catalogue[0],
     .real = {HF_REAL_LOOPS(f32), HF_REAL_LOOPS(f64)},
-    .decode_classes = HF_DTYPES(decode_classes_, ),
+    .decode_classes = {HF_DTYPES(decode_classes_, )},
     .class_weights = class_weights_by_column,
-    .decode_weights = HF_DTYPES(decode_weights_, ),
+    .decode_weights = {HF_DTYPES(decode_weights_, )},
     .gather = {gather_1, gather_2, gather_4, gather_8},
     .csr_spans = {csr_spans_i32, csr_spans_i64},
     .merge_lanes = merge_lanes,

@@ -1,0 +1,51 @@
+/* convert.h - numbers of X of any type, and any distance apart, as the numbers that are computed with.
+ *
+ * Included once for float32 and once for float64. Every number is rounded once, as a cast in C and in NumPy rounds it.
+ */
+
+/* float16 bits as a number: exponent and fraction are moved to their places in a float32, where a subnormal is one too,
+ * and the product, which is exact, corrects the bias of the exponent. */
+HF_INLINE real FN(from_half)(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = (uint32_t)(half & 0x7FFFu) << 13;
+    float magnitude;
+    uint32_t bits;
+    memcpy(&magnitude, &rest, sizeof magnitude);
+    magnitude *= 0x1p112f;
+    memcpy(&bits, &magnitude, sizeof bits);
+    bits |= sign | (rest >= 0x0F800000u ? 0x7F800000u : 0); /* infinite or NaN */
+    memcpy(&magnitude, &bits, sizeof magnitude);
+    return (real)magnitude;
+}
+
+/* out[i] = number i of x, which are `stride` bytes apart and may lie at any address, for n numbers. O(n). */
+#define HF_DEFINE_CONVERT(SUFFIX, TYPE, AS_REAL)                                                             \
+    static void FN(convert_##SUFFIX)(const void *x, ptrdiff_t stride, ptrdiff_t n, void *out) {              \
+        const char *HF_RESTRICT from = x;                                                                    \
+        real *HF_RESTRICT to = out;                                                                          \
+        TYPE number;                                                                                         \
+        if (stride == sizeof(TYPE))                                                                          \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
+                memcpy(&number, from + i * (ptrdiff_t)sizeof number, sizeof number);                         \
+                to[i] = AS_REAL(number);                                                                     \
+            }                                                                                                \
+        else                                                                                                 \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
+                memcpy(&number, from + i * stride, sizeof number);                                           \
+                to[i] = AS_REAL(number);                                                                     \
+            }                                                                                                \
+    }
+#define HF_IS_TRUE(byte) ((byte) != 0 ? (real)1 : (real)0)
+HF_DEFINE_CONVERT(i8, int8_t, (real))
+HF_DEFINE_CONVERT(i16, int16_t, (real))
+HF_DEFINE_CONVERT(i32, int32_t, (real))
+HF_DEFINE_CONVERT(i64, int64_t, (real))
+HF_DEFINE_CONVERT(u8, uint8_t, (real))
+HF_DEFINE_CONVERT(u16, uint16_t, (real))
+HF_DEFINE_CONVERT(u32, uint32_t, (real))
+HF_DEFINE_CONVERT(u64, uint64_t, (real))
+HF_DEFINE_CONVERT(f32, float, (real))
+HF_DEFINE_CONVERT(f64, double, (real))
+HF_DEFINE_CONVERT(bool, uint8_t, HF_IS_TRUE)
+HF_DEFINE_CONVERT(f16, uint16_t, FN(from_half))
+#undef HF_IS_TRUE
+#undef HF_DEFINE_CONVERT
