@@ -91,7 +91,7 @@ cdef class ClassScorePass(ScorePass):
                 grad = NULL if self.grad == NULL else self.grad + (at + row) * width * grad_itemsize
                 if self.foreign_scores is None:
                     block.scores = self.scores + (at + row) * width * itemsize
-                elif self.cast_scores(block, scratch.buffers[CLASS_SCORES], at + row, n) != 0:
+                elif self.bring_scores(block, scratch.buffers[CLASS_SCORES], at + row, n) != 0:
                     failed = -1
                     break
                 if in_place:

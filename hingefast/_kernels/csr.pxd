@@ -12,7 +12,7 @@ cdef struct Span:
     int wide                 # whether indices are int64
     int64_t starts[MAX_BLOCK]
     int64_t ends[MAX_BLOCK]
-    int64_t origins[MAX_BLOCK]   # where each row begins in X.indices, for messages (set by cast_entries)
+    int64_t origins[MAX_BLOCK]   # where each row begins in X.indices, for messages (set with the tile)
 
 cdef class CSR(Layout):
     cdef object data, indices, indptr
@@ -20,6 +20,7 @@ cdef class CSR(Layout):
     cdef const void* indices_at
     cdef const void* indptr_at
     cdef int wide_indices, wide_indptr
+    cdef int dtype                   # of data: HF_INT8 ...; -1: NumPy fills the tile
     cdef readonly int64_t n_stored
     cdef Py_ssize_t max_task_entries
 
@@ -31,5 +32,7 @@ cdef class CSR(Layout):
     cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
                        Py_ssize_t n, Fault* fault) noexcept nogil
     cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil
+    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept nogil
+    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries) noexcept with gil
     cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil

@@ -18,7 +18,8 @@ from hingefast._kernels.loops cimport (
 )
 from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
+    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes,
+    find_slopes,
 )
 
 cnp.import_array()
@@ -69,10 +70,13 @@ cdef class CSR(Layout):
         self.wide_indptr = cnp.PyArray_ITEMSIZE(indptr) == 8
         self.max_task_entries = max(TASK_ENTRIES, ENTRIES_PER_FEATURE * n_features)
         self.indptr_at = cnp.PyArray_DATA(indptr)
-        if (cnp.PyArray_TYPE(data) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
-                and cnp.PyArray_ISCARRAY_RO(data) and cnp.PyArray_ISCARRAY_RO(indices)):
-            self.data_at = cnp.PyArray_DATA(data)
+        self.dtype = -1
+        if cnp.PyArray_ISCARRAY_RO(indices):
             self.indices_at = cnp.PyArray_DATA(indices)
+            self.dtype = convertible_type(data)
+            if (cnp.PyArray_TYPE(data) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
+                    and cnp.PyArray_ISCARRAY_RO(data)):
+                self.data_at = cnp.PyArray_DATA(data)
 
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Entries of rows first .. end of X, as far as the row pointers can be believed."""
@@ -154,6 +158,9 @@ cdef class CSR(Layout):
                 return HF_FAULT_INDEX, k, row, (<char*>&j)[:8] + bytes(8)
         return None
 
+    cdef bint needs_numpy(self) noexcept:
+        return self.dtype < 0
+
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         return self.cut(targets, first, min(first + MAX_TASK_ROWS, targets.n_rows), self.max_task_entries)
 
@@ -204,7 +211,7 @@ cdef class CSR(Layout):
                 if entries > BLOCK_ENTRIES and i >= 16:
                     n = good = i // 16 * 16     # whole lines of lanes
                     break
-            if self.data_at == NULL and self.cast_entries(scratch, &span, good) != 0:
+            if self.data_at == NULL and self.fill_tile(scratch, &span, good) != 0:
                 failed = -1
                 break
 
@@ -251,7 +258,7 @@ cdef class CSR(Layout):
         """Spans of n loaded rows, cast into the tile where they must be; 0, or -1."""
         if self.load_spans(targets, block, span, first, n, fault) < n:
             return -1
-        if self.data_at == NULL and self.cast_entries(scratch, span, n) != 0:
+        if self.data_at == NULL and self.fill_tile(scratch, span, n) != 0:
             return -1
         return 0
 
@@ -364,8 +371,46 @@ cdef class CSR(Layout):
             if j < 0 or j >= self.n_features:
                 return
 
+    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept nogil:
+        """Bring the entries of n rows into the tile, one row behind the other; 0, or -1 with the error kept."""
+        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, index_size = 8 if self.wide_indices else 4
+        cdef Py_ssize_t stride, n_entries = 0, at = 0, length, i
+        if self.dtype < 0:
+            return self.cast_entries(scratch, span, n)
+        for i in range(n):
+            n_entries += span.ends[i] - span.starts[i]
+        if (scratch.buffers[TILE] == NULL or scratch.sizes[TILE] < <size_t>(n_entries * itemsize)
+                or scratch.buffers[INDEX_TILE] == NULL
+                or scratch.sizes[INDEX_TILE] < <size_t>(n_entries * index_size)):
+            if self.grow_tile(scratch, n_entries) != 0:
+                return -1
+        stride = cnp.PyArray_STRIDE(<cnp.ndarray>self.data, 0)
+        for i in range(n):
+            length = span.ends[i] - span.starts[i]
+            active.real[self.is_f64].convert[self.dtype](
+                <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.data) + span.starts[i] * stride, stride, length,
+                <char*>scratch.buffers[TILE] + at * itemsize)
+            memcpy(<char*>scratch.buffers[INDEX_TILE] + at * index_size,
+                   <const char*>self.indices_at + span.starts[i] * index_size, length * index_size)
+            span.origins[i] = span.starts[i]
+            span.starts[i] = at
+            at += length
+            span.ends[i] = at
+        span.data, span.indices, span.wide = scratch.buffers[TILE], scratch.buffers[INDEX_TILE], self.wide_indices
+        return 0
+
+    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries) noexcept with gil:
+        """Memory for `fill_tile` with so many entries; 0, or -1 with the error kept."""
+        try:
+            scratch.get(TILE, n_entries * (8 if self.is_f64 else 4))
+            scratch.get(INDEX_TILE, n_entries * (8 if self.wide_indices else 4))
+            return 0
+        except BaseException as error:
+            self.error = error
+            return -1
+
     cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil:
-        """Bring the entries of n rows into the tile, one row behind the other."""
+        """`fill_tile` by NumPy, for data of a dtype that the loops do not know, and for indices with gaps."""
         cdef Py_ssize_t i
         cdef int64_t at = 0, length
         try:

@@ -14,11 +14,11 @@ import numpy as np
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
-    HF_BOOL, HF_FLOAT16, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+    HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
-    SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, element_type, find_curved_slopes, find_slopes,
+    SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -70,7 +70,7 @@ cdef class Dense(Layout):
         self.row_stride = cnp.PyArray_STRIDE(X, 0)
         self.column_stride = cnp.PyArray_STRIDE(X, 1)
         self.has_close_rows = abs(self.row_stride) < abs(self.column_stride)
-        self.dtype = dtype_of_X(X)
+        self.dtype = convertible_type(X)
         if (cnp.PyArray_TYPE(X) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
                 and cnp.PyArray_ISNOTSWAPPED(X) and cnp.PyArray_ISALIGNED(X)
                 and (self.column_stride == self.itemsize or self.n_features <= 1)):
@@ -82,6 +82,9 @@ cdef class Dense(Layout):
     def arrays(self):
         """The arrays that X consists of, by name."""
         return {"X": self.X}
+
+    cdef bint needs_numpy(self) noexcept:
+        return self.data == NULL and self.dtype < 0
 
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         cdef Py_ssize_t chunks = TASK_ELEMENTS // (CHUNK * max(self.n_features, <Py_ssize_t>1))
@@ -317,15 +320,6 @@ cdef class Dense(Layout):
         except BaseException as error:
             self.error = error
             return -1
-
-
-cdef int dtype_of_X(cnp.ndarray X):
-    """HF_INT8 ... for a native dtype of X that the loops read, -1 for one that NumPy must cast."""
-    if cnp.PyArray_ISBOOL(X):
-        return HF_BOOL
-    if cnp.PyArray_TYPE(X) == cnp.NPY_FLOAT16 and cnp.PyArray_ISNOTSWAPPED(X):
-        return HF_FLOAT16
-    return element_type(X)
 
 
 cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -16,6 +16,7 @@ cdef class Layout:
     cdef readonly Py_ssize_t n_rows, n_features
     cdef readonly int is_f64
     cdef readonly object error
+    cdef bint needs_numpy(self) noexcept
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil
     cdef Py_ssize_t slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,

@@ -24,6 +24,10 @@ cdef size_t MAX_TASK_GRADIENTS = 64 << 20
 cdef class Layout:
     """X in one layout. What a new layout has to bring: how tasks are cut, and the walk over a task's rows."""
 
+    cdef bint needs_numpy(self) noexcept:
+        """Whether X is cast by NumPy, which lets one thread at a time."""
+        return False
+
     cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
         """Where the task that begins at row `first` of the batch ends; does not depend on the batch's size."""
         return targets.n_rows
@@ -278,7 +282,7 @@ cdef class LinearPass:
         self.fault_number = n_rows + 1
         if n_threads is not None or not single:
             threads = _parallel.resolve_threads(n_threads)
-        if single or self.one_accumulator and not self.can_accumulate_in_turn:
+        if single or self.layout.needs_numpy() or self.one_accumulator and not self.can_accumulate_in_turn:
             threads = 1
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))

@@ -16,6 +16,7 @@ cdef extern from "../_loops/loops.h" nogil:
     enum:
         HF_BOOL
         HF_FLOAT16
+        HF_SWAPPED
     enum:
         HF_HINGE
         HF_S_FAMILY
@@ -100,7 +101,7 @@ cdef extern from "../_loops/loops.h" nogil:
                                       const void* coef, double intercept, void* scores,
                                       void* grad) noexcept nogil
         void (*flush)(void* block_grad, Py_ssize_t n, double* grad) noexcept nogil
-        void (*convert[12])(const void* x, Py_ssize_t stride, Py_ssize_t n, void* out) noexcept nogil
+        void (*convert[24])(const void* x, Py_ssize_t stride, Py_ssize_t n, void* out) noexcept nogil
         void (*score_columns)(const void* X, Py_ssize_t column_stride, Py_ssize_t n_rows, Py_ssize_t n_features,
                               const void* coef, double intercept, int prefetch, void* sums,
                               void* scores) noexcept nogil

@@ -14,8 +14,11 @@ cdef class ScorePass:
     cdef const hf_loss* loss
     cdef object keep                 # the loss and arrays that the pointers belong to; [1] the scores
     cdef Targets targets
-    cdef object foreign_scores       # scores that NumPy must cast block by block, or None
-    cdef const char* scores
+    cdef object foreign_scores       # scores that must be cast block by block, or None
+    cdef int foreign_dtype           # HF_INT8 ...; -1: by NumPy
+    cdef Py_ssize_t row_stride, column_stride   # of theirs, in bytes
+    cdef Py_ssize_t row_size         # numbers a row: 1, or K
+    cdef const char* scores          # the first
     cdef char* grad                  # or NULL
     cdef char* row_values            # or NULL
     cdef int is_f64, grad_is_f64, want
@@ -38,7 +41,8 @@ cdef class ScorePass:
     cdef int in_one_loop(self, hf_labels* labels, Py_ssize_t first, Py_ssize_t end, Sums* sums,
                          Fault* fault) noexcept nogil
     cdef int block_by_block(self, Py_ssize_t first, Py_ssize_t end, Sums* sums, Fault* fault) noexcept nogil
-    cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil
+    cdef int bring_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept nogil
+    cdef int cast_scores(self, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil
     cdef int run(self, n_threads) except -1
     cdef double finish(self, bint is_mean, n_threads) except? -1
 

@@ -16,7 +16,7 @@ from hingefast._kernels.loops cimport (
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport (
     LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in,
-    element_type, find_slopes,
+    convertible_type, element_type, find_slopes,
 )
 
 cnp.import_array()
@@ -53,11 +53,15 @@ cdef class ScorePass:
         """Point at the scores, where they can be read in place, and at the outputs; None where there is none."""
         self.is_f64 = is_f64
         self.factor = 1
-        if (cnp.PyArray_ISCARRAY_RO(scores)
-                and cnp.PyArray_TYPE(scores) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
-            self.scores = <const char*>cnp.PyArray_DATA(scores)
-        else:
+        self.scores = <const char*>cnp.PyArray_DATA(scores)
+        if (not cnp.PyArray_ISCARRAY_RO(scores)
+                or cnp.PyArray_TYPE(scores) != <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
             self.foreign_scores = scores
+            self.foreign_dtype = convertible_type(scores)
+            self.row_stride = cnp.PyArray_STRIDE(scores, 0)
+            self.column_stride, self.row_size = self.row_stride, 1
+            if cnp.PyArray_NDIM(scores) == 2:
+                self.column_stride, self.row_size = cnp.PyArray_STRIDE(scores, 1), cnp.PyArray_DIM(scores, 1)
         if grad is not None:
             self.grad = <char*>cnp.PyArray_DATA(grad)
             self.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
@@ -190,7 +194,7 @@ cdef class ScorePass:
                 continue
             if self.foreign_scores is None:
                 block.scores = self.scores + at * itemsize
-            elif self.cast_scores(block, block.score_buffer, at, n) != 0:
+            elif self.bring_scores(block, block.score_buffer, at, n) != 0:
                 return -1
             find_slopes(self.loss, block, self.is_f64, 0, n, self.want)
             add_sums(block, self.is_f64, n, at - first, self.want, sums)
@@ -204,13 +208,28 @@ cdef class ScorePass:
             at += n
         return 0
 
-    cdef int cast_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
-        """Bring n rows of scores of another dtype or order into the computing dtype by NumPy."""
+    cdef int bring_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+        """Make n rows of scores of another dtype or order the block's; 0, or -1 with the error kept."""
+        cdef const char* first = self.scores + at * self.row_stride
+        cdef Py_ssize_t i
+        block.scores = <const char*>to
+        if self.foreign_dtype < 0:
+            return self.cast_scores(to, at, n)
+        convert = active.real[self.is_f64].convert[self.foreign_dtype]
+        if self.row_size == 1:
+            convert(first, self.row_stride, n, to)
+            return 0
+        for i in range(n):
+            convert(first + i * self.row_stride, self.column_stride, self.row_size,
+                    <char*>to + i * self.row_size * (8 if self.is_f64 else 4))
+        return 0
+
+    cdef int cast_scores(self, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
+        """`bring_scores` by NumPy."""
         try:
             dtype = np.float64 if self.is_f64 else np.float32
             cast = np.ascontiguousarray(self.foreign_scores[at:at + n], dtype=dtype)
             memcpy(to, cnp.PyArray_DATA(<cnp.ndarray>cast), cnp.PyArray_NBYTES(<cnp.ndarray>cast))
-            block.scores = <const char*>to
             return 0
         except BaseException as error:
             self.error = error
@@ -219,9 +238,11 @@ cdef class ScorePass:
     cdef int run(self, n_threads) except -1:
         """Do all tasks and raise what was found wrong."""
         cdef Py_ssize_t threads = 1
-        if n_threads is not None or self.is_large:
+        cdef bint is_shared = self.is_large and not self.targets.needs_numpy() and (
+            self.foreign_scores is None or self.foreign_dtype >= 0)
+        if n_threads is not None or is_shared:
             threads = min(<Py_ssize_t>_parallel.resolve_threads(n_threads), self.n_tasks)
-        if threads > 1 and self.is_large:
+        if threads > 1 and is_shared:
             self.lock = threading.Lock()
             _parallel.run(self.work, threads, self.cancel)
         else:

@@ -53,7 +53,8 @@ cdef struct Sums:
 cdef struct Vector:
     const char* data
     Py_ssize_t stride     # bytes
-    int dtype             # HF_INT8 ..., or -1: cast by NumPy block by block
+    int dtype             # HF_INT8 ..., or -1: cast block by block
+    int convertible       # the loop of convert.h that casts; -1: NumPy does
     int log2_itemsize
 
 cdef class Targets:
@@ -76,7 +77,7 @@ cdef class Targets:
     cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil
-
+    cdef bint needs_numpy(self) noexcept
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil
     cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
                    const char* found, Vector* vector) noexcept nogil
@@ -86,6 +87,7 @@ cdef class Targets:
     cpdef Targets batch(self, rows)
 
 cdef int element_type(cnp.ndarray x)
+cdef int convertible_type(cnp.ndarray x)
 cdef Vector describe(cnp.ndarray x)
 cdef Block* block_in(BlockSpace* space) noexcept nogil
 cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,

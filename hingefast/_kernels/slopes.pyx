@@ -11,9 +11,9 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16, HF_INT32,
-    HF_INT64, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels,
-    hf_loss, hf_real_loops,
+    HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
+    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave,
+    hf_fp_state, hf_labels, hf_loss, hf_real_loops,
 )
 
 cnp.import_array()
@@ -29,11 +29,21 @@ cdef int64_t as_int64(value) except? -1:
 
 
 cdef int element_type(cnp.ndarray x):
-    """HF_INT8 ... for a native dtype that the loops read, -1 for one that NumPy must cast first."""
+    """HF_INT8 ... for a native dtype that all loops read, -1 for another."""
+    return number_type(x) if cnp.PyArray_ISNOTSWAPPED(x) else -1
+
+
+cdef int convertible_type(cnp.ndarray x):
+    """HF_INT8 ... for a dtype that the loops of convert.h read, in any byte order; -1 for one that NumPy must cast."""
+    cdef int number = (HF_BOOL if cnp.PyArray_ISBOOL(x)
+                       else HF_FLOAT16 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16 else number_type(x))
+    return number if number < 0 or cnp.PyArray_ISNOTSWAPPED(x) else HF_SWAPPED + number
+
+
+cdef int number_type(cnp.ndarray x):
+    """HF_INT8 ..., whatever the byte order, or -1."""
     cdef int number = cnp.PyArray_TYPE(x)
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
-    if not cnp.PyArray_ISNOTSWAPPED(x):
-        return -1
     if number == cnp.NPY_FLOAT64:
         return HF_FLOAT64
     if number == cnp.NPY_FLOAT32:
@@ -52,6 +62,7 @@ cdef Vector describe(cnp.ndarray x):
     vector.data = <const char*>cnp.PyArray_DATA(x)
     vector.stride = cnp.PyArray_STRIDE(x, 0)
     vector.dtype = element_type(x)
+    vector.convertible = convertible_type(x)
     vector.log2_itemsize = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
     return vector
 
@@ -208,10 +219,21 @@ cdef class Targets:
         return n
 
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil:
-        """The block's n elements of labels or weights, one behind the other; NULL if a cast failed."""
-        cdef Py_ssize_t step = self.row_step * vector.stride
-        if vector.dtype < 0:
+        """The block's n elements of labels or weights, one behind the other; NULL if a cast failed.
+
+        Those of a dtype that not all loops read are float64 then.
+        """
+        cdef Py_ssize_t step = self.row_step * vector.stride, i
+        if vector.convertible < 0:
             return <const char*>block.staged if self.stage(block, labels, n) == 0 else NULL
+        if vector.dtype < 0:
+            convert = active.real[1].convert[vector.convertible]
+            if block.row_index == NULL:
+                convert(vector.data + block.first_row * vector.stride, step, n, block.staged)
+            else:
+                for i in range(n):
+                    convert(vector.data + block.rows[i] * vector.stride, 0, 1, block.staged + i)
+            return <const char*>block.staged
         if block.row_index == NULL and step == (<Py_ssize_t>1 << vector.log2_itemsize):
             if <size_t>vector.data % <size_t>step == 0:
                 return vector.data + block.first_row * vector.stride
@@ -222,16 +244,22 @@ cdef class Targets:
             active.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
         return <const char*>block.staged
 
+    cdef bint needs_numpy(self) noexcept:
+        """Whether labels or weights are cast by NumPy, which lets one thread at a time."""
+        return self.has_labels and self.labels.convertible < 0 or self.has_weights and self.weights.convertible < 0
+
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil:
         """Cast the block's labels or weights of a foreign dtype to float64 by NumPy."""
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, last = block.first_row + (n - 1) * self.row_step
         try:
             source = self.y if labels else self.sample_weight
-            if block.row_index == NULL:
-                where = range(block.first_row, block.first_row + n * self.row_step, self.row_step)
+            if block.row_index != NULL:
+                source = source[[block.rows[i] for i in range(n)]]
+            elif self.row_step > 0:
+                source = source[block.first_row:last + 1:self.row_step]
             else:
-                where = [block.rows[i] for i in range(n)]
-            cast = np.ascontiguousarray(source[np.fromiter(where, np.intp, n)], dtype=np.float64)
+                source = source[last:block.first_row + 1:-self.row_step][::-1]
+            cast = np.ascontiguousarray(source, dtype=np.float64)
             memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
             return 0
         except BaseException as error:

@@ -279,7 +279,11 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .accumulate_rows = accumulate_rows_##S,                                                              \
         .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
         .flush = flush_##S,                                                                                  \
-        .convert = {HF_DTYPES(convert_, _##S), convert_bool_##S, convert_f16_##S},                           \
+        .convert = {HF_DTYPES(convert_, _##S), convert_bool_##S, convert_f16_##S, convert_i8_##S,            \
+                    convert_swapped_i16_##S, convert_swapped_i32_##S, convert_swapped_i64_##S,               \
+                    convert_u8_##S, convert_swapped_u16_##S, convert_swapped_u32_##S,                        \
+                    convert_swapped_u64_##S, convert_swapped_f32_##S, convert_swapped_f64_##S,               \
+                    convert_bool_##S, convert_swapped_f16_##S},                                              \
         .score_columns = score_columns_##S,                                                                  \
         .accumulate_columns = accumulate_columns_##S,                                                        \
         .turn_columns = turn_columns_##S,                                                                    \

@@ -26,8 +26,8 @@ enum {
     HF_FLOAT64,
     HF_N_DTYPES
 };
-/* And those that X may have besides. */
-enum { HF_BOOL = HF_N_DTYPES, HF_FLOAT16, HF_N_DTYPES_OF_X };
+/* And those that the loops of convert.h know besides. HF_SWAPPED + one of all these: in the other byte order. */
+enum { HF_BOOL = HF_N_DTYPES, HF_FLOAT16, HF_SWAPPED, HF_N_CONVERTIBLE = 2 * HF_SWAPPED };
 
 /* Families of margin losses: each is one formula in losses.h. */
 enum { HF_HINGE, HF_S_FAMILY, HF_PSI_G, HF_PSI_M, HF_SOFTPLUS, HF_N_FAMILIES };
@@ -112,7 +112,7 @@ typedef struct {
                                   const void *coef, double intercept, void *scores, void *grad);
     void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
     /* numbers of other types, or not side by side (convert.h) */
-    void (*convert[HF_N_DTYPES_OF_X])(const void *x, ptrdiff_t stride, ptrdiff_t n, void *out);
+    void (*convert[HF_N_CONVERTIBLE])(const void *x, ptrdiff_t stride, ptrdiff_t n, void *out);
     /* contiguous columns: score, accumulate, copy rows (column_score.h, column_accumulate.h, column_turn.h) */
     void (*score_columns)(const void *X, ptrdiff_t column_stride, ptrdiff_t n_rows, ptrdiff_t n_features,
                           const void *coef, double intercept, int prefetch, void *sums, void *scores);

@@ -79,6 +79,15 @@
 #define HF_PREFETCH(address) ((void)(address))
 #endif
 
+/* The bytes of a number in the other order; compilers know the pattern. */
+HF_INLINE uint16_t hf_swap_16(uint16_t x) { return (uint16_t)(x << 8 | x >> 8); }
+HF_INLINE uint32_t hf_swap_32(uint32_t x) {
+    return x << 24 | (x & 0xFF00u) << 8 | (x >> 8 & 0xFF00u) | x >> 24;
+}
+HF_INLINE uint64_t hf_swap_64(uint64_t x) {
+    return (uint64_t)hf_swap_32((uint32_t)x) << 32 | hf_swap_32((uint32_t)(x >> 32));
+}
+
 /* The place of the lowest bit of a number that is not 0. */
 HF_INLINE int hf_lowest_bit(unsigned x) {
 #if defined(__GNUC__) || defined(__clang__)

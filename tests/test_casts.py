@@ -1,9 +1,11 @@
-"""Promise: X of any dtype and layout is cast as NumPy casts it, number by number, whichever rows are asked for."""
+"""Promise: X, scores, labels and weights of any dtype, byte order and layout are cast as NumPy casts them, number by
+number, whichever rows are asked for.
+"""
 
 import numpy as np
 import pytest
-from conftest import LEVELS, bits, misaligned, run_at_level
-from linear_cases import problem
+from conftest import LEVELS, bits, misaligned, run_at_level, strided
+from linear_cases import namespace, problem
 
 import hingefast as hf
 
@@ -88,7 +90,7 @@ def compare(dtype, order):
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_dtype_in_every_order(level):
     code = f"""
-from test_tile import *
+from test_casts import *
 assert hf.show_config(mode="dicts")["level"] == {level!r}
 print(sum(compare(dtype, order) for dtype in DTYPES_OF_X for order in ORDERS))
 """
@@ -113,6 +115,101 @@ with np.errstate(invalid="ignore"):
 print("done")
 """
     assert run_at_level(level, code) == b"done\n"
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["int32", "int64"])
+@pytest.mark.parametrize("dtype", DTYPES_OF_X)
+def test_entries_of_csr(dtype, wide):
+    """Rows without entries among them, and more of them than a block."""
+    n, d = 1100, 37
+    case = problem(n, d, seed=3)
+    given, cast = numbers(dtype, n, d, 6)
+    empty = np.arange(n) % 7 == 0
+    kept = (np.random.default_rng(8).random((n, d)) < 0.4) & ~empty[:, None]
+    indptr = np.concatenate([[0], np.cumsum(kept.sum(1))]).astype(np.int64 if wide else np.int32)
+    indices = np.nonzero(kept)[1].astype(indptr.dtype)
+    coef = case.coef / np.abs(cast).max()
+    for data in (given[kept], misaligned(given[kept]), given[kept].astype(given.dtype.newbyteorder())):
+        for of_data in (lambda x: x, lambda x: np.repeat(x, 2)[::2]):
+            for rows in batches(n):
+                found = [
+                    (
+                        hf.decision_function(X, coef, 0.25, rows=rows),
+                        hf.linear_value_and_grad(X, case.y, coef, 0.25, rows=rows, reduction="sum"),
+                        hf.linear_value_and_grad(
+                            X,
+                            np.arange(n) % 3,
+                            np.stack([coef, -coef, coef[::-1]]),
+                            np.zeros(3),
+                            loss="weston_watkins",
+                            classes=3,
+                            rows=rows,
+                            reduction="sum",
+                        ),
+                    )
+                    for X in (
+                        namespace(indptr, indices, of_data(data), (n, d)),
+                        namespace(indptr, indices, cast[kept], (n, d)),
+                    )
+                ]
+                assert bits(*found[0]) == bits(*found[1])
+
+
+def test_csr_without_entries_of_another_dtype():
+    X = namespace(np.zeros(6, np.int32), np.zeros(0, np.int32), np.zeros(0, np.int8), (5, 3))
+    value, grad, _ = hf.linear_value_and_grad(X, [1, -1, 1, 1, -1], np.ones(3))
+    assert value == 1 and not grad.any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES_OF_X)
+def test_scores(dtype):
+    """Of one margin a row, and of K classes."""
+    for n in (1, 17, 700):
+        given, cast = numbers(dtype, n, 5, 7)
+        for order in ORDERS:
+            z = in_order(given, order)
+            for loss, y, scores, expected in (
+                (hf.Hinge(), np.arange(n) % 2 * 2 - 1, z[:, 1], cast[:, 1].copy()),
+                (hf.CrammerSinger(), np.arange(n) % 5, z, cast),
+            ):
+                for reduction in ("sum", "none"):
+                    value, grad = loss.value_and_grad(y, scores, reduction=reduction)
+                    assert bits(value, grad.astype(cast.dtype)) == bits(
+                        *loss.value_and_grad(y, expected, reduction=reduction)
+                    )
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float16, ">f2", ">f4", ">f8", ">i2", ">i4", ">i8", ">u8", np.longdouble]
+)
+def test_labels_and_weights(dtype):
+    n, d = 700, 3
+    case = problem(n, d, seed=4)
+    classes = (1, 2)
+    y = np.where(case.y > 0, 2, 1).astype(dtype)
+    weights = (np.arange(n) % 5).astype(dtype)
+    z = case.X[:, 0].copy()
+    for rows in batches(n):
+        found = [
+            (
+                hf.linear_value_and_grad(
+                    case.X, a, case.coef, classes=classes, sample_weight=w, rows=rows, reduction="sum"
+                ),
+                hf.Hinge().value_and_grad(a, z, classes=classes, sample_weight=w),
+                hf.CrammerSinger().value_and_grad(a, case.X, classes=(0, 1, 2), sample_weight=w),
+            )
+            for a, w in (
+                (y, weights),
+                (y[::-1].copy()[::-1], strided(weights)),
+                (y.astype(int), weights.astype(float)),
+            )
+        ]
+        assert bits(*found[0]) == bits(*found[1]) == bits(*found[2])
+    for bad_row in (0, 650):
+        y[bad_row] = 3
+        with pytest.raises(ValueError, match=rf"y\[{bad_row}\] is 3"):
+            hf.Hinge().value(y, z, classes=classes)
+        y[bad_row] = 1
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, ">f4", np.longdouble])
