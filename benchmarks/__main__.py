@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, problem, report
+from benchmarks import cases, environment, problem, report
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -177,8 +177,8 @@ def _measure(job: Job, x_bytes: int, seconds: float) -> Iterator[dict[str, Any]]
         "case_ids": [case.id for case in job.cases],
     }
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(options)]
-    environment = {**os.environ, "HINGEFAST_LEVEL": job.level}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as worker:
+    variables = {**os.environ, **environment.at_level(job.level)}
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         for record in worker.stdout:
             yield json.loads(record)

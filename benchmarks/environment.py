@@ -28,6 +28,25 @@ def pin(n_threads: int) -> None:
     os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"
 
 
+def at_level(level: str) -> dict[str, str]:
+    """Variables for a process in which hingefast runs at an instruction-set level of x86, and NumPy and OpenBLAS as on
+    a processor that has no better one.
+    """
+    import numpy as np
+
+    extensions: Any = np.show_config(mode="dicts")
+    found = extensions["SIMD Extensions"].get("found", [])
+    too_new = {
+        "base": found,
+        "x86_v3": [name for name in found if name == "X86_V4" or name.startswith("AVX512")],
+    }.get(level, [])
+    variables = {"HINGEFAST_LEVEL": level}
+    if too_new:
+        variables["NPY_DISABLE_CPU_FEATURES"] = " ".join(too_new)
+        variables["OPENBLAS_CORETYPE"] = {"base": "Nehalem", "x86_v3": "Haswell"}[level]
+    return variables
+
+
 def check_pinned(n_threads: int) -> None:
     """Raise RuntimeError if a loaded BLAS or OpenMP uses another number of threads (needs threadpoolctl)."""
     try:

@@ -182,8 +182,8 @@ def _ratios(report: Report) -> Plot | None:
         f"Ratio to the ceiling: {sum(judged)} of {len(judged)} targets are met",
         "The time of value and gradient together, divided by the time of its ceiling, something simpler that moves the "
         "same bytes and is named beside each row. Left is faster. The black tick is the target, a thin bar spans the "
-        f"quartiles from round to round. Targets are meant for {TARGETS_LEVEL}; other levels are what older processors "
-        "get, with the same targets and hollow marks.",
+        f"quartiles from round to round. Targets are meant for {TARGETS_LEVEL}; other levels, to which NumPy and "
+        "OpenBLAS are held too, are what older processors get, with the same targets and hollow marks.",
         figure,
     )
 

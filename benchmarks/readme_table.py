@@ -34,7 +34,7 @@ def table(report: Report) -> str:
     told = (
         f"{machine(facts)}. {versions(facts)}. X of {report['x_bytes'] / 2**20:g} MiB. {report['date'][:10]}. "
         f"One thread at level `{chosen}` where nothing else is said; float64 / float32; **bold: the target is missed** "
-        f"(targets are for `{TARGETS_LEVEL}`)."
+        f"(targets are for `{TARGETS_LEVEL}`). At the levels below, NumPy and OpenBLAS are held to the level too."
     )
     lines = [
         *wrap(told, 118, break_on_hyphens=False),
