@@ -36,7 +36,8 @@ rm $(reports)
 left_out=(cli docs same_bits same_bits_linear
     multiclass_oracle multiclass_same_bits multiclass_identities multiclass_objects multiclass_fp_environment
     numpy_multiclass datafiles bench_compare benchmark_report)
-run_once=(nan zero_slope elementary threads svmlight loss_objects margin_report objective score_loop casts
+run_once=(nan zero_slope elementary threads svmlight loss_objects margin_report objective score_loop casts leaks
+    fortran_order
     multiclass_nan multiclass_zero_slope multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows
     multiclass_real_data)
 for level in base x86_v3 x86_v4; do

@@ -108,7 +108,7 @@ print(*(compare_all(dtype) for dtype in DTYPES))
 @every_dtype
 @pytest.mark.parametrize("loss", LOSSES)
 def test_several_tasks(loss, dtype):
-    data = telling(2 * 65536 + 300, dtype)
+    data = telling(65536 + 300, dtype)
     for place, kind in enumerate(CLASSES):
         compare(LOSSES[loss], kind, data, (1, place), reduction="sum")
 
@@ -119,8 +119,8 @@ def test_past_the_caches(kind, dtype):
     """A gradient of more than 12 MiB is written past the caches."""
     kind = np.dtype(dtype).name if kind == "signs" else kind
     data = telling(13 * 2**20 // np.dtype(dtype).itemsize + 300, dtype)
-    for place in (0, 1, 7):
-        compare(LOSSES["hinge"], kind, data, (2, place), n_threads=place + 1)
+    for place in (0, 7):
+        compare(LOSSES["hinge"], kind, data, (2, place), n_threads=1 + place % 2)
 
 
 @every_dtype

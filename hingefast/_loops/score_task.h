@@ -51,10 +51,20 @@ HF_INLINE FN(task_sums)
         for (int k = 0; k < HF_VALUE_LANES; k++)
             value[k] = FN(formula)(family, &loss, u[k], &slope[k]);
         FN(add_wide)(&sums.values, value);
-        d = FN(load_sixteen)(slope);
-        HF_UNROLL
-        for (int p = 0; p < SIXTEEN_PARTS; p++)
-            d.p[p] = (y.p[p] * d.p[p] + 0) * factor; /* + 0: an inactive row of y = -1 has slope +0 too */
+        if (family ==
+            HF_FLAT_HINGE) { /* the same bits in fewer operations: an inactive row's value is +0 or NaN */
+            real sign[HF_VALUE_LANES];
+            FN(store_sixteen)(sign, y);
+            HF_VECTORISE
+            for (int k = 0; k < HF_VALUE_LANES; k++)
+                slope[k] = u[k] > 0 ? sign[k] * -factor : value[k];
+            d = FN(load_sixteen)(slope);
+        } else {
+            d = FN(load_sixteen)(slope);
+            HF_UNROLL
+            for (int p = 0; p < SIXTEEN_PARTS; p++)
+                d.p[p] = (y.p[p] * d.p[p] + 0) * factor; /* + 0: an inactive row of y = -1 has slope +0 too */
+        }
         if (stream)
             FN(stream_sixteen)(slopes + i, d);
         else if (slopes)
