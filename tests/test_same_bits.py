@@ -97,6 +97,21 @@ def test_any_number_of_threads(loss, dtype):
             assert all(bits(each) == bits((value, grad)) for each in separate)
 
 
+@every_dtype
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_any_number_of_threads_where_a_row_is_a_few_operations(loss, dtype):
+    """Such a call is shared out from 3 MiB of scores on only."""
+    data = telling_scores(3 * LARGE, dtype)
+    results = [
+        hf.get_loss(loss).value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n)
+        for n in THREADS
+    ]
+    assert len({bits(result) for result in results}) == 1
+    assert results[0][0] == pytest.approx(
+        math.fsum(hf.get_loss(loss).value(data.signs, data.scores, reduction="none"))
+    )
+
+
 _FROM_ENVIRONMENT = """
 import hashlib
 import hingefast as hf

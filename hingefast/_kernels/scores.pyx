@@ -11,7 +11,7 @@ import numpy as np
 
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
-    BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
+    HF_HINGE, HF_S_FAMILY, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport (
@@ -24,8 +24,10 @@ cnp.import_array()
 cdef enum:
     # Rows of a task: small enough to share out, large enough that handing it out costs nothing.
     TASK_ROWS = 65536
-    # Calls of fewer rows stay on the calling thread (some 100 us of work).
+    # Calls of fewer rows, or bytes of scores where one loop of a few operations a row does everything, stay on the
+    # calling thread: below, threads took up to twice the time.
     PARALLEL_ROWS = 262144
+    PARALLEL_SIMPLE_BYTES = 3145728
 
 MEAN, SUM = "mean", "sum"
 
@@ -322,7 +324,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     cdef Targets targets
     cdef Py_ssize_t n
     cdef int number, label_type, is_f64
-    cdef bint is_plain = False, is_mean, is_none
+    cdef bint is_plain = False, is_mean, is_none, is_simple
     cdef cnp.ndarray grad = None
     cdef double value
     values = None
@@ -358,8 +360,9 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     work.want = want
     work.n_rows = n
     work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
-    work.is_large = n >= PARALLEL_ROWS
     work.attach(scores, is_f64, grad, values)
+    is_simple = work.is_plain and (work.loss.family == HF_HINGE or work.loss.family == HF_S_FAMILY)
+    work.is_large = n >= (PARALLEL_SIMPLE_BYTES // (8 if is_f64 else 4) if is_simple else PARALLEL_ROWS)
     value = work.finish(is_mean, n_threads)
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)
