@@ -110,7 +110,7 @@ class Loss:
         out : ndarray of shape (n,), optional
             Where to write the values for ``reduction="none"``, in the computing dtype.
         n_threads : int, optional
-            Threads to use; the result has the same bits for any number. By default
+            Threads to use at most; the result has the same bits for any number. By default
             ``HINGEFAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else what the process may use.
 
         Returns

@@ -13,9 +13,7 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport (
-    HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
-)
+from hingefast._kernels.loops cimport HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.scratch cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
     SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes, find_slopes,
@@ -286,10 +284,12 @@ cdef class Dense(Layout):
         cdef const char* X = <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.X)
         cdef char* tile = <char*>scratch.buffers[TILE]
         cdef char* columns
-        cdef Py_ssize_t d = self.n_features, first = block.first_row + at * targets.row_step, i, row
+        cdef Py_ssize_t d = self.n_features, first = 0, i, row
         if self.dtype < 0:
             return self.cast_rows(targets, scratch, block, at, n)
         convert = active.real[self.is_f64].convert[self.dtype]
+        if block.row_index == NULL:
+            first = block.first_row + at * targets.row_step
         if block.row_index == NULL and self.has_close_rows:
             columns = <char*>scratch.buffers[COLUMNS]
             for i in range(d):
@@ -304,7 +304,7 @@ cdef class Dense(Layout):
 
     cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
                        Py_ssize_t n) noexcept with gil:
-        """`fill_tile` by NumPy, for X of a dtype that the loops do not know, or in another byte order."""
+        """`fill_tile` by NumPy, for X of a dtype that the loops do not know."""
         cdef Py_ssize_t i, first
         cdef char* tile = <char*>scratch.buffers[TILE]
         try:

@@ -250,15 +250,15 @@ cdef class Targets:
 
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil:
         """Cast the block's labels or weights of a foreign dtype to float64 by NumPy."""
-        cdef Py_ssize_t i, last = block.first_row + (n - 1) * self.row_step
+        cdef Py_ssize_t i, last
         try:
             source = self.y if labels else self.sample_weight
             if block.row_index != NULL:
                 source = source[[block.rows[i] for i in range(n)]]
-            elif self.row_step > 0:
-                source = source[block.first_row:last + 1:self.row_step]
             else:
-                source = source[last:block.first_row + 1:-self.row_step][::-1]
+                last = block.first_row + (n - 1) * self.row_step
+                source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
+                          else source[last:block.first_row + 1:-self.row_step][::-1])
             cast = np.ascontiguousarray(source, dtype=np.float64)
             memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
             return 0
