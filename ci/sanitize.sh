@@ -31,14 +31,14 @@ fi
 grep -hs "heap-buffer-overflow" $(reports) /dev/null || { echo "no such report"; exit 1; }
 rm $(reports)
 
-# Left out: tests of texts, of references and of bits, which run the same kernels for long. Run once: tests that start every level themselves.
+# Left out: tests of texts, of references and of values, which run the same kernels for long. Run once: tests that start
+# every level themselves.
 # Tests that measure memory carry the mark no_sanitizer.
-left_out=(cli docs same_bits same_bits_linear
+left_out=(cli docs same_bits same_bits_linear nan zero_slope multiclass_nan multiclass_zero_slope
     multiclass_oracle multiclass_same_bits multiclass_identities multiclass_objects multiclass_fp_environment
     numpy_multiclass datafiles leaks bench_compare benchmark_report)
-run_once=(nan zero_slope elementary threads svmlight loss_objects margin_report objective score_loop casts
-    fortran_order multiclass_nan multiclass_zero_slope multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows
-    multiclass_real_data)
+run_once=(elementary threads svmlight loss_objects margin_report objective score_loop casts
+    fortran_order multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows multiclass_real_data)
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
     say "the tests at level $level"
