@@ -32,12 +32,13 @@ grep -hs "heap-buffer-overflow" $(reports) /dev/null || { echo "no such report";
 rm $(reports)
 
 # Left out: tests of texts, of references and of values, which run the same kernels for long. Run once: tests that start
-# every level themselves.
+# every level themselves, and those of arguments and of rows, of which the other levels run enough in others.
 # Tests that measure memory carry the mark no_sanitizer.
 left_out=(cli docs same_bits same_bits_linear nan zero_slope multiclass_nan multiclass_zero_slope
     multiclass_oracle multiclass_same_bits multiclass_identities multiclass_objects multiclass_fp_environment
     numpy_multiclass datafiles leaks bench_compare benchmark_report)
 run_once=(elementary threads svmlight loss_objects margin_report objective score_loop casts
+    scores_api rows dense_faults linear_values fp_environment
     fortran_order multiclass_threads multiclass_bad_input multiclass_objective multiclass_rows multiclass_real_data)
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
