@@ -177,7 +177,8 @@ def _measure(job: Job, x_bytes: int, seconds: float) -> Iterator[dict[str, Any]]
         "case_ids": [case.id for case in job.cases],
     }
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(options)]
-    variables = {**os.environ, **environment.at_level(job.level)}
+    held = {"HINGEFAST_LEVEL": job.level} if job.is_judged else environment.at_level(job.level)
+    variables = {**os.environ, **held}
     with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         for record in worker.stdout:

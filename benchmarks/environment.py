@@ -29,8 +29,8 @@ def pin(n_threads: int) -> None:
 
 
 def at_level(level: str) -> dict[str, str]:
-    """Variables for a process in which hingefast runs at an instruction-set level of x86, and NumPy and OpenBLAS as on
-    a processor that has no better one.
+    """Variables for a process in which hingefast runs at a level of x86 below the best that the machine has, and NumPy
+    and OpenBLAS as on a processor that has no better one.
     """
     import numpy as np
 

@@ -56,8 +56,26 @@ def batches(n):
     return (None, slice(n // 3, None), slice(None, None, -2), rng.integers(0, n, n + 3))
 
 
+def answers(X, y, coef, loss_of_classes, rows):
+    """Scores, and the gradient of two classes and of three."""
+    return (
+        hf.decision_function(X, coef, 0.25, rows=rows),
+        hf.linear_value_and_grad(X, y, coef, 0.25, rows=rows, reduction="sum"),
+        hf.linear_value_and_grad(
+            X,
+            np.arange(y.size) % 3,
+            np.stack([coef, -coef, coef[::-1]]),
+            np.zeros(3),
+            loss=loss_of_classes,
+            classes=3,
+            rows=rows,
+            reduction="sum",
+        ),
+    )
+
+
 def compare(dtype, order):
-    """Scores, and a gradient of both parts, over all shapes and batches; returns how many were compared."""
+    """All answers over all shapes and batches; returns how many were compared."""
     made = 0
     for n, d in SHAPES:
         given, cast = numbers(dtype, n, d, 5)
@@ -65,23 +83,7 @@ def compare(dtype, order):
         case = problem(n, d, seed=3)
         coef = case.coef / np.abs(cast).max()
         for rows in batches(n):
-            found = [
-                (
-                    hf.decision_function(x, coef, 0.25, rows=rows),
-                    hf.linear_value_and_grad(x, case.y, coef, 0.25, rows=rows, reduction="sum"),
-                    hf.linear_value_and_grad(
-                        x,
-                        np.arange(n) % 3,
-                        np.stack([coef, -coef, coef[::-1]]),
-                        np.zeros(3),
-                        loss="crammer_singer",
-                        classes=3,
-                        rows=rows,
-                        reduction="sum",
-                    ),
-                )
-                for x in (X, cast)
-            ]
+            found = [answers(x, case.y, coef, "crammer_singer", rows) for x in (X, cast)]
             assert bits(*found[0]) == bits(*found[1]), (dtype, order, n, d, rows)
             made += 1
     return made
@@ -133,20 +135,7 @@ def test_entries_of_csr(dtype, wide):
         for of_data in (lambda x: x, lambda x: np.repeat(x, 2)[::2]):
             for rows in batches(n):
                 found = [
-                    (
-                        hf.decision_function(X, coef, 0.25, rows=rows),
-                        hf.linear_value_and_grad(X, case.y, coef, 0.25, rows=rows, reduction="sum"),
-                        hf.linear_value_and_grad(
-                            X,
-                            np.arange(n) % 3,
-                            np.stack([coef, -coef, coef[::-1]]),
-                            np.zeros(3),
-                            loss="weston_watkins",
-                            classes=3,
-                            rows=rows,
-                            reduction="sum",
-                        ),
-                    )
+                    answers(X, case.y, coef, "weston_watkins", rows)
                     for X in (
                         namespace(indptr, indices, of_data(data), (n, d)),
                         namespace(indptr, indices, cast[kept], (n, d)),

@@ -51,8 +51,8 @@ HF_INLINE FN(task_sums)
         for (int k = 0; k < HF_VALUE_LANES; k++)
             value[k] = FN(formula)(family, &loss, u[k], &slope[k]);
         FN(add_wide)(&sums.values, value);
-        if (family ==
-            HF_FLAT_HINGE) { /* the same bits in fewer operations: an inactive row's value is +0 or NaN */
+        if (family == HF_FLAT_HINGE) {
+            /* The same bits in fewer operations: an inactive row's value is +0 or NaN. */
             real sign[HF_VALUE_LANES];
             FN(store_sixteen)(sign, y);
             HF_VECTORISE
