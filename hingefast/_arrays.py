@@ -18,6 +18,7 @@ __all__ = [
     "computes_in_float64",
     "csr_parts",
     "describe",
+    "euclidean_norm",
     "real_array",
     "shorten",
     "write_number",
@@ -162,6 +163,22 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int] | None:
             f"X.indptr[{n_rows}] is {indptr[-1]}, must be in [0, {data.shape[0]}], the entries stored"
         )
     return data, indices, indptr, n_features
+
+
+def euclidean_norm(*arrays: npt.ArrayLike) -> float:
+    """The root of the sum of the squares of all numbers, in float64.
+
+    It neither overflows nor underflows where the result does not: the numbers are scaled by a power of two first. NaN
+    where one of them is NaN.
+    """
+    parts = [np.ravel(np.asarray(array, np.float64)) for array in arrays]
+    largest = max((float(np.abs(part).max(initial=0.0)) for part in parts), key=lambda x: (x != x, x))
+    if largest == 0 or not np.isfinite(largest):
+        return largest
+    exponent = int(np.frexp(largest)[1])
+    with np.errstate(all="ignore"):  # what vanishes is too small to count; what overflows is infinite
+        scaled = np.sqrt(sum(float(np.sum(np.ldexp(part, -exponent) ** 2)) for part in parts))
+        return float(np.ldexp(scaled, exponent))
 
 
 def as_number(value: Any, name: str) -> float:
