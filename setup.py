@@ -16,6 +16,7 @@ from setuptools.command.build_ext import build_ext
 
 KERNELS = [
     "loops",
+    "job",
     "scratch",
     "slopes",
     "scores",
@@ -87,7 +88,6 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "binding": True,  # functions with a signature that inspect and stubtest can read
-    "freethreading_compatible": True,  # no kernel has global state that changes after import
 }
 
 

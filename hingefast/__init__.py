@@ -10,6 +10,7 @@ from importlib.metadata import version as _version
 from hingefast._arrays import InvalidCSRError
 from hingefast._config import show_config
 from hingefast._names import get_loss
+from hingefast._parallel import threads
 from hingefast.linear import decision_function, linear_value_and_grad
 from hingefast.losses import (
     AlgebraicHinge,
@@ -55,4 +56,5 @@ __all__ = [
     "linear_value_and_grad",
     "margin_report",
     "show_config",
+    "threads",
 ]

@@ -1,92 +1,210 @@
-"""How many threads work on a call, and the pool they come from.
+"""How many threads work on a call, and the helpers they are.
 
-Tasks are cut in the kernels, from the data alone; here is only who works on them. The pool is made when it
-is first needed, shared by all callers, and forgotten in a forked child, where its threads do not exist. No
-OpenMP: its runtime hangs in a child forked after use.
+Tasks are cut in the kernels, from the data alone, and a job (``_kernels/job.pyx``) counts who is in it; here is only
+how many threads are asked for, and threads that wait for work. They are started when they are first needed, serve all
+callers, and are forgotten in a forked child, where they do not exist. Nobody waits for them when the interpreter ends.
+No OpenMP: its runtime hangs in a child forked after use.
 """
 
 from __future__ import annotations
 
+import _thread
+import functools
 import math
 import operator
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from contextvars import ContextVar, Token
+from pathlib import PurePosixPath
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TypeAlias
 
-__all__ = ["available_threads", "resolve_threads", "run"]
+from hingefast._arrays import shorten
+
+__all__ = ["available_threads", "hand_out", "resolve_threads", "threads"]
 
 # More threads than this are never started, whatever n_threads asks for.
 MAX_THREADS = 1024
 
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
-_pool_lock = threading.Lock()
+# Work that nobody has taken yet: if there is so much, all helpers are busy, and no more is handed out.
+MAX_WAITING = 1024
+
+_Queue: TypeAlias = "SimpleQueue[Callable[[], None]]"
+
+# Its `put` may be interrupted anywhere by a signal handler that puts something itself: it holds no lock.
+_queue: _Queue = SimpleQueue()
+_n_helpers = 0
 
 
-def _forget_pool() -> None:
-    """In a forked child: the pool's threads are gone, and its lock may be held by one of them."""
-    global _pool, _pool_size, _pool_lock
-    _pool = None
-    _pool_size = 0
-    _pool_lock = threading.Lock()
+def _forget_helpers() -> None:
+    """In a forked child: the helpers are not there."""
+    global _queue, _n_helpers
+    _queue = SimpleQueue()
+    _n_helpers = 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_helpers)
 
 
-def _submit(work: Callable[[], None], n_helpers: int) -> list[Future[None]]:
-    """Let up to `n_helpers` threads of the pool call ``work()`` as they become free.
+def _serve(queue: _Queue, number: int) -> None:
+    """What a helper does: whatever is handed out, for ever."""
+    try:
+        threading.current_thread().name = f"hingefast-{number}"  # for debuggers and profilers
+    except BaseException:  # no memory, say: it works without a name
+        pass
+    while True:
+        try:
+            queue.get()()
+        except BaseException:
+            pass  # the job keeps what it met, for its caller
 
-    The pool has as many threads as the largest call asked for, no more: callers at the same time share them.
+
+def hand_out(work: Callable[[], None], n_helpers: int) -> None:
+    """Let up to `n_helpers` other threads call ``work()`` as they become free.
+
+    Threads are help, never a need: where none can be started there are fewer. There are as many as the largest call asked
+    for, no more: callers at the same time share them.
     """
-    global _pool, _pool_size
-    with _pool_lock:
-        if _pool is None or n_helpers > _pool_size:
-            if _pool is not None:
-                _pool.shutdown(wait=False)  # what it has begun or queued is still done
-            _pool_size = max(n_helpers, available_threads() - 1)
-            _pool = ThreadPoolExecutor(_pool_size, thread_name_prefix="hingefast")
-        return [_pool.submit(work) for _ in range(n_helpers)]
+    global _n_helpers
+    queue = _queue
+    while _n_helpers < n_helpers:
+        try:
+            # Not threading.Thread: it would wait for the new thread, which may end before it can say a word, and the
+            # interpreter would wait for it when it ends.
+            _thread.start_new_thread(_serve, (queue, _n_helpers))
+        except (RuntimeError, MemoryError):
+            break  # a limit of the system, or the interpreter is shutting down
+        _n_helpers += 1
+    if queue.qsize() < MAX_WAITING:
+        for _ in range(min(n_helpers, _n_helpers)):
+            queue.put(work)
 
 
 def available_threads() -> int:
-    """Processors this process may use: its affinity, less what its control group allows.
+    """Processors this process may use: its affinity, less what its control groups allow.
 
     Returns
     -------
     int
-        At least 1. Reads the process's affinity and, on Linux, ``cpu.max`` of control group v2.
+        At least 1. Reads the process's affinity and, on Linux, once, ``cpu.max`` of its control groups (version 2).
     """
     if hasattr(os, "sched_getaffinity"):
         n_threads = len(os.sched_getaffinity(0))
     else:
         n_threads = os.cpu_count() or 1
+    return max(1, min(n_threads, _allowed_by_control_groups(), MAX_THREADS))
+
+
+@functools.cache
+def _allowed_by_control_groups() -> int:
+    """Processors that the quotas of the process's own control group and of those above it amount to.
+
+    In a container its group is the root of what it can see; on a host a group below is named in ``/proc``.
+    """
+    allowed = MAX_THREADS
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            n_threads = min(n_threads, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        pass  # no control group, or not version 2
-    return max(1, min(n_threads, MAX_THREADS))
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return allowed  # not Linux
+    for path in (line.removeprefix("0::") for line in lines if line.startswith("0::/")):
+        group = PurePosixPath(path.lstrip("/"))
+        for folder in (group, *group.parents):
+            try:
+                with open(PurePosixPath("/sys/fs/cgroup") / folder / "cpu.max", encoding="ascii") as file:
+                    quota, period = file.read().split()
+                if quota != "max":
+                    allowed = min(allowed, max(1, math.ceil(int(quota) / int(period))))
+            except (OSError, ValueError, ArithmeticError):
+                pass  # a group without the controller, or the root
+    return allowed
 
 
-def _from_environment(name: str) -> int | None:
-    """The number of threads that an environment variable asks for; None where it is unset or empty."""
-    text = os.environ.get(name, "").strip()
-    if not text:
+class threads:
+    """At most so many threads for each call within, where the call does not say `n_threads` itself.
+
+    Used as ``with hf.threads(n):`` it counts for what the current thread (or asynchronous task) calls inside, and the
+    innermost one counts; ``hf.threads(n).set()`` counts for the whole process, wherever no such block says otherwise.
+    Both come before the variables ``HINGEFAST_NUM_THREADS`` and ``OMP_NUM_THREADS``.
+
+    Parameters
+    ----------
+    n : int or None
+        A positive number, -1 for all processors that the process may use, or None for what counts without a block.
+
+    Raises
+    ------
+    TypeError
+        If `n` is a bool, a float or a str.
+    ValueError
+        If it is 0 or below -1.
+
+    Notes
+    -----
+    Results have the same bits for any number.
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> with hf.threads(1):
+    ...     hf.show_config(mode="dicts")["threads"]
+    1
+    """
+
+    def __init__(self, n: int | None) -> None:
+        self._n = None if n is None else check_threads(n, "n")
+        self._tokens: list[Token[int | None]] = []
+
+    def set(self) -> None:
+        """Let it count for the whole process from now on; ``hf.threads(None).set()`` undoes it.
+
+        Returns
+        -------
+        None
+        """
+        global _of_process
+        _of_process = self._n
+
+    def __enter__(self) -> None:
+        self._tokens.append(_of_block.set(self._n))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _of_block.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"threads({self._n})"
+
+
+_of_block: ContextVar[int | None] = ContextVar("hingefast.threads", default=None)
+_of_process: int | None = None
+
+
+def _from_environment() -> int | None:
+    """The number of threads that the environment asks for; None where it does not."""
+    text = os.environ.get("HINGEFAST_NUM_THREADS", "").strip()
+    if text:
+        n_threads = _read_count(text)
+        if n_threads is None:
+            raise ValueError(
+                f"HINGEFAST_NUM_THREADS is {shorten(repr(text))}, must be a positive integer or -1"
+            )
+        return n_threads
+    # Not ours: what is no count there is meant for somebody else. A list names one number per nesting level.
+    return _read_count(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])
+
+
+def _read_count(text: str) -> int | None:
+    """A positive integer, or -1, or None for what is neither."""
+    try:
+        count = int(text)
+    except ValueError:  # digits by the thousand among them
         return None
-    if name == "OMP_NUM_THREADS":
-        text = text.split(",")[0].strip()  # a list names one number per nesting level
-    try:
-        n_threads = int(text)
-    except ValueError:
-        n_threads = 0
-    if n_threads < 1 and n_threads != -1:
-        raise ValueError(f"{name} is {os.environ[name]!r}, must be a positive integer or -1")
-    return n_threads
+    return count if count > 0 or count == -1 else None
 
 
 def resolve_threads(n_threads: int | None) -> int:
@@ -95,7 +213,8 @@ def resolve_threads(n_threads: int | None) -> int:
     Parameters
     ----------
     n_threads : int or None
-        None: ``HINGEFAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else all available; -1: all available.
+        None: the innermost ``with hf.threads(n):``, else ``hf.threads(n).set()``, else ``HINGEFAST_NUM_THREADS``, else
+        ``OMP_NUM_THREADS`` if that holds a count, else all available; -1: all available.
 
     Returns
     -------
@@ -107,20 +226,20 @@ def resolve_threads(n_threads: int | None) -> int:
     TypeError
         If `n_threads` is a bool, a float or a str.
     ValueError
-        If it is 0 or below -1, or an environment variable holds something else than a count.
+        If it is 0 or below -1, or ``HINGEFAST_NUM_THREADS`` holds something else than a count.
     """
-    if n_threads is None:
-        n_threads = _from_environment("HINGEFAST_NUM_THREADS")
-        if n_threads is None:
-            n_threads = _from_environment("OMP_NUM_THREADS")
-        if n_threads is None:
-            n_threads = -1
+    if n_threads is not None:
+        count: int | None = check_threads(n_threads)
     else:
-        n_threads = check_threads(n_threads)
-    return available_threads() if n_threads == -1 else min(n_threads, MAX_THREADS)
+        count = _of_block.get()
+        if count is None:
+            count = _of_process
+        if count is None:
+            count = _from_environment()
+    return available_threads() if count is None or count == -1 else min(count, MAX_THREADS)
 
 
-def check_threads(n_threads: object) -> int:
+def check_threads(n_threads: object, name: str = "n_threads") -> int:
     """`n_threads` as a plain int, if it is a positive integer or -1.
 
     Raises
@@ -129,53 +248,11 @@ def check_threads(n_threads: object) -> int:
         As `resolve_threads`.
     """
     if type(n_threads).__name__ in ("bool", "bool_"):
-        raise TypeError(f"n_threads must be an integer or None, got {n_threads!r}")
+        raise TypeError(f"{name} must be an integer or None, got {n_threads!r}")
     try:
         count = operator.index(n_threads)  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"n_threads must be an integer or None, got {n_threads!r}") from None
+        raise TypeError(f"{name} must be an integer or None, got {shorten(repr(n_threads))}") from None
     if count < 1 and count != -1:
-        raise ValueError(f"n_threads is {count}, must be a positive integer, or -1 for all processors")
+        raise ValueError(f"{name} is {shorten(count)}, must be a positive integer, or -1 for all processors")
     return count
-
-
-def run(work: Callable[[], None], n_threads: int, cancel: Callable[[], None]) -> None:
-    """Call ``work()`` on `n_threads` threads, the calling one among them, and wait for all.
-
-    Parameters
-    ----------
-    work : callable
-        Takes tasks until none is left. Calls that start late find nothing to do.
-    n_threads : int
-    cancel : callable
-        Makes running calls of `work` return soon; called when this thread is interrupted.
-
-    Notes
-    -----
-    Whatever happens, no call of `work` is running or waiting when this returns, so nothing writes to an
-    output afterwards. An interruption while waiting is kept until then.
-    """
-    if n_threads <= 1:
-        work()
-        return
-    helpers: list[Future[None]] = []
-    interruption: BaseException | None = None
-    try:
-        helpers = _submit(work, n_threads - 1)
-        work()
-    except BaseException as error:
-        cancel()
-        interruption = error
-    for helper in helpers:
-        if helper.cancel():
-            continue
-        while True:
-            try:
-                failure = helper.exception()
-                interruption = interruption or failure
-                break
-            except BaseException as error:
-                cancel()
-                interruption = interruption or error
-    if interruption is not None:
-        raise interruption

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import THREADS, bits, run_python
+from conftest import THREADS, bits, raises, run_python
 from linear_cases import as_csr, problem, random_csr
 
 import hingefast as hf
@@ -350,14 +350,126 @@ def test_affinity_is_respected():
     assert done.stdout.split() == [b"0", b"1"]
 
 
-@pytest.mark.parametrize("name", ["HINGEFAST_NUM_THREADS", "OMP_NUM_THREADS"])
-@pytest.mark.parametrize("value", ["0", "-2", "two", "2.5", "1e1"])
-def test_bad_variables_are_told(name, value):
-    other = {"HINGEFAST_NUM_THREADS": None, "OMP_NUM_THREADS": None, name: value}
-    done = run_python(f"N_THREADS = None\n{COUNT}", check=False, **other)
+NONSENSE = ["0", "-2", "two", "2.5", "1e1", "all", "3500m", "9" * 5000]
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_in_our_variable_is_told(value):
+    done = run_python(f"N_THREADS = None\n{COUNT}", check=False, HINGEFAST_NUM_THREADS=value, OMP_NUM_THREADS=None)
     assert done.returncode == 1
     last = done.stderr.decode().strip().splitlines()[-1]
-    assert last.startswith(("ValueError", "ImportError")) and name in last and value in last
+    assert last.startswith("ValueError") and "HINGEFAST_NUM_THREADS" in last and value[:50] in last
+    assert len(last) < 500
+
+
+@pytest.mark.parametrize("value", [*NONSENSE, "all,2", "-1,x"], ids=range(len(NONSENSE) + 2))
+def test_nonsense_in_another_variable_is_ignored(value):
+    """OMP_NUM_THREADS is not ours: what it holds may be meant for somebody else, and never makes a call fail."""
+    _, told = threads_used(omp=value)
+    _, want = threads_used()
+    assert told == want
+
+
+def test_a_block_bounds_its_thread():
+    """The innermost block counts, for the calls of its own thread that do not say `n_threads` themselves."""
+    code = """
+import threading
+import numpy as np
+import hingefast as hf
+
+def told():
+    return hf.show_config(mode="dicts")["threads"]
+
+def in_another_thread(function):
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(function()))
+    thread.start()
+    thread.join()
+    return answer[0]
+
+X = np.broadcast_to(np.linspace(-1, 1, 2_000), (60_000, 2_000))
+y, coef = np.ones(60_000, dtype=np.int8), np.ones(2_000)
+objective = hf.Objective(X, y, loss="hinge")
+with hf.threads(1):
+    assert told() == 1
+    hf.linear_value_and_grad(X, y, coef)
+    objective.value(np.zeros(2_001))
+    assert threading.active_count() == 1   # no helper was started
+    with hf.threads(7):
+        assert told() == 7
+        with hf.threads(None):   # as without a block
+            assert told() == 5
+    assert told() == 1
+    assert in_another_thread(told) == 5
+    hf.linear_value_and_grad(X, y, coef, n_threads=3)
+    assert threading.active_count() == 3
+assert told() == 5
+hf.threads(4).set()
+assert told() == 4 and in_another_thread(told) == 4
+with hf.threads(2):
+    assert told() == 2
+bound = hf.threads(6)
+with bound, bound:   # again, inside itself
+    assert told() == 6
+try:
+    with bound:
+        raise KeyError
+except KeyError:
+    assert told() == 4
+hf.threads(None).set()
+assert told() == 5
+print("fine")
+"""
+    assert run_python(code, HINGEFAST_NUM_THREADS="5").stdout.strip() == b"fine"
+
+
+@pytest.mark.parametrize("wrong,error", [(0, ValueError), (-2, ValueError), (True, TypeError), (2.0, TypeError), ("2", TypeError)])
+def test_a_block_of_a_wrong_number(wrong, error):
+    with raises(error, "n "):
+        hf.threads(wrong)
+
+
+CONTROL_GROUPS = """
+import builtins, io, os
+import hingefast as hf
+FILES = {files!r}
+really_open = io.open
+
+def fake_open(file, mode="r", *args, **kwargs):
+    name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else ""
+    if name in FILES:
+        return io.StringIO(FILES[name])
+    if name.startswith("/sys/fs/cgroup") or name == "/proc/self/cgroup":
+        raise FileNotFoundError(name)
+    return really_open(file, mode, *args, **kwargs)
+
+io.open = builtins.open = fake_open
+os.sched_getaffinity = lambda pid: set(range(64))
+print(hf.show_config(mode="dicts")["threads"])
+"""
+JOB = "/sys/fs/cgroup/system.slice/job.service/cpu.max"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no control groups here")
+@pytest.mark.parametrize(
+    "files,want",
+    [
+        ({JOB: "200000 100000\n", "/sys/fs/cgroup/system.slice/cpu.max": "max 100000\n"}, 2),
+        ({JOB: "max 100000\n", "/sys/fs/cgroup/system.slice/cpu.max": "350000 100000\n"}, 4),
+        ({JOB: "900000 100000\n", "/sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),
+        ({JOB: "50000 100000\n"}, 1),
+        ({}, 64),
+        ({JOB: "rubbish\n"}, 64),
+        ({JOB: "100000 0\n"}, 64),
+        ({"/proc/self/cgroup": "3:cpu:/a\n1:name=systemd:/b\n"}, 64),
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/cpu.max": "300000 100000\n"}, 3),
+    ],
+)
+def test_the_quota_of_the_process_s_own_control_group(files, want):
+    """That of the group named in /proc, and of those above it: a systemd unit's, a batch job's, a container's."""
+    files = {"/proc/self/cgroup": "0::/system.slice/job.service\n", **files}
+    code = CONTROL_GROUPS.format(files=files)
+    assert run_python(code, HINGEFAST_NUM_THREADS=None, OMP_NUM_THREADS=None).stdout.split() == [b"%d" % want]
 
 
 def test_small_work_starts_no_threads():

@@ -33,8 +33,8 @@ cdef class ClassTargets(Targets):
     cdef const double* weight_of_class
 
 cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t at,
-                            Py_ssize_t n, Py_ssize_t n_classes, int want, double factor, Scratch scratch,
-                            void* slopes) noexcept nogil
+                            Py_ssize_t n, Py_ssize_t n_classes, int want, const double* all_weights, double factor,
+                            Scratch scratch, void* slopes) noexcept nogil
 cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores,
                                    void* directions, Py_ssize_t n, Py_ssize_t n_classes, Scratch scratch,
                                    void* slopes) noexcept nogil

@@ -9,7 +9,7 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, HF_FLOAT64, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
+    HF_FAULT_LABEL, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
     hf_real_loops,
 )
 from hingefast._kernels.scratch cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Scratch
@@ -75,17 +75,17 @@ cdef class BoundArrangement:
 
 
 cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t at,
-                            Py_ssize_t n, Py_ssize_t n_classes, int want, double factor, Scratch scratch,
-                            void* slopes) noexcept nogil:
-    """Values of n rows of the block from row `at` on, and slopes (n, K), weighted and times `factor`, as d (w*loss) /
-    d score, from the scores of these rows.
+                            Py_ssize_t n, Py_ssize_t n_classes, int want, const double* all_weights, double factor,
+                            Scratch scratch, void* slopes) noexcept nogil:
+    """Values of n rows of the block from row `at` on, and slopes (n, K) times their weights, where the block's are given,
+    and times `factor`, from the scores of these rows.
 
     `slopes` always has room; without SLOPE in `want` it holds nothing of use.
     """
     cdef const hf_real_loops* real = &active.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
     cdef const int32_t* columns = <const int32_t*>block.signs + at
-    cdef const double* weights = NULL if block.weights == NULL else block.weights + at
+    cdef const double* weights = NULL if all_weights == NULL else all_weights + at
     cdef char* values = block.values + at * (8 if is_f64 else 4)
     cdef void* signs = scratch.buffers[SIGNS]
     cdef void* differences = scratch.buffers[DIFFERENCES]
@@ -93,7 +93,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
     cdef char* pair_slopes = margins + MAX_BLOCK * sizeof(double)
     cdef int32_t* rivals = <int32_t*>(pair_slopes + MAX_BLOCK * sizeof(double))
     cdef bint in_pairs = arrangement.number == CRAMMER_SINGER or arrangement.number == COST_SENSITIVE
-    # One multiplication by weight, one by the factor, as for binary losses: the same bits for two classes.
+    # With weights the product of the three is rounded once.
     cdef double at_once = factor if weights == NULL else 1
 
     if in_pairs:
@@ -107,8 +107,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
         if not want & SLOPE:
             return
         if weights != NULL:
-            real.scale(pair_slopes, weights, 1, n)
-            real.scale(pair_slopes, NULL, factor, n)
+            real.scale(pair_slopes, weights, factor, n)
         real.pair_slopes(scores, columns, rivals, pair_slopes, n, n_classes, slopes)
         return
 
@@ -123,8 +122,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
         if at_once != 1:
             real.scale(slopes, NULL, at_once, n * n_classes)
     if weights != NULL:
-        real.scale_rows(slopes, weights, n, n_classes)
-        real.scale(slopes, NULL, factor, n * n_classes)
+        real.store_weighted[is_f64](slopes, weights, factor, n, n_classes, slopes)
 
 
 cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores,
@@ -156,7 +154,7 @@ cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, i
         real.mark_own(columns, n, n_classes, -1, signs)
         real.multiply_active(slopes, directions, n * n_classes)
     if block.weights != NULL:
-        real.scale_rows(slopes, block.weights, n, n_classes)
+        real.store_weighted[is_f64](slopes, block.weights, 1, n, n_classes, slopes)
 
 
 cdef class ClassTargets(Targets):
@@ -174,12 +172,12 @@ cdef class ClassTargets(Targets):
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil:
         """Columns of the n rows loaded, as int32."""
-        cdef const char* found = self.elements(&self.labels, block, True, n)
+        cdef int dtype
+        cdef const char* found = self.elements(&self.labels, block, True, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = active.decode_classes[HF_FLOAT64 if self.labels.dtype < 0 else self.labels.dtype](
-            found, n, &self.class_labels_, <int32_t*>block.sign_buffer)
+        at = active.decode_classes[dtype](found, n, &self.class_labels_, <int32_t*>block.sign_buffer)
         block.signs = block.sign_buffer
         if at >= 0:
             self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
@@ -187,7 +185,8 @@ cdef class ClassTargets(Targets):
         return 0
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
-        active.class_weights(<const int32_t*>block.signs, self.weight_of_class, n, block.weight_buffer)
+        active.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.scale.by_class,
+                             block.scale.after, n, block.weight_buffer)
 
     def class_labels(self):
         """The K labels in the order of the columns, or None for 0 .. K-1."""

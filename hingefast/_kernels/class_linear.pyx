@@ -12,10 +12,10 @@ import numpy as np
 from hingefast._kernels.arrangements cimport (
     BoundArrangement, ClassTargets, find_class_slopes, find_curved_class_slopes,
 )
-from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task, begin, mean_divisor
-from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task, begin, reduced
+from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots
 from hingefast._kernels.scratch cimport (
-    BIASES, CLASS_SCORES, CLASS_SLOPES, COEF, DIRECTION, DIRECTION_SCORES, GROUPS, TILE, Scratch, borrow_scratch,
+    BIASES, CLASS_SCORES, CLASS_SLOPES, COEF, DIRECTION, DIRECTION_SCORES, GROUPS, TILE, Scratch,
 )
 from hingefast._kernels.slopes cimport SLOPE, VALUE, Block, BlockSpace, add_sums, block_in
 
@@ -79,8 +79,10 @@ cdef class ClassPass(LinearPass):
         cdef void* slopes = scratch.buffers[CLASS_SLOPES]
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = -1
+        block.scale = self.scale
         while start < end:
-            n = self.block_end(start, end) - start
+            # A task that takes its turn is one block, cut once: row pointers may have changed since.
+            n = end - start if self.one_accumulator else self.block_end(start, end) - start
             good = self.targets.load_rows(block, start, n, &task.fault)
             if self.layout.open_rows(self.targets, scratch, block, start, good, &task.fault) != 0:
                 break
@@ -93,8 +95,8 @@ cdef class ClassPass(LinearPass):
                 memcpy(self.scores_out + start * width * itemsize, scores, n * width * itemsize)
             if self.arrangement is not None:
                 if self.class_direction.data == NULL:
-                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, 0, n, width, self.want, 1,
-                                      scratch, slopes)
+                    find_class_slopes(self.arrangement, block, self.layout.is_f64, scores, 0, n, width, self.want,
+                                      block.weights, 1, scratch, slopes)
                 else:
                     self.layout.score_classes(self.targets, scratch, block, n, &self.class_direction,
                                               scratch.buffers[DIRECTION_SCORES], &task.fault)
@@ -102,8 +104,11 @@ cdef class ClassPass(LinearPass):
                                              scratch.buffers[DIRECTION_SCORES], n, width, scratch, slopes)
                 add_sums(block, self.layout.is_f64, n, start - task.first, self.want & VALUE, &task.sums)
                 if self.want & SLOPE and not self.one_accumulator:
-                    self.layout.accumulate_classes(scratch, n, width, slopes, task.grad)
+                    if self.layout.accumulate_classes(scratch, n, width, slopes, self.slots_or_none(), task.grad,
+                                                      &task.fault) != 0:
+                        break
                     real.add_columns(slopes, n, width, task.grad + self.layout_size)
+                task.n_open = n
             start += n
         if start >= end:
             failed = 0
@@ -111,16 +116,20 @@ cdef class ClassPass(LinearPass):
         return failed
 
     cdef void accumulate_in_turn(self, Scratch scratch, Task* task) noexcept nogil:
-        cdef Py_ssize_t n = task.end - task.first
         cdef void* slopes = scratch.buffers[CLASS_SLOPES]
-        self.layout.accumulate_classes(scratch, n, self.n_classes, slopes, self.total)
-        active.real[self.layout.is_f64].add_columns(slopes, n, self.n_classes, self.total + self.layout_size)
+        if self.want & SLOPE and self.layout.accumulate_classes(scratch, task.n_open, self.n_classes, slopes,
+                                                                self.slots_or_none(), self.total, &task.fault) == 0:
+            active.real[self.layout.is_f64].add_columns(slopes, task.n_open, self.n_classes,
+                                                        self.total + self.layout_size)
+
+    cdef hf_slots* slots_or_none(self) noexcept nogil:
+        return &self.slots if self.is_sparse_step else NULL
 
 
-cdef ClassPass prepare(Layout layout, ClassTargets targets, BoundArrangement arrangement, int want, cnp.ndarray coef,
-                       cnp.ndarray intercept, Scratch scratch):
-    """A pass ready to run; `coef` is a contiguous (K, d) array of float32 or float64, `intercept` (K,) of float64."""
-    cdef ClassPass work = <ClassPass>begin(ClassPass.__new__(ClassPass), layout, targets, want, scratch)
+cdef ClassPass prepare(ClassPass work, Layout layout, ClassTargets targets, BoundArrangement arrangement, int want,
+                       cnp.ndarray coef, cnp.ndarray intercept):
+    """Make a pass ready to run; `coef` is a contiguous (K, d) array of float32 or float64, `intercept` (K,) of float64."""
+    begin(work, layout, targets, want)
     work.keep = (coef, intercept)
     work.arrangement = arrangement
     work.n_classes = targets.n_classes
@@ -128,7 +137,7 @@ cdef ClassPass prepare(Layout layout, ClassTargets targets, BoundArrangement arr
     work.grad_size = work.layout_size + targets.n_classes
     work.can_accumulate_in_turn = True
     work.block_rows = layout.class_block_rows(targets.n_classes)
-    work.class_coef = pack(layout, targets, coef, intercept, scratch, COEF, 0)
+    work.class_coef = pack(layout, targets, coef, intercept, work.scratch, COEF, 0)
     return work
 
 
@@ -147,6 +156,12 @@ cdef ClassCoef pack(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.n
         hf_fp_leave(caller)
     packed.biases = biases
     return packed
+
+
+cdef cnp.ndarray rounded_to(cnp.ndarray intercept, cnp.ndarray coef):
+    """Intercepts in coef's dtype, which a penalty on them and their gradient are made of."""
+    with np.errstate(all="ignore"):
+        return np.ascontiguousarray(intercept, coef.dtype)
 
 
 def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrangement, int want, cnp.ndarray coef,
@@ -173,30 +188,28 @@ def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrange
     float
         The value; 0 where it is not asked for.
     """
-    cdef Scratch scratch = borrow_scratch()
-    cdef ClassPass work = None
+    cdef ClassPass work = ClassPass.__new__(ClassPass)
     cdef int is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
     cdef Py_ssize_t n_classes = targets.n_classes
-    cdef double divisor = 1, value = 0
+    cdef double divisor, value = 0
     cdef const void* coef_data = cnp.PyArray_DATA(coef)
     cdef void* out_data = cnp.PyArray_DATA(out) if out is not None else NULL
-    cdef cnp.ndarray rounded = intercept.astype(coef.dtype)   # what the penalty on intercepts is made of
+    cdef cnp.ndarray rounded = rounded_to(intercept, coef)
     cdef const void* intercepts = cnp.PyArray_DATA(rounded)
     cdef void* out_intercepts = cnp.PyArray_DATA(out_intercept) if out_intercept is not None else NULL
     cdef hf_fp_state caller
     try:
-        work = prepare(layout, targets, arrangement, want, coef, intercept, scratch)
+        prepare(work, layout, targets, arrangement, want, coef, intercept)
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
+        divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
             if want & VALUE:
-                value = active.penalized(work.total_value, divisor, alpha,
-                                         active.squared_norm[is_f64](coef_data, n_classes * layout.n_features)
-                                         if alpha != 0 else 0)
-                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[is_f64](intercepts, n_classes)
-                                         if intercept_alpha != 0 else 0)
+                value = reduced(work.total_value, divisor,
+                                active.penalty[is_f64](alpha, coef_data, n_classes * layout.n_features)
+                                if alpha != 0 else 0)
+                if intercept_alpha != 0:
+                    value = reduced(value, 1, active.penalty[is_f64](intercept_alpha, intercepts, n_classes))
             if want & SLOPE:
                 layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, coef_data, out_data)
                 if out_intercepts != NULL:
@@ -204,43 +217,36 @@ def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrange
                                                intercepts, out_intercepts)
             hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
     return value
 
 
 def decision_function(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.ndarray intercept, cnp.ndarray out,
                       n_threads):
     """Scores of the batch into `out`, (n, K) in the computing dtype."""
-    cdef Scratch scratch = borrow_scratch()
-    cdef ClassPass work = None
+    cdef ClassPass work = ClassPass.__new__(ClassPass)
     try:
-        work = prepare(layout, targets, None, 0, coef, intercept, scratch)
+        prepare(work, layout, targets, None, 0, coef, intercept)
         work.scores_out = <char*>cnp.PyArray_DATA(out)
         work.run(n_threads)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
 
 
 def hessp(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.ndarray coef, cnp.ndarray intercept,
           cnp.ndarray direction, cnp.ndarray direction_intercept, double alpha, double intercept_alpha, bint mean,
           cnp.ndarray out, cnp.ndarray out_intercept, n_threads):
     """Generalised Hessian at (coef, intercept) times a direction, into `out` and `out_intercept`."""
-    cdef Scratch scratch = borrow_scratch()
-    cdef ClassPass work = None
+    cdef ClassPass work = ClassPass.__new__(ClassPass)
     cdef int is_f64 = cnp.PyArray_TYPE(direction) == cnp.NPY_FLOAT64
-    cdef double divisor = 1
-    cdef cnp.ndarray rounded = direction_intercept.astype(direction.dtype)
+    cdef double divisor
+    cdef cnp.ndarray rounded = rounded_to(direction_intercept, direction)
     cdef hf_fp_state caller
     try:
-        work = prepare(layout, targets, arrangement, SLOPE, coef, intercept, scratch)
-        work.class_direction = pack(layout, targets, direction, direction_intercept, scratch, DIRECTION, 1)
+        prepare(work, layout, targets, arrangement, SLOPE, coef, intercept)
+        work.class_direction = pack(layout, targets, direction, direction_intercept, work.scratch, DIRECTION, 1)
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
+        divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
             layout.finish_classes(work.total, work.n_classes, divisor, alpha, is_f64, cnp.PyArray_DATA(direction),
@@ -249,63 +255,52 @@ def hessp(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp
                                        cnp.PyArray_DATA(rounded), cnp.PyArray_DATA(out_intercept))
             hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
 
 
 def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.ndarray theta, bint has_intercept,
          double rate, double alpha, double intercept_alpha, bint mean, n_threads):
     """theta -= rate * gradient of the batch, in place; returns the value before the step.
 
-    `theta` is contiguous float32 or float64: coef row by row, then the K intercepts if there are any. Where the batch
-    is one task of a layout that stores few columns and alpha is 0, only those columns are touched.
+    `theta` is contiguous float32 or float64: coef row by row, then the K intercepts if there are any. As in `linear.step`,
+    a sparse batch touches the columns that it stores, if alpha is 0.
     """
-    cdef Scratch scratch = borrow_scratch()
-    cdef ClassPass work = None
+    cdef ClassPass work = ClassPass.__new__(ClassPass)
     cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
     cdef Py_ssize_t n_classes = targets.n_classes, size = n_classes * layout.n_features
     cdef Py_ssize_t itemsize = 8 if is_f64 else 4
     cdef char* data = <char*>cnp.PyArray_DATA(theta)
     cdef char* intercepts = data + size * itemsize
-    cdef double divisor = 1, value = 0
+    cdef double divisor, value = 0
     cdef void* grad
+    cdef bint few_columns = alpha == 0 and layout.is_sparse()
     cdef hf_fp_state caller
-    cdef bint stored = False
     intercept = theta[size:].astype(np.float64) if has_intercept else np.zeros(n_classes)
     try:
-        work = prepare(layout, targets, arrangement, VALUE | SLOPE, theta, intercept, scratch)
+        prepare(work, layout, targets, arrangement, VALUE | SLOPE, theta, intercept)
+        if few_columns and work.use_slots(n_classes):
+            work.layout_size, work.grad_size = work.grad_size, work.grad_size + n_classes
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
-        grad = scratch.get(TILE, max(n_classes, size if alpha != 0 else 0) * itemsize)
+        divisor = work.divisor(mean)
+        grad = work.scratch.get(TILE, max(n_classes, 0 if few_columns else size) * itemsize)
         with nogil:
             caller = hf_fp_enter()
-            value = active.penalized(work.total_value, divisor, alpha,
-                                     active.squared_norm[is_f64](data, size) if alpha != 0 else 0)
+            value = reduced(work.total_value, divisor,
+                            active.penalty[is_f64](alpha, data, size) if alpha != 0 else 0)
             if has_intercept:
-                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[is_f64](intercepts, n_classes)
-                                         if intercept_alpha != 0 else 0)
+                if intercept_alpha != 0:
+                    value = reduced(value, 1, active.penalty[is_f64](intercept_alpha, intercepts, n_classes))
                 active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
                                            intercepts, grad)
                 active.real[is_f64].step(grad, n_classes, rate, intercepts)
-            if alpha == 0 and (work.n_merged <= 1 or work.one_accumulator):
-                stored = layout.step_stored_classes(targets, n_classes, work.total, divisor, rate, is_f64, data) == 0
-            hf_fp_leave(caller)
-        if stored:
-            # What is left are the sums of slopes, behind the layout's part.
-            with nogil:
-                active.real[1].fill(0, n_classes, work.total + work.layout_size)
-            scratch.zero_bytes = work.grad_size * sizeof(double)
-        else:
-            grad = scratch.get(TILE, size * itemsize)
-            with nogil:
-                caller = hf_fp_enter()
+            if few_columns:
+                active.real[is_f64].step_columns(
+                    work.slots.columns, work.slots.n if work.is_sparse_step else layout.n_features, work.total,
+                    layout.class_stride(n_classes, sizeof(double)), n_classes, layout.n_features, divisor, rate, data)
+            else:
                 layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, data, grad)
                 active.real[is_f64].step(grad, size, rate, data)
-                hf_fp_leave(caller)
+            hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
     return value

@@ -9,10 +9,11 @@ from hingefast._kernels.arrangements import class_targets
 
 from hingefast._kernels.arrangements cimport BoundArrangement, find_class_slopes
 from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
-from hingefast._kernels.scores cimport ScorePass, overlap
-from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch, borrow_scratch
+from hingefast._kernels.scores cimport PLAIN_CLASSES, ScorePass, overlap
+from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch
 from hingefast._kernels.slopes cimport (
-    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, add_sums, block_in, element_type,
+    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Vector, add_sums, block_in, describe,
+    element_type,
 )
 
 cnp.import_array()
@@ -42,18 +43,13 @@ cdef class ClassScorePass(ScorePass):
     cdef BoundArrangement arrangement
     cdef Py_ssize_t n_classes, task_rows, loaded_rows, block_rows
 
-    cdef Scratch borrow(self):
-        cdef Scratch scratch = borrow_scratch()
+    cdef int reserve(self, Scratch scratch) except -1:
         cdef size_t size = self.block_rows * self.n_classes * (8 if self.is_f64 else 4)
-        try:
-            self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64, False)
-            scratch.get(CLASS_SLOPES, size + 2 * LINE_BYTES)
-            if self.foreign_scores is not None:
-                scratch.get(CLASS_SCORES, size)
-        except BaseException:
-            scratch.busy = False
-            raise
-        return scratch
+        self.arrangement.reserve(scratch, self.block_rows, self.n_classes, self.is_f64, False)
+        scratch.get(CLASS_SLOPES, size + 2 * LINE_BYTES)
+        if self.foreign_scores is not None:
+            scratch.get(CLASS_SCORES, size)
+        return 0
 
     cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
         """All rows of one task, block by block; 0, or -1 with the first fault noted."""
@@ -62,16 +58,19 @@ cdef class ClassScorePass(ScorePass):
         cdef Py_ssize_t grad_itemsize = 8 if self.grad_is_f64 else 4
         cdef Py_ssize_t first = k * self.task_rows, end = min(first + self.task_rows, self.n_rows), at = first
         cdef Py_ssize_t row, n, n_loaded
+        cdef bint weigh_later
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
+        cdef bint is_cast = self.grad_is_f64 != self.is_f64
         # Slopes go straight where they belong, unless they are cast or streamed there.
-        cdef bint in_place = self.grad != NULL and self.grad_is_f64 == self.is_f64 and not self.stream
+        cdef bint in_place = self.grad != NULL and not is_cast and not self.stream
         cdef void* slopes = <char*>scratch.buffers[CLASS_SLOPES] + LINE_BYTES   # room for what stream_piece leaves
         cdef char* grad
         cdef Sums sums
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         memset(&sums, 0, sizeof(sums))
+        block.scale = self.scale
         while at < end and failed == 0:
             # Targets of several blocks at once.
             n_loaded = min(self.loaded_rows, end - at)
@@ -91,15 +90,20 @@ cdef class ClassScorePass(ScorePass):
                 grad = NULL if self.grad == NULL else self.grad + (at + row) * width * grad_itemsize
                 if self.foreign_scores is None:
                     block.scores = self.scores + (at + row) * width * itemsize
-                elif self.bring_scores(block, scratch.buffers[CLASS_SCORES], at + row, n) != 0:
+                elif self.bring_scores(block, scratch.buffers[CLASS_SCORES], at + row, n, fault) != 0:
                     failed = -1
                     break
                 if in_place:
                     slopes = grad
+                # Weighted slopes that are cast are rounded there, once.
+                weigh_later = is_cast and block.weights != NULL
                 find_class_slopes(self.arrangement, block, self.is_f64, block.scores, row, n, width, self.want,
-                                  self.factor, scratch, slopes)
+                                  NULL if weigh_later else block.weights, 1 if weigh_later else self.factor, scratch,
+                                  slopes)
                 if self.stream:
                     active.stream_piece(slopes, n * width * itemsize, at + row == first, at + row + n == end, grad)
+                elif self.grad != NULL and weigh_later:
+                    real.store_weighted[self.grad_is_f64](slopes, block.weights + row, self.factor, n, width, grad)
                 elif self.grad != NULL and not in_place:
                     real.store[self.grad_is_f64](slopes, n * width, 1, grad, False)
                 row += n
@@ -133,6 +137,7 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     cdef bint is_plain = False, is_none
     cdef cnp.ndarray grad = None
     cdef double value
+    cdef Vector described
     labels = values = None
     if plain(scores, 2) and plain(y, 1) and sample_weight is None and class_weight is None and classes is None:
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
@@ -149,6 +154,8 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
                         and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
                         and not overlap(<cnp.ndarray>out, <cnp.ndarray>scores)
                         and not overlap(<cnp.ndarray>out, <cnp.ndarray>y))
+        if is_plain:
+            described = describe(<cnp.ndarray>y)   # at once: whoever holds y may reshape it at any later moment
     if is_plain:
         if want & SLOPE:
             grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
@@ -158,13 +165,15 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
                                           out))
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
         n_classes = cnp.PyArray_DIM(<cnp.ndarray>scores, 1)
+        described = describe(<cnp.ndarray>y)
     is_none = values is not None
     work.keep = (arrangement, scores, values, grad)
     work.arrangement = arrangement
-    work.targets = class_targets(n, n_classes, y, labels, sample_weight, class_weight)
+    work.targets = class_targets(n, n_classes, None, labels, sample_weight, class_weight)
+    work.targets.point_at_labels(y, described, PLAIN_CLASSES)
     work.want = want
     work.n_rows = n
-    work.n_classes = n_classes
+    work.n_classes = work.row_size = n_classes
     work.block_rows = min(max(BLOCK_BYTES // (n_classes * (8 if is_f64 else 4)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
     if n_classes < LANES:   # rows stand in the lanes
         work.block_rows -= work.block_rows % LANES
@@ -172,7 +181,7 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     work.task_rows = max(TASK_NUMBERS // (n_classes * work.block_rows), <Py_ssize_t>1) * work.block_rows
     work.n_tasks = (n + work.task_rows - 1) // work.task_rows
     work.is_large = n * n_classes >= PARALLEL_NUMBERS
-    work.attach(scores, is_f64, grad, values)
+    work.attach(scores, is_f64, grad, values, is_plain)
     value = work.finish(reduction == MEAN, n_threads)
     if is_none:
         return values if want == VALUE else grad if want == SLOPE else (values, grad)

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.loops cimport hf_slots
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, Block, Fault, Targets
 
@@ -25,14 +26,16 @@ cdef class CSR(Layout):
     cdef Py_ssize_t max_task_entries
 
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil
+    cdef Py_ssize_t count(self, Targets targets) noexcept nogil
     cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n)
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
                                Fault* fault) noexcept nogil
     cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
                        Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil
-    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept nogil
-    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries) noexcept with gil
-    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil
+    cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
+                      hf_slots* slots, Fault* fault) noexcept nogil
+    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries, Fault* fault) noexcept with gil
+    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil

@@ -5,6 +5,7 @@ indices into [0, n_features) each time one is used, so another thread that chang
 change numbers. A block's faults are looked at in a fixed order: row pointers, column indices, labels,
 weights, rows.
 """
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
@@ -15,11 +16,12 @@ import numpy as np
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+    hf_slots,
 )
 from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
     MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes,
-    find_slopes,
+    find_slopes, keep_error,
 )
 
 cnp.import_array()
@@ -38,7 +40,8 @@ cdef enum:
     # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
     MAX_CLASS_GRADIENT = 1048576
     # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
-    # and there. An estimate of what these cost, not a measurement.
+    # and there. And its step sums by slots: those cost a search an entry, a gradient of d numbers is zeroed and read. An
+    # estimate of what these cost, not a measurement.
     ENTRIES_WORTH_PACKING = 4
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.
@@ -119,6 +122,31 @@ cdef class CSR(Layout):
         """The arrays that X consists of, by name."""
         return {"X.data": self.data, "X.indices": self.indices, "X.indptr": self.indptr}
 
+    cdef Py_ssize_t count(self, Targets targets) noexcept nogil:
+        """Entries of the batch, as far as the row pointers can be believed."""
+        cdef Py_ssize_t entries = 0, at, row
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef Fault fault
+        if targets.row_numbers == NULL and targets.row_step == 1:
+            return self.length(targets.first_row, targets.first_row + targets.n_rows)
+        for at in range(targets.n_rows):
+            if targets.load_rows(block, at, 1, &fault) == 1:
+                row = block.rows[0] if block.row_index != NULL else block.first_row
+                entries += self.length(row, row + 1)
+        return entries
+
+    cdef bint is_sparse(self) noexcept:
+        return True
+
+    cdef Py_ssize_t few_entries(self, Targets targets) noexcept nogil:
+        cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING, entries
+        # As many rows as entries at most: a look at every row must not cost more than what it saves.
+        if targets.n_rows == 0 or targets.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
+            return 0
+        entries = self.count(targets)
+        return max(entries, <Py_ssize_t>1) if entries <= few else 0
+
     def first_fault(self, Targets targets):
         """The first fault of the batch's rows: of all row pointers first, then of all column indices."""
         cdef BlockSpace space
@@ -128,6 +156,7 @@ cdef class CSR(Layout):
         cdef Py_ssize_t start = 0, n, good, sound
         found = None
         while start < targets.n_rows:
+            PyErr_CheckSignals()
             n = min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start)
             with nogil:
                 good = targets.load_rows(block, start, n, &fault)
@@ -195,9 +224,10 @@ cdef class CSR(Layout):
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
         cdef Span span
-        cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, i
+        cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, width, i
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
+        block.scale = work.scale
         while start < end and not failed:
             n = min(<Py_ssize_t>MAX_BLOCK, end - start)
             good = targets.load_rows(block, start, n, &task.fault)
@@ -211,7 +241,7 @@ cdef class CSR(Layout):
                 if entries > BLOCK_ENTRIES and i >= 16:
                     n = good = i // 16 * 16     # whole lines of lanes
                     break
-            if self.data_at == NULL and self.fill_tile(scratch, &span, good) != 0:
+            if self.data_at == NULL and self.fill_tile(scratch, &span, good, &task.fault) != 0:
                 failed = -1
                 break
 
@@ -246,9 +276,15 @@ cdef class CSR(Layout):
                         score_empty_rows(&span, real, n, work.direction_intercept, block.value_buffer)
                     find_curved_slopes(work.loss, block, self.is_f64, 0, n)
                 add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
-                if work.want & SLOPE and self.n_features > 0:
+                width = self.n_features
+                if work.is_sparse_step:
+                    if self.in_slots(scratch, &span, block.slopes, n, 1, &work.slots, &task.fault) != 0:
+                        failed = -1
+                        break
+                    width = work.slots.n
+                if work.want & SLOPE and width > 0:
                     real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
-                                                        block.slopes, n, self.n_features, task.grad)
+                                                        block.slopes, n, width, task.grad)
             start += n
         hf_fp_leave(caller)
         return failed
@@ -258,7 +294,7 @@ cdef class CSR(Layout):
         """Spans of n loaded rows, cast into the tile where they must be; 0, or -1."""
         if self.load_spans(targets, block, span, first, n, fault) < n:
             return -1
-        if self.data_at == NULL and self.fill_tile(scratch, span, n) != 0:
+        if self.data_at == NULL and self.fill_tile(scratch, span, n, fault) != 0:
             return -1
         return 0
 
@@ -290,9 +326,8 @@ cdef class CSR(Layout):
     cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
                                 Scratch scratch, int which) except *:
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, stride = self.class_stride(n_classes, itemsize)
-        cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING
         cdef void* copy
-        if targets.n_rows <= few and self.cut(targets, 0, targets.n_rows, few) >= targets.n_rows:
+        if self.few_entries(targets) > 0:
             return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
         copy = scratch.get(which, stride * self.n_features * itemsize + HF_LINE_BYTES)
         active.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
@@ -323,39 +358,37 @@ cdef class CSR(Layout):
         self.find_index(span, fault_at, fault)
         return -1
 
-    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
-                                 double* grad) noexcept nogil:
+    cdef int accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
         cdef Span* span = <Span*>scratch.buffers[ROWS]
         cdef double* active_slopes = <double*>scratch.buffers[GROUPS]
         cdef int32_t* active_classes = <int32_t*>(active_slopes + n_classes)
-        if self.n_features > 0:
+        cdef Py_ssize_t width = self.n_features
+        if slots != NULL:
+            if self.in_slots(scratch, span, slopes, n, n_classes, slots, fault) != 0:
+                return -1
+            width = slots.n
+        if width > 0:
             active.real[self.is_f64].csr_accumulate_classes[span.wide](
-                span.data, span.indices, span.starts, span.ends, slopes, n, self.n_features, n_classes,
+                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes,
                 self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
+        return 0
+
+    cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
+                      hf_slots* slots, Fault* fault) noexcept nogil:
+        """Bring the entries of those of n scored rows that have a slope into the tile, with slots for columns."""
+        active.real[self.is_f64].drop_inactive(slopes, n, n_classes, span.starts, span.ends)
+        if self.data_at != NULL and self.fill_tile(scratch, span, n, fault) != 0:
+            return -1
+        # The tile is ours: only here and when they were scored have the caller's indices been read.
+        active.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features, slots)
+        return 0
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
         active.real[coef_is_f64].finish_features(total, n_classes, self.n_features,
                                                  self.class_stride(n_classes, sizeof(double)), divisor, alpha, coef,
                                                  out)
-
-    cdef int step_stored_classes(self, Targets targets, Py_ssize_t n_classes, double* total, double divisor,
-                                 double rate, int theta_is_f64, void* theta) noexcept nogil:
-        cdef Py_ssize_t start = 0, n
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef Span span
-        cdef Fault fault
-        if self.data_at == NULL or self.n_features == 0:
-            return -1
-        while start < targets.n_rows:
-            n = targets.load_rows(block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
-            self.load_spans(targets, block, &span, start, n, &fault)
-            active.real[theta_is_f64].step_sparse_classes[span.wide](
-                span.indices, span.starts, span.ends, n, self.n_features, n_classes,
-                self.class_stride(n_classes, sizeof(double)), total, divisor, rate, theta)
-            start += MAX_BLOCK
-        return 0
 
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil:
         """Which column index of a row is outside, and what it was."""
@@ -371,18 +404,18 @@ cdef class CSR(Layout):
             if j < 0 or j >= self.n_features:
                 return
 
-    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept nogil:
-        """Bring the entries of n rows into the tile, one row behind the other; 0, or -1 with the error kept."""
+    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Bring the entries of n rows into the tile, one row behind the other; 0, or -1 with the error noted."""
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, index_size = 8 if self.wide_indices else 4
         cdef Py_ssize_t stride, n_entries = 0, at = 0, length, i
         if self.dtype < 0:
-            return self.cast_entries(scratch, span, n)
+            return self.cast_entries(scratch, span, n, fault)
         for i in range(n):
             n_entries += span.ends[i] - span.starts[i]
         if (scratch.buffers[TILE] == NULL or scratch.sizes[TILE] < <size_t>(n_entries * itemsize)
                 or scratch.buffers[INDEX_TILE] == NULL
                 or scratch.sizes[INDEX_TILE] < <size_t>(n_entries * index_size)):
-            if self.grow_tile(scratch, n_entries) != 0:
+            if self.grow_tile(scratch, n_entries, fault) != 0:
                 return -1
         stride = cnp.PyArray_STRIDE(<cnp.ndarray>self.data, 0)
         for i in range(n):
@@ -399,17 +432,17 @@ cdef class CSR(Layout):
         span.data, span.indices, span.wide = scratch.buffers[TILE], scratch.buffers[INDEX_TILE], self.wide_indices
         return 0
 
-    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries) noexcept with gil:
-        """Memory for `fill_tile` with so many entries; 0, or -1 with the error kept."""
+    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries, Fault* fault) noexcept with gil:
+        """Memory for `fill_tile` with so many entries; 0, or -1 with the error noted."""
         try:
             scratch.get(TILE, n_entries * (8 if self.is_f64 else 4))
             scratch.get(INDEX_TILE, n_entries * (8 if self.wide_indices else 4))
             return 0
         except BaseException as error:
-            self.error = error
+            keep_error(fault, error)
             return -1
 
-    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n) noexcept with gil:
+    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil:
         """`fill_tile` by NumPy, for data of a dtype that the loops do not know, and for indices with gaps."""
         cdef Py_ssize_t i
         cdef int64_t at = 0, length
@@ -418,7 +451,8 @@ cdef class CSR(Layout):
             data = np.concatenate([self.data[span.starts[i]:span.ends[i]] for i in range(n)] or [self.data[:0]])
             columns = np.concatenate(
                 [self.indices[span.starts[i]:span.ends[i]] for i in range(n)] or [self.indices[:0]])
-            data = np.ascontiguousarray(data, dtype=dtype)
+            with np.errstate(all="ignore"):
+                data = np.ascontiguousarray(data, dtype=dtype)
             columns = np.ascontiguousarray(columns, dtype=np.int64)
             length = cnp.PyArray_NBYTES(<cnp.ndarray>data)
             span.data = memcpy(scratch.get(TILE, length), cnp.PyArray_DATA(<cnp.ndarray>data), length)
@@ -433,26 +467,8 @@ cdef class CSR(Layout):
                 span.ends[i] = at
             return 0
         except BaseException as error:
-            self.error = error
+            keep_error(fault, error)
             return -1
-
-    cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
-                         void* theta) noexcept nogil:
-        """Step the columns that the batch's rows store, and leave the gradient buffer all zeros."""
-        cdef Py_ssize_t start = 0, n
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef Span span
-        cdef Fault fault
-        if self.data_at == NULL or self.n_features == 0:
-            return -1
-        while start < targets.n_rows:
-            n = targets.load_rows(block, start, min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start), &fault)
-            self.load_spans(targets, block, &span, start, n, &fault)
-            active.real[theta_is_f64].step_sparse[span.wide](span.indices, span.starts, span.ends, n, self.n_features,
-                                                             total, divisor, rate, theta)
-            start += MAX_BLOCK
-        return 0
 
 
 cdef Py_ssize_t point_at_nothing(Span* span, Py_ssize_t n, const void* nothing, const void** rows) noexcept nogil:

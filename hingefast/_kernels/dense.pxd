@@ -15,7 +15,7 @@ cdef class Dense(Layout):
     cdef void point_at_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
                             const void** rows) noexcept nogil
     cdef int reserve_tile(self, Scratch scratch, Py_ssize_t n) except -1
-    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
-                       Py_ssize_t n) noexcept nogil
-    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
-                       Py_ssize_t n) noexcept with gil
+    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                       Fault* fault) noexcept nogil
+    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                       Fault* fault) noexcept with gil

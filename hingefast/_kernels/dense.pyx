@@ -13,10 +13,13 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.loops cimport (
+    HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots,
+)
 from hingefast._kernels.scratch cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
     SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes, find_slopes,
+    keep_error,
 )
 
 cnp.import_array()
@@ -124,6 +127,7 @@ cdef class Dense(Layout):
         cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
+        block.scale = work.scale
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:
@@ -143,7 +147,7 @@ cdef class Dense(Layout):
                     # The tile is about to be overwritten: what waits in it goes into the gradient first.
                     real.accumulate_rows(pending, pending_slopes, n_pending, d, task.block_grad)
                     n_pending = 0
-                    if self.fill_tile(targets, scratch, block, at, m) != 0:
+                    if self.fill_tile(targets, scratch, block, at, m, &task.fault) != 0:
                         failed = -1
                         break
                 self.point_at_rows(targets, scratch, block, at, m, rows)
@@ -224,7 +228,7 @@ cdef class Dense(Layout):
 
     cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
                        Fault* fault) noexcept nogil:
-        if self.data == NULL and self.fill_tile(targets, scratch, block, 0, n) != 0:
+        if self.data == NULL and self.fill_tile(targets, scratch, block, 0, n, fault) != 0:
             return -1
         self.point_at_rows(targets, scratch, block, 0, n, <const void**>scratch.buffers[ROWS])
         return 0
@@ -238,8 +242,8 @@ cdef class Dense(Layout):
                                                coef.data, coef.n_classes, coef.biases, ahead, scores)
         return 0
 
-    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
-                                 double* grad) noexcept nogil:
+    cdef int accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
         cdef const hf_real_loops* real = &active.real[self.is_f64]
         cdef const void** rows = <const void**>scratch.buffers[ROWS]
         cdef const void** chosen = rows + n
@@ -258,6 +262,7 @@ cdef class Dense(Layout):
                 chosen[i] = rows[row_of[starts[k] + i]]
             real.accumulate_class(chosen, grouped + starts[k] * self.itemsize, m, self.n_features,
                                   grad + k * self.n_features)
+        return 0
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
@@ -278,15 +283,15 @@ cdef class Dense(Layout):
         for i in range(n):
             rows[i] = first + i * stride
 
-    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
-                       Py_ssize_t n) noexcept nogil:
-        """Bring n rows of X from place `at` of the block into the tile; 0, or -1 with the error kept."""
+    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                       Fault* fault) noexcept nogil:
+        """Bring n rows of X from place `at` of the block into the tile; 0, or -1 with the error noted."""
         cdef const char* X = <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.X)
         cdef char* tile = <char*>scratch.buffers[TILE]
         cdef char* columns
         cdef Py_ssize_t d = self.n_features, first = 0, i, row
         if self.dtype < 0:
-            return self.cast_rows(targets, scratch, block, at, n)
+            return self.cast_rows(targets, scratch, block, at, n, fault)
         convert = active.real[self.is_f64].convert[self.dtype]
         if block.row_index == NULL:
             first = block.first_row + at * targets.row_step
@@ -302,8 +307,8 @@ cdef class Dense(Layout):
                 convert(X + row * self.row_stride, self.column_stride, d, tile + i * d * self.itemsize)
         return 0
 
-    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
-                       Py_ssize_t n) noexcept with gil:
+    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                       Fault* fault) noexcept with gil:
         """`fill_tile` by NumPy, for X of a dtype that the loops do not know."""
         cdef Py_ssize_t i, first
         cdef char* tile = <char*>scratch.buffers[TILE]
@@ -314,11 +319,12 @@ cdef class Dense(Layout):
                 first = block.first_row + at * targets.row_step
                 source = [self.X[first + i * targets.row_step] for i in range(n)] if targets.row_step < 0 else (
                     self.X[first:first + n * targets.row_step:targets.row_step])
-            cast = np.ascontiguousarray(source, dtype=np.float64 if self.is_f64 else np.float32)
+            with np.errstate(all="ignore"):
+                cast = np.ascontiguousarray(source, dtype=np.float64 if self.is_f64 else np.float32)
             memcpy(tile, cnp.PyArray_DATA(<cnp.ndarray>cast), n * self.n_features * self.itemsize)
             return 0
         except BaseException as error:
-            self.error = error
+            keep_error(fault, error)
             return -1
 
 

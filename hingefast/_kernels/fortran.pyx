@@ -15,7 +15,7 @@ from hingefast._kernels.loops cimport (
 )
 from hingefast._kernels.scratch cimport COLUMN_SUMS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, BlockSpace, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
+    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
 )
 
 cnp.import_array()
@@ -72,8 +72,8 @@ cdef class Fortran(Dense):
         scratch.get(COLUMN_SUMS, HF_COLUMN_ROWS * HF_LINE_BYTES)
         return 0
 
-    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at,
-                       Py_ssize_t n) noexcept nogil:
+    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
+                       Fault* fault) noexcept nogil:
         cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * targets.row_step
         active.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
                                               block.row_index + at if block.row_index != NULL else NULL,
@@ -93,6 +93,7 @@ cdef class Fortran(Dense):
         cdef const char* X
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = -1
+        block.scale = work.scale
         while start < end:
             n = min(self.block_rows, end - start)
             good = targets.load_rows(block, start, n, &task.fault)

@@ -3,6 +3,7 @@ from typing import Any
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
+from hingefast._kernels.job import Job
 from hingefast._kernels.loops import BoundLoss
 from hingefast._kernels.slopes import Targets
 
@@ -11,14 +12,11 @@ class Layout:
     n_rows: int
     n_features: int
     is_f64: int
-    error: BaseException | None
     def arrays(self) -> dict[str, npt.NDArray[Any]]: ...
     def first_fault(self, targets: Targets) -> tuple[int, int, int, bytes] | None: ...
 
 @disjoint_base
-class LinearPass:
-    def cancel(self) -> None: ...
-    def work(self) -> None: ...
+class LinearPass(Job): ...
 
 def value_and_grad(
     layout: Layout,

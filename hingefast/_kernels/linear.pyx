@@ -3,22 +3,25 @@
 What happens to the rows of a task stands in dense.pyx, fortran.pyx and csr.pyx; here is what they share: buffers, the
 order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
 """
-from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 cimport numpy as cnp
 
-import threading
-
 from hingefast import _checks, _parallel
-from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state
-from hingefast._kernels.scratch cimport COEF, DIRECTION, TILE, TOTAL, Scratch, borrow_scratch
-from hingefast._kernels.slopes cimport SLOPE, SLOPE_SUM, VALUE, Targets
+from hingefast._kernels.job cimport Job
+from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_slots
+from hingefast._kernels.scratch cimport (
+    COEF, DIRECTION, SLOT_COLUMNS, SLOT_TABLE, TILE, TOTAL, Scratch, borrow_scratch, give_back,
+)
+from hingefast._kernels.slopes cimport FAULT_ERROR, SLOPE, SLOPE_SUM, VALUE, Targets, no_scale, reduced_by, take_error
 
 cnp.import_array()
 
 # Task gradients that live at once may take this much together; one that is larger alone is not made.
 cdef size_t MAX_TASK_GRADIENTS = 64 << 20
+# Slots are numbered in 32 bits.
+cdef Py_ssize_t MAX_SLOTS = 1 << 30
 
 
 cdef class Layout:
@@ -53,10 +56,13 @@ cdef class Layout:
         """Get the buffers that `walk` needs for a task beside its gradient."""
         return 0
 
-    cdef int step_stored(self, Targets targets, double* total, double divisor, double rate, int theta_is_f64,
-                         void* theta) noexcept nogil:
-        """Step the columns that the batch stores; -1 where the layout cannot."""
-        return -1
+    cdef bint is_sparse(self) noexcept:
+        """Whether rows store only some of the columns, and a step without a penalty touches no others."""
+        return False
+
+    cdef Py_ssize_t few_entries(self, Targets targets) noexcept nogil:
+        """Entries of the batch, if it is one task and they are few beside the columns; else 0."""
+        return 0
 
     # K classes. class_linear.pyx walks over the blocks; a layout brings its loops and the order of its gradient.
 
@@ -104,23 +110,25 @@ cdef class Layout:
         """Scores (n, K) of the open rows; 0, or -1 with the fault noted."""
         return -1
 
-    cdef void accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
-                                 double* grad) noexcept nogil:
-        """Add the open rows times their slopes (n, K) to the gradient."""
-        pass
+    cdef int accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
+                                hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
+        """Add the open rows times their slopes (n, K) to the gradient; 0, or -1 with the fault noted.
+
+        The gradient has a place a slot where `slots` are given, by a layout that `is_sparse`.
+        """
+        return 0
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
         """out = total/divisor + alpha*coef, (K, n_features) in the type of coef."""
         pass
 
-    cdef int step_stored_classes(self, Targets targets, Py_ssize_t n_classes, double* total, double divisor,
-                                 double rate, int theta_is_f64, void* theta) noexcept nogil:
-        """`step_stored` for K classes."""
-        return -1
+    cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil:
+        """Numbers of a feature in a gradient with classes side by side, of a layout that `is_sparse`."""
+        return n_classes
 
 
-cdef class LinearPass:
+cdef class LinearPass(Job):
     """One call over X: what is asked, and its sums while they grow.
 
     The pass of a loss of one margin; `ClassPass` (class_linear.pyx) is that of K classes.
@@ -150,13 +158,6 @@ cdef class LinearPass:
         """Add to the only accumulator what `walk` left for the task's turn."""
         pass
 
-    def cancel(self):
-        """Let running tasks end at their next slice, and no further one begin."""
-        self.cancelled = True
-        if self.turn is not None:
-            with self.turn:
-                self.turn.notify_all()
-
     cdef bint take(self, Task* task) noexcept:
         """The next task; False when there is none."""
         if self.cancelled or self.next_first >= self.targets.n_rows or self.next_number > self.fault_number:
@@ -168,35 +169,35 @@ cdef class LinearPass:
         self.next_first = task.end
         return True
 
-    def work(self):
+    cdef int share(self, bint is_caller) except -1:
         """Take tasks until none is left, merging each when its turn has come."""
         cdef Task task
-        cdef bint taken
-        cdef bint is_main = self.lock is None or threading.get_ident() == self.main_thread
-        cdef Scratch scratch = self.main_scratch if is_main else borrow_scratch()
+        cdef Scratch scratch = None
         try:
-            while True:
-                if self.lock is None:
-                    taken = self.take(&task)
-                else:
-                    with self.lock:
-                        taken = self.take(&task)
-                if not taken:
-                    return
+            scratch = self.scratch if is_caller else borrow_scratch()
+            while self.take(&task):
                 self.do_task(&task, scratch)
-        except BaseException as error:
-            if self.error is None:
-                self.error = error
-            self.cancel()
-            raise
         finally:
-            if not is_main:
-                scratch.busy = False
+            if not is_caller:
+                give_back(scratch)
+        return 0
+
+    cdef int restart(self) except -1:
+        self.next_number = self.next_first = self.n_merged = 0
+        self.fault_number = self.targets.n_rows + 1
+        self.total_value = self.total_weight = self.total_slope = 0
+        self.slots.n = 0
+        if self.slots.table != NULL:
+            memset(self.slots.table, 0, (self.slots.mask + 1) * sizeof(int32_t))
+        if self.total != NULL:
+            memset(self.total, 0, self.grad_size * sizeof(double))
+        return 0
 
     cdef int release(self) except -1:
-        """Let go of the caller's arrays: a queue of the pool may hold the pass itself a little longer."""
-        self.cancelled = True
-        self.keep = self.layout = self.targets = self.main_scratch = None
+        """Let go of the caller's arrays and of the buffers: the queue of the helpers may hold the pass itself longer."""
+        self.closed = True
+        give_back(self.scratch)
+        self.keep = self.layout = self.targets = self.scratch = None
         return 0
 
     cdef int do_task(self, Task* task, Scratch scratch) except -1:
@@ -206,6 +207,7 @@ cdef class LinearPass:
         task.fault.kind = 0
         task.grad = NULL
         task.block_grad = NULL
+        task.n_open = 0
         if self.want & SLOPE:
             task.grad = self.total   # the first task is the first addition to it
             if not self.one_accumulator and task.number > 0:
@@ -215,37 +217,27 @@ cdef class LinearPass:
             with nogil:
                 end = self.slice_end(first, task.end)
                 failed = self.walk(scratch, task, first, end)
+            if failed and task.fault.kind == FAULT_ERROR:
+                raise take_error(&task.fault)
             first = end
             if self.cancelled:
                 return 0
-            PyErr_CheckSignals()
+            self.look()
         if failed:
-            self.fail(task)
-            return 0
-        if self.turn is None:
-            self.merge(scratch, task)
-            return 0
-        with self.turn:
-            while self.n_merged != task.number:
-                if self.cancelled or self.fault_number < task.number:
-                    return 0
-                self.turn.wait()
-            self.merge(scratch, task)
-            self.turn.notify_all()
-        return 0
+            return self.fail(task)
+        while self.n_merged != task.number:
+            if self.cancelled or self.fault_number < task.number:
+                return 0
+            self.wait_before(task.number)
+        self.merge(scratch, task)
+        return self.wake(self.n_merged)
 
     cdef int fail(self, Task* task) except -1:
         """Keep the fault of the lowest task."""
-        if self.turn is None:
+        if task.number < self.fault_number:
             self.fault_number = task.number
             self.fault = task.fault
-            return 0
-        with self.turn:
-            if task.number < self.fault_number:
-                self.fault_number = task.number
-                self.fault = task.fault
-            self.turn.notify_all()
-        return 0
+        return self.wake_all()
 
     cdef int merge(self, Scratch scratch, Task* task) except -1:
         """Add the sums of a task to the total; tasks come here in their order."""
@@ -265,8 +257,24 @@ cdef class LinearPass:
             if self.one_accumulator:
                 self.accumulate_in_turn(scratch, task)
             hf_fp_leave(caller)
+        if task.fault.kind == FAULT_ERROR:
+            raise take_error(&task.fault)
         self.n_merged += 1
         return 0
+
+    cdef int use_slots(self, Py_ssize_t n_classes) except -1:
+        """Give the gradient a place a slot, if the batch is sparse enough: 1 then, else 0. It costs nothing of X's width then."""
+        cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets), size = 4
+        if n_entries == 0 or n_entries > MAX_SLOTS:
+            return 0
+        while size <= 2 * n_entries:
+            size *= 2
+        self.slots.capacity, self.slots.mask = n_entries, size - 1
+        self.slots.table = <int32_t*>self.scratch.get(SLOT_TABLE, size * sizeof(int32_t))
+        self.slots.columns = <int64_t*>self.scratch.get(SLOT_COLUMNS, n_entries * sizeof(int64_t))
+        self.grad_size = n_entries * self.layout.class_stride(n_classes, sizeof(double))
+        self.is_sparse_step = True
+        return 1
 
     cdef int run(self, n_threads) except -1:
         """Do all tasks, on as many threads as help, and raise what was found wrong.
@@ -274,7 +282,6 @@ cdef class LinearPass:
         Afterwards the sums of the call are in total_value, total_weight, total_slope and total.
         """
         cdef size_t grad_bytes = self.grad_size * sizeof(double)
-        cdef Scratch scratch = self.main_scratch
         cdef Py_ssize_t threads = 1, n_rows = self.targets.n_rows, first_end
         cdef bint single, is_shared
         self.one_accumulator = grad_bytes > self.max_task_gradient() and (self.want & SLOPE) != 0
@@ -282,56 +289,55 @@ cdef class LinearPass:
         single = first_end >= n_rows
         # What is left for a second thread must be worth waking it.
         is_shared = not single and 2 * n_rows >= 3 * first_end and not self.layout.needs_numpy()
-        self.fault_number = n_rows + 1
         if n_threads is not None or is_shared:
             threads = _parallel.resolve_threads(n_threads)
         if not is_shared or self.one_accumulator and not self.can_accumulate_in_turn:
             threads = 1
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
+        if self.want:
+            self.targets.weigh(self.layout.is_f64, &self.scale)
         if self.want & SLOPE:
-            if single or self.one_accumulator:
-                # The only gradient is the total, and nothing is merged.
-                self.total = <double*>scratch.zeros(grad_bytes)
-            else:
-                self.total = <double*>scratch.get(TOTAL, grad_bytes)
-                memset(self.total, 0, grad_bytes)
-        if threads > 1:
-            self.main_thread = threading.get_ident()
-            self.lock = threading.Lock()
-            self.turn = threading.Condition()
-            _parallel.run(self.work, threads, self.cancel)
-        else:
-            self.work()
-        error = self.error or self.layout.error or self.targets.take_error()
-        if error is not None:
-            self.layout.error = None
-            raise error
+            self.total = <double*>self.scratch.get(TOTAL, grad_bytes)
+        self.restart()
+        self.run_on(threads)
         if self.fault_number <= n_rows:
             met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
             first = self.layout.first_fault(self.targets) or self.targets.first_fault()
             _checks.raise_linear_fault(*(first or met), self.targets, self.layout)
         return 0
 
+    cdef double divisor(self, bint mean) except? -1:
+        """What the sums are divided by: the sum of weights, for a mean, and the scale of the weights."""
+        cdef double weight = self.total_weight
+        if not mean:
+            return reduced_by(&self.scale)
+        if not self.targets.has_weights and not self.targets.has_class_weight:
+            weight = self.targets.n_rows
+        if weight == 0:
+            raise ValueError(_checks.zero_weight_message(self.targets.n_rows))
+        return weight
 
-cdef LinearPass begin(LinearPass work, Layout layout, Targets targets, int want, Scratch scratch):
-    """Give a pass what every pass has."""
+
+cdef int begin(LinearPass work, Layout layout, Targets targets, int want) except -1:
+    """Give a pass what every pass has; `release` it, whatever happens."""
+    work.scratch = borrow_scratch()
     work.layout = layout
     work.targets = targets
     work.want = want
-    work.main_scratch = scratch
-    return work
+    work.scale = no_scale()
+    return 0
 
 
-cdef LinearPass prepare(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef,
-                        double intercept, Scratch scratch):
-    """A pass ready to run; `coef` is a contiguous float32 or float64 vector."""
-    cdef LinearPass work = begin(LinearPass.__new__(LinearPass), layout, targets, want, scratch)
+cdef LinearPass prepare(LinearPass work, Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef,
+                        double intercept):
+    """Make a pass ready to run; `coef` is a contiguous float32 or float64 vector."""
+    begin(work, layout, targets, want)
     work.grad_size = layout.n_features
     work.keep = (loss, coef)
     work.loss = &loss.real[layout.is_f64] if loss is not None else NULL
     work.intercept = intercept
-    work.coef = in_computing_dtype(layout, coef, scratch, COEF)
+    work.coef = in_computing_dtype(layout, coef, work.scratch, COEF)
     return work
 
 
@@ -348,6 +354,13 @@ cdef const void* in_computing_dtype(Layout layout, cnp.ndarray coef, Scratch scr
     active.real[layout.is_f64].round_coef[coef_is_f64](source, layout.n_features, target)
     hf_fp_leave(caller)
     return target
+
+
+cdef double reduced(double total, double divisor, double penalty) noexcept nogil:
+    """total/divisor + penalty."""
+    cdef double[2] part
+    part[0], part[1] = active.divide(total, divisor), penalty
+    return active.sum_in_order(part, 2)
 
 
 def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef, double intercept,
@@ -370,89 +383,63 @@ def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp
     value : float or None
     grad_intercept : float or None
     """
-    cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work = None
+    cdef LinearPass work = LinearPass.__new__(LinearPass)
     cdef int coef_is_f64 = cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64
-    cdef double divisor = 1, value = 0, grad_intercept = 0
-    cdef double[2] part
+    cdef double divisor, value = 0, grad_intercept = 0
     cdef const void* coef_data = cnp.PyArray_DATA(coef)
     cdef void* out_data = cnp.PyArray_DATA(out) if out is not None else NULL
     cdef hf_fp_state caller
     try:
-        work = prepare(layout, targets, loss, want | (SLOPE_SUM if want & SLOPE else 0), coef, intercept, scratch)
+        prepare(work, layout, targets, loss, want | (SLOPE_SUM if want & SLOPE else 0), coef, intercept)
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
+        divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
             if work.want & VALUE:
-                value = active.penalized(work.total_value, divisor, alpha,
-                                         active.squared_norm[coef_is_f64](coef_data, layout.n_features)
-                                         if alpha != 0 else 0)
+                value = reduced(work.total_value, divisor,
+                                active.penalty[coef_is_f64](alpha, coef_data, layout.n_features) if alpha != 0 else 0)
                 if intercept_alpha != 0:
-                    part[0] = intercept
-                    part[1] = value
-                    value = active.penalized(value, 1, intercept_alpha, active.squared_norm[1](part, 1))
+                    value = reduced(value, 1, active.penalty[1](intercept_alpha, &intercept, 1))
             if work.want & SLOPE:
                 active.finish_grad[coef_is_f64](work.total, layout.n_features, divisor, alpha, coef_data, out_data)
-                part[0] = intercept
-                active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, part, &grad_intercept)
+                active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
             hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
     return value, grad_intercept
-
-
-cdef double mean_divisor(LinearPass work) except? -1:
-    """The sum of weights, which the mean divides by."""
-    cdef double weight = work.total_weight
-    if not work.targets.has_weights and not work.targets.has_class_weight:
-        weight = work.targets.n_rows
-    if weight == 0:
-        raise ValueError(_checks.zero_weight_message(work.targets.n_rows))
-    return weight
 
 
 def decision_function(Layout layout, Targets targets, cnp.ndarray coef, double intercept, cnp.ndarray out, n_threads):
     """Scores of the batch into `out`, in the computing dtype."""
-    cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work = None
+    cdef LinearPass work = LinearPass.__new__(LinearPass)
     try:
-        work = prepare(layout, targets, None, 0, coef, intercept, scratch)
+        prepare(work, layout, targets, None, 0, coef, intercept)
         work.scores_out = <char*>cnp.PyArray_DATA(out)
         work.run(n_threads)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
 
 
 def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, double intercept, cnp.ndarray direction,
           double direction_intercept, double alpha, double intercept_alpha, bint mean, cnp.ndarray out, n_threads):
     """Generalised Hessian at (coef, intercept) times a direction; coefficients into `out`, intercept returned."""
-    cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work = None
+    cdef LinearPass work = LinearPass.__new__(LinearPass)
     cdef int is_f64 = cnp.PyArray_TYPE(direction) == cnp.NPY_FLOAT64
-    cdef double divisor = 1, of_intercept = 0
+    cdef double divisor, of_intercept = 0
     cdef hf_fp_state caller
     try:
-        work = prepare(layout, targets, loss, SLOPE | SLOPE_SUM, coef, intercept, scratch)
-        work.direction = in_computing_dtype(layout, direction, scratch, DIRECTION)
+        prepare(work, layout, targets, loss, SLOPE | SLOPE_SUM, coef, intercept)
+        work.direction = in_computing_dtype(layout, direction, work.scratch, DIRECTION)
         work.direction_intercept = direction_intercept
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
+        divisor = work.divisor(mean)
         caller = hf_fp_enter()
         active.finish_grad[is_f64](work.total, layout.n_features, divisor, alpha, cnp.PyArray_DATA(direction),
                                    cnp.PyArray_DATA(out))
         active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &direction_intercept, &of_intercept)
         hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
     return of_intercept
 
 
@@ -460,56 +447,51 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
          double alpha, double intercept_alpha, bint mean, n_threads):
     """theta -= rate * gradient of the batch, in place; returns the value before the step.
 
-    `theta` is contiguous float32 or float64: coef, then the intercept if there is one. Where the batch is one
-    task of a layout that stores few columns and alpha is 0, only those columns are touched.
+    `theta` is contiguous float32 or float64: coef, then the intercept if there is one. Where the layout stores only some
+    of the columns and alpha is 0, only those with a gradient are touched; and where the batch stores few of them, the
+    step costs no more than its entries.
     """
-    cdef Scratch scratch = borrow_scratch()
-    cdef LinearPass work = None
+    cdef LinearPass work = LinearPass.__new__(LinearPass)
     cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
     cdef Py_ssize_t n_features = layout.n_features
     cdef char* data = <char*>cnp.PyArray_DATA(theta)
     cdef char* at_intercept = data + n_features * (8 if is_f64 else 4)
-    cdef double divisor = 1, value = 0, intercept = 0, grad_intercept = 0
-    cdef double[2] part
+    cdef double divisor, value = 0, intercept = 0, grad_intercept = 0
     cdef float[1] rounded
-    cdef void* grad
+    cdef void* grad = NULL
+    cdef bint few_columns = alpha == 0 and layout.is_sparse()
     cdef hf_fp_state caller
-    cdef bint stored = False
     if has_intercept:
         intercept = (<double*>at_intercept)[0] if is_f64 else (<float*>at_intercept)[0]
     try:
-        work = prepare(layout, targets, loss, VALUE | SLOPE | SLOPE_SUM, theta, intercept, scratch)
+        prepare(work, layout, targets, loss, VALUE | SLOPE | SLOPE_SUM, theta, intercept)
+        if few_columns:
+            work.use_slots(1)
         work.run(n_threads)
-        if mean:
-            divisor = mean_divisor(work)
-        grad = scratch.get(TILE, n_features * (8 if is_f64 else 4)) if alpha != 0 else NULL
+        divisor = work.divisor(mean)
+        if not few_columns:
+            grad = work.scratch.get(TILE, n_features * (8 if is_f64 else 4))
         with nogil:
             caller = hf_fp_enter()
-            value = active.penalized(work.total_value, divisor, alpha,
-                                     active.squared_norm[is_f64](data, n_features) if alpha != 0 else 0)
+            value = reduced(work.total_value, divisor,
+                            active.penalty[is_f64](alpha, data, n_features) if alpha != 0 else 0)
             if has_intercept:
-                part[0] = intercept
-                value = active.penalized(value, 1, intercept_alpha, active.squared_norm[1](part, 1))
+                if intercept_alpha != 0:
+                    value = reduced(value, 1, active.penalty[1](intercept_alpha, &intercept, 1))
                 if is_f64:
-                    active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, part, &grad_intercept)
+                    active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
                     active.real[1].step(&grad_intercept, 1, rate, at_intercept)
                 else:
                     active.finish_grad[0](&work.total_slope, 1, divisor, intercept_alpha, at_intercept, rounded)
                     active.real[0].step(rounded, 1, rate, at_intercept)
-            if alpha == 0 and (work.n_merged <= 1 or work.one_accumulator):
-                stored = layout.step_stored(targets, work.total, divisor, rate, is_f64, data) == 0
-            hf_fp_leave(caller)
-        if stored:
-            scratch.zero_bytes = work.grad_size * sizeof(double)
-        else:
-            grad = scratch.get(TILE, n_features * (8 if is_f64 else 4))
-            with nogil:
-                caller = hf_fp_enter()
+            if few_columns:
+                active.real[is_f64].step_columns(
+                    work.slots.columns, work.slots.n if work.is_sparse_step else n_features, work.total, 1, 1, n_features,
+                    divisor, rate, data)
+            else:
                 active.finish_grad[is_f64](work.total, n_features, divisor, alpha, data, grad)
                 active.real[is_f64].step(grad, n_features, rate, data)
-                hf_fp_leave(caller)
+            hf_fp_leave(caller)
     finally:
-        scratch.busy = False
-        if work is not None:
-            work.release()
+        work.release()
     return value

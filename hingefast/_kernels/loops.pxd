@@ -65,6 +65,13 @@ cdef extern from "../_loops/loops.h" nogil:
         const int64_t* sorted
         const int32_t* columns
 
+    ctypedef struct hf_slots:
+        int64_t* columns
+        int32_t* table
+        uint64_t mask
+        Py_ssize_t n
+        Py_ssize_t capacity
+
     ctypedef struct hf_catalogue_row:
         const char* name
         const char* class_name
@@ -83,7 +90,7 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil
         void (*decode_labels[10])(const void* labels, Py_ssize_t n, const hf_classes* classes,
                                   void* signs) noexcept nogil
-        void (*class_weights)(const void* signs, double negative, double positive, Py_ssize_t n,
+        void (*class_weights)(const void* signs, double negative, double positive, double scale, Py_ssize_t n,
                               double* weights) noexcept nogil
         void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
                              Py_ssize_t n_classes) noexcept nogil
@@ -92,6 +99,8 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
+        void (*store_weighted[2])(const void* x, const double* weights, double factor, Py_ssize_t n,
+                                  Py_ssize_t n_classes, void* out) noexcept nogil
         void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
                            double intercept, void* scores) noexcept nogil
         void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
@@ -117,9 +126,11 @@ cdef extern from "../_loops/loops.h" nogil:
                                        Py_ssize_t n_features, double* grad) noexcept nogil
         void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
         void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
-        void (*step_sparse[2])(const void* indices, const int64_t* starts, const int64_t* ends, Py_ssize_t n_rows,
-                               Py_ssize_t n_features, double* total, double divisor, double rate,
-                               void* theta) noexcept nogil
+        void (*step_columns)(const int64_t* columns, Py_ssize_t n, const double* total, Py_ssize_t stride,
+                             Py_ssize_t n_classes, Py_ssize_t n_features, double divisor, double rate,
+                             void* theta) noexcept nogil
+        void (*drop_inactive)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, const int64_t* starts,
+                              int64_t* ends) noexcept nogil
         void (*cost_keys)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
                           const void* cost, void* keys) noexcept nogil
         void (*rival_margins)(const void* keys, const void* scores, const int32_t* columns, Py_ssize_t n,
@@ -140,7 +151,6 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*collect_own)(void* slopes, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
         void (*spread_nan)(const void* values, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
                            void* slopes) noexcept nogil
-        void (*scale_rows)(void* x, const double* weights, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
         void (*top_k)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, Py_ssize_t k,
                       int each, void* space, void* values, void* slopes) noexcept nogil
         void (*add_columns)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, double* sums) noexcept nogil
@@ -169,10 +179,6 @@ cdef extern from "../_loops/loops.h" nogil:
                                           int32_t* active, double* active_slopes, double* grad) noexcept nogil
         void (*finish_features)(const double* total, Py_ssize_t n_classes, Py_ssize_t n_features, Py_ssize_t stride,
                                 double divisor, double alpha, const void* coef, void* out) noexcept nogil
-        void (*step_sparse_classes[2])(const void* indices, const int64_t* starts, const int64_t* ends,
-                                       Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t n_classes,
-                                       Py_ssize_t stride, double* total, double divisor, double rate,
-                                       void* theta) noexcept nogil
         void (*elementary[3])(const void* x, Py_ssize_t n, void* out) noexcept nogil
 
     ctypedef struct hf_loops:
@@ -184,22 +190,25 @@ cdef extern from "../_loops/loops.h" nogil:
         hf_real_loops real[2]
         Py_ssize_t (*decode_classes[10])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
                                          int32_t* columns) noexcept nogil
-        void (*class_weights)(const int32_t* columns, const double* of_class, Py_ssize_t n,
-                              double* weights) noexcept nogil
-        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, double* out) noexcept nogil
+        void (*class_weights)(const int32_t* columns, const double* of_class, double by_class, double scale,
+                              Py_ssize_t n, double* weights) noexcept nogil
+        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, double scale,
+                                         double* out) noexcept nogil
         void (*gather[4])(const void* source, Py_ssize_t stride, const int64_t* rows, Py_ssize_t n,
                           void* out) noexcept nogil
+        void (*swap_bytes[4])(void* x, Py_ssize_t n) noexcept nogil
+        void (*assign_slots[2])(void* indices, int64_t n, Py_ssize_t n_features, hf_slots* slots) noexcept nogil
         Py_ssize_t (*csr_spans[2])(const void* indptr, const int64_t* rows, Py_ssize_t first, Py_ssize_t step,
                                    Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
         void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil
         void (*move_into)(double* total, double* part, Py_ssize_t n) noexcept nogil
-        double (*squared_norm[2])(const void* coef, Py_ssize_t n) noexcept nogil
+        double (*penalty[2])(double alpha, const void* coef, Py_ssize_t n) noexcept nogil
         void (*finish_grad[2])(const double* total, Py_ssize_t n, double divisor, double alpha, const void* coef,
                                void* out) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
-        double (*penalized)(double total, double divisor, double alpha, double squared_norm) noexcept nogil
+        double (*scale_of)(double sum) noexcept nogil
         void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
 
     ctypedef int hf_fp_state

@@ -3,15 +3,14 @@ from typing import Any
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
+from hingefast._kernels.job import Job
 from hingefast._kernels.loops import BoundLoss
 
 MEAN: str
 SUM: str
 
 @disjoint_base
-class ScorePass:
-    def cancel(self) -> None: ...
-    def work(self) -> None: ...
+class ScorePass(Job): ...
 
 def is_plain_output(
     out: Any, vector: npt.NDArray[Any], inputs: dict[str, Any], theta: Any, rows: Any

@@ -1,11 +1,8 @@
 """The pass over given scores: values and gradient of a margin loss, in tasks of a fixed number of rows."""
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
-
-import threading
 
 import numpy as np
 
@@ -13,10 +10,10 @@ from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
     HF_HINGE, HF_S_FAMILY, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
 )
-from hingefast._kernels.scratch cimport Scratch
+from hingefast._kernels.scratch cimport Scratch, borrow_scratch, give_back
 from hingefast._kernels.slopes cimport (
-    LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, add_sums, block_in,
-    convertible_type, element_type, find_slopes,
+    FAULT_ERROR, LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, Vector, add_sums, block_in,
+    convertible_type, describe, element_type, keep_error, no_scale, reduced_by, take_error,
 )
 
 cnp.import_array()
@@ -30,6 +27,7 @@ cdef enum:
     PARALLEL_SIMPLE_BYTES = 3145728
 
 MEAN, SUM = "mean", "sum"
+PLAIN_CLASSES = (-1, 1)
 
 
 cdef class ScorePass:
@@ -41,49 +39,43 @@ cdef class ScorePass:
     def __dealloc__(self):
         PyMem_Free(self.task_sums)
 
-    def cancel(self):
-        """Let no further task begin."""
-        self.cancelled = True
-
     cdef int release(self) except -1:
-        """Let go of the caller's arrays: a queue of the pool may hold the pass itself a little longer."""
-        self.cancelled = True
+        """Let go of the caller's arrays: the queue of the helpers may hold the pass itself a little longer."""
+        self.closed = True
         self.keep = self.targets = self.foreign_scores = None
         return 0
 
-    cdef int attach(self, cnp.ndarray scores, int is_f64, cnp.ndarray grad, values) except -1:
-        """Point at the scores, where they can be read in place, and at the outputs; None where there is none."""
+    cdef int attach(self, cnp.ndarray scores, int is_f64, cnp.ndarray grad, values, bint is_plain) except -1:
+        """Point at the scores, where they can be read in place, and at the outputs; None where there is none.
+
+        `is_plain`: all arrays are known to be contiguous and of the scores' dtype, and there are no weights. The caller
+        may make them something else at any moment: of their objects only the address is read then.
+        """
         self.is_f64 = is_f64
         self.factor = 1
+        self.scale = no_scale()
         self.scores = <const char*>cnp.PyArray_DATA(scores)
+        if grad is not None:
+            self.grad = <char*>cnp.PyArray_DATA(grad)
+        if is_plain:
+            self.grad_is_f64 = is_f64
+            self.stream = grad is not None and self.n_rows * self.row_size * (8 if is_f64 else 4) > STREAM_BYTES
+            self.is_plain = True
+            return 0
         if (not cnp.PyArray_ISCARRAY_RO(scores)
                 or cnp.PyArray_TYPE(scores) != <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)):
             self.foreign_scores = scores
             self.foreign_dtype = convertible_type(scores)
-            self.row_stride = cnp.PyArray_STRIDE(scores, 0)
-            self.column_stride, self.row_size = self.row_stride, 1
+            self.row_stride = self.column_stride = cnp.PyArray_STRIDE(scores, 0)
             if cnp.PyArray_NDIM(scores) == 2:
-                self.column_stride, self.row_size = cnp.PyArray_STRIDE(scores, 1), cnp.PyArray_DIM(scores, 1)
+                self.column_stride = cnp.PyArray_STRIDE(scores, 1)
         if grad is not None:
-            self.grad = <char*>cnp.PyArray_DATA(grad)
             self.grad_is_f64 = cnp.PyArray_TYPE(grad) == cnp.NPY_FLOAT64
             self.stream = cnp.PyArray_NBYTES(grad) > STREAM_BYTES and self.grad_is_f64 == is_f64
         if values is not None:
             self.row_values = <char*>cnp.PyArray_DATA(<cnp.ndarray>values)
         self.is_plain = (self.foreign_scores is None and values is None and not self.targets.has_weights
-                         and not self.targets.has_class_weight
-                         and (grad is None or self.grad_is_f64 == is_f64 and cnp.PyArray_ISALIGNED(grad)))
-        return 0
-
-    cdef int begin(self, bint weights_only) except -1:
-        """Get ready to go over all tasks."""
-        self.weights_only = weights_only
-        self.next_task = 0
-        self.fault_task = self.n_tasks
-        if self.task_sums == NULL:
-            self.task_sums = <double*>PyMem_Malloc(self.n_tasks * sizeof(double))
-            if self.task_sums == NULL:
-                raise MemoryError()
+                         and not self.targets.has_class_weight and (grad is None or self.grad_is_f64 == is_f64))
         return 0
 
     cdef double total(self) noexcept nogil:
@@ -93,49 +85,46 @@ cdef class ScorePass:
         hf_fp_leave(caller)
         return sum
 
-    def work(self):
+    cdef int reserve(self, Scratch scratch) except -1:
+        """Get the buffers that a thread needs for its tasks; here the stack is enough."""
+        return 0
+
+    cdef int restart(self) except -1:
+        self.next_task = 0
+        self.fault_task = self.n_tasks
+        return 0
+
+    cdef int share(self, bint is_caller) except -1:
         """Take tasks until none is left; the lowest fault found is kept."""
-        cdef Scratch scratch = self.borrow()
+        cdef Scratch scratch = None
         try:
-            self.work_with(scratch)
+            if self.row_size > 1:
+                scratch = borrow_scratch()
+                self.reserve(scratch)
+            self.do_tasks(scratch)
         finally:
-            if scratch is not None:
-                scratch.busy = False
+            give_back(scratch)
+        return 0
 
-    cdef Scratch borrow(self):
-        """The buffers that a thread needs for its tasks; None where the stack is enough."""
-        return None
-
-    cdef int work_with(self, Scratch scratch) except -1:
+    cdef int do_tasks(self, Scratch scratch) except -1:
         cdef Py_ssize_t k
         cdef Fault fault
         cdef bint failed
         while not self.cancelled:
-            if self.lock is None:
-                k = self.next_task
-                self.next_task += 1
-            else:
-                with self.lock:
-                    k = self.next_task
-                    self.next_task += 1
+            k = self.next_task
+            self.next_task += 1
             if k >= self.n_tasks or k > self.fault_task:
                 return 0
             fault.kind = 0
             with nogil:
                 failed = self.task(k, &fault, scratch) != 0
-            if failed:
-                if self.lock is None:
-                    self.keep_fault(k, &fault)
-                else:
-                    with self.lock:
-                        self.keep_fault(k, &fault)
-            PyErr_CheckSignals()
+            if failed and fault.kind == FAULT_ERROR:
+                raise take_error(&fault)
+            if failed and k < self.fault_task:
+                self.fault_task = k
+                self.fault = fault
+            self.look()
         return 0
-
-    cdef void keep_fault(self, Py_ssize_t k, Fault* fault):
-        if k < self.fault_task:
-            self.fault_task = k
-            self.fault = fault[0]
 
     cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
         """All rows of one task; 0, or -1 with the first fault noted."""
@@ -182,6 +171,7 @@ cdef class ScorePass:
         cdef Py_ssize_t at = first, n
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
+        block.scale = self.scale
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
             if self.stream and at == first:
@@ -196,11 +186,16 @@ cdef class ScorePass:
                 continue
             if self.foreign_scores is None:
                 block.scores = self.scores + at * itemsize
-            elif self.bring_scores(block, block.score_buffer, at, n) != 0:
+            elif self.bring_scores(block, block.score_buffer, at, n, fault) != 0:
                 return -1
-            find_slopes(self.loss, block, self.is_f64, 0, n, self.want)
+            real.margin_loss[self.loss.family](self.loss, block.signs, block.scores, n, 1,
+                                               block.values if self.want & VALUE else NULL,
+                                               block.slopes if self.want & SLOPE else NULL)
             add_sums(block, self.is_f64, n, at - first, self.want, sums)
-            if self.grad != NULL:
+            if self.grad != NULL and block.weights != NULL:
+                real.store_weighted[self.grad_is_f64](block.slopes, block.weights, self.factor, n, 1,
+                                                      self.grad + at * grad_itemsize)
+            elif self.grad != NULL:
                 real.store[self.grad_is_f64](block.slopes, n, self.factor, self.grad + at * grad_itemsize,
                                              self.stream)
             if self.row_values != NULL:
@@ -210,13 +205,13 @@ cdef class ScorePass:
             at += n
         return 0
 
-    cdef int bring_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
-        """Make n rows of scores of another dtype or order the block's; 0, or -1 with the error kept."""
+    cdef int bring_scores(self, Block* block, void* to, Py_ssize_t at, Py_ssize_t n, Fault* fault) noexcept nogil:
+        """Make n rows of scores of another dtype or order the block's; 0, or -1 with the error noted."""
         cdef const char* first = self.scores + at * self.row_stride
         cdef Py_ssize_t i
         block.scores = <const char*>to
         if self.foreign_dtype < 0:
-            return self.cast_scores(to, at, n)
+            return self.cast_scores(to, at, n, fault)
         convert = active.real[self.is_f64].convert[self.foreign_dtype]
         if self.row_size == 1:
             convert(first, self.row_stride, n, to)
@@ -226,36 +221,45 @@ cdef class ScorePass:
                     <char*>to + i * self.row_size * (8 if self.is_f64 else 4))
         return 0
 
-    cdef int cast_scores(self, void* to, Py_ssize_t at, Py_ssize_t n) noexcept with gil:
+    cdef int cast_scores(self, void* to, Py_ssize_t at, Py_ssize_t n, Fault* fault) noexcept with gil:
         """`bring_scores` by NumPy."""
         try:
-            dtype = np.float64 if self.is_f64 else np.float32
-            cast = np.ascontiguousarray(self.foreign_scores[at:at + n], dtype=dtype)
-            memcpy(to, cnp.PyArray_DATA(<cnp.ndarray>cast), cnp.PyArray_NBYTES(<cnp.ndarray>cast))
+            with np.errstate(all="ignore"):
+                cast = np.ascontiguousarray(self.foreign_scores[at:at + n],
+                                            dtype=np.float64 if self.is_f64 else np.float32)
+            memcpy(to, cnp.PyArray_DATA(<cnp.ndarray>cast), n * self.row_size * (8 if self.is_f64 else 4))
             return 0
         except BaseException as error:
-            self.error = error
+            keep_error(fault, error)
             return -1
 
-    cdef int run(self, n_threads) except -1:
+    cdef int run(self, bint weights_only, n_threads) except -1:
         """Do all tasks and raise what was found wrong."""
         cdef Py_ssize_t threads = 1
         cdef bint is_shared = self.is_large and not self.targets.needs_numpy() and (
             self.foreign_scores is None or self.foreign_dtype >= 0)
+        self.weights_only = weights_only
+        if self.task_sums == NULL:
+            self.task_sums = <double*>PyMem_Malloc(self.n_tasks * sizeof(double))
+            if self.task_sums == NULL:
+                raise MemoryError()
         if n_threads is not None or is_shared:
             threads = min(<Py_ssize_t>_parallel.resolve_threads(n_threads), self.n_tasks)
-        if threads > 1 and is_shared:
-            self.lock = threading.Lock()
-            _parallel.run(self.work, threads, self.cancel)
-        else:
-            self.work()
-        error = self.error or self.targets.take_error()
-        if error is not None:
-            raise error
+        self.restart()
+        self.run_on(threads if is_shared else 1)
         if self.fault_task < self.n_tasks:
             met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
             _checks.raise_target_fault(*(self.targets.first_fault() or met), self.targets, self.keep[1])
         return 0
+
+    cdef double weigh(self, n_threads) except? -1:
+        """The sum of the weights, and their scale."""
+        cdef double sum
+        while True:
+            self.run(True, n_threads)
+            sum = self.total()
+            if not self.targets.fit_scale(&sum, &self.scale):
+                return sum
 
     cdef double finish(self, bint is_mean, n_threads) except? -1:
         """Weigh, where a mean needs it, then go over all tasks; the reduced value."""
@@ -263,14 +267,11 @@ cdef class ScorePass:
         try:
             if is_mean:
                 if self.targets.has_weights or self.targets.has_class_weight:
-                    self.begin(True)
-                    self.run(n_threads)
-                    total_weight = self.total()
+                    total_weight = self.weigh(n_threads)
                 if total_weight == 0:
                     raise ValueError(_checks.zero_weight_message(self.n_rows))
-                self.factor = reciprocal(total_weight)
-            self.begin(False)
-            self.run(n_threads)
+                self.factor = quotient(1, total_weight)
+            self.run(False, n_threads)
             return quotient(self.total(), total_weight if is_mean else 1)
         finally:
             self.release()
@@ -322,6 +323,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     """
     cdef ScorePass work
     cdef Targets targets
+    cdef Vector labels
     cdef Py_ssize_t n
     cdef int number, label_type, is_f64
     cdef bint is_plain = False, is_mean, is_none, is_simple
@@ -342,8 +344,9 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
                         and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
                         and not overlap(<cnp.ndarray>out, <cnp.ndarray>scores)
                         and not overlap(<cnp.ndarray>out, <cnp.ndarray>y))
+        if is_plain:
+            labels = describe(<cnp.ndarray>y)   # at once: whoever holds y may reshape it at any later moment
     if is_plain:
-        classes = (-1, 1)
         if want & SLOPE:
             grad = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
     else:
@@ -352,15 +355,20 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
     is_mean = reduction == MEAN
     is_none = values is not None
-    targets = Targets.__new__(Targets, n, y, classes, sample_weight, class_weight)
+    if is_plain:
+        targets = Targets.__new__(Targets, n)
+        targets.point_at_labels(y, labels, PLAIN_CLASSES)
+    else:
+        targets = Targets.__new__(Targets, n, y, classes, sample_weight, class_weight)
     work = ScorePass.__new__(ScorePass)
     work.keep = (loss, scores, values, grad)
     work.loss = &loss.real[is_f64]
     work.targets = targets
     work.want = want
     work.n_rows = n
+    work.row_size = 1
     work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
-    work.attach(scores, is_f64, grad, values)
+    work.attach(scores, is_f64, grad, values, is_plain)
     is_simple = work.is_plain and (work.loss.family == HF_HINGE or work.loss.family == HF_S_FAMILY)
     work.is_large = n >= (PARALLEL_SIMPLE_BYTES // (8 if is_f64 else 4) if is_simple else PARALLEL_ROWS)
     value = work.finish(is_mean, n_threads)
@@ -369,10 +377,6 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     if want == SLOPE:
         return grad
     return value if want == VALUE else (value, grad)
-
-
-cdef double reciprocal(double x) noexcept:
-    return quotient(1, x)
 
 
 cdef double quotient(double x, double y) noexcept:

@@ -1,4 +1,4 @@
-# Buffers of one thread, kept from call to call.
+# Buffers of one thread; small ones are kept from call to call.
 
 cdef enum:
     GRAD = 0           # float64 gradient of a task
@@ -21,16 +21,22 @@ cdef enum:
     GROUPS = 16        # slopes by class
     COLUMN_SUMS = 17   # lanes of the scores of a block, where columns are contiguous
     COLUMNS = 18       # a few rows of X, cast, in columns
-    N_BUFFERS = 19
+    SLOT_TABLE = 19    # a sparse step: which column has which slot
+    SLOT_COLUMNS = 20  # ... and which slot which column
+    N_BUFFERS = 21
 
 cdef class Scratch:
-    # Buffers only grow.
-    cdef void* blocks[19]       # as allocated
-    cdef void* buffers[19]      # as used: the first cache line inside
-    cdef size_t sizes[19]
+    # Buffers grow during a call; `give_back` frees what is large.
+    cdef void* blocks[21]       # as allocated
+    cdef void* buffers[21]      # as used: the first cache line inside
+    cdef size_t sizes[21]
+    cdef size_t lengths[21]     # mapped bytes,
+    cdef bint is_mapped[21]     # if they come from the system and not from malloc
     cdef bint busy
-    cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, are known to be zero
+    cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, this call left zero
     cdef void* zeros(self, size_t size) except NULL
     cdef void* get(self, int which, size_t size) except NULL
+    cdef void drop(self, int which) noexcept
 
 cdef Scratch borrow_scratch()
+cdef void give_back(Scratch scratch) noexcept

@@ -18,11 +18,23 @@ cdef enum:
     # Blocks begin at a cache line, and so do all their arrays: no vector straddles two.
     LINE_BYTES = 64
 
+cdef enum:
+    # A fault that is none of the data: `error` was raised, by a cast of NumPy's.
+    FAULT_ERROR = -1
+
 cdef struct Fault:
-    int kind              # HF_FAULT_*; HF_NO_FAULT is 0
+    int kind              # HF_FAULT_*, or FAULT_ERROR; HF_NO_FAULT is 0
     Py_ssize_t position   # row of the batch, or, for HF_FAULT_INDEX, entry of X.indices
     Py_ssize_t row        # row of X
     int64_t seen[2]       # what stood there: integers, or the bytes of a label or weight
+    void* error           # a reference that the fault holds: `take_error`
+
+# What weights are multiplied by, powers of two, so that neither they nor what is made of them overflows or vanishes:
+# (sample_weight*sample) * (class_weight*by_class) * after.
+cdef struct Scale:
+    double sample
+    double by_class
+    double after
 
 cdef struct Block:
     double sign_buffer[MAX_BLOCK]
@@ -35,6 +47,7 @@ cdef struct Block:
     const int64_t* row_index     # rows, or NULL where the rows are evenly spaced
     Py_ssize_t first_row         # the first row, where they are
     const void* signs            # -1 or +1 in the computing dtype; K classes: columns, int32
+    Scale scale                  # of the weights
     const double* weights        # or NULL: all one
     const char* scores           # these three in the computing dtype; they point into the buffers below,
     char* values                 # or straight into the caller's arrays
@@ -42,7 +55,7 @@ cdef struct Block:
 
 cdef struct BlockSpace:
     # Seven arrays, the pointers, and room to begin at a line; asserted in slopes.pyx.
-    char bytes[7 * 8 * 512 + 128 + 64]
+    char bytes[7 * 8 * 512 + 192 + 64]
 
 cdef struct Sums:
     # Sums over the rows of a task, in 16 lanes counted by the row's place in the task.
@@ -53,12 +66,13 @@ cdef struct Sums:
 cdef struct Vector:
     const char* data
     Py_ssize_t stride     # bytes
-    int dtype             # HF_INT8 ..., or -1: cast block by block
-    int convertible       # the loop of convert.h that casts; -1: NumPy does
+    int dtype             # HF_INT8 ..., whatever the byte order, or -1: cast block by block
+    bint is_swapped       # in the other byte order
+    int convertible       # without a dtype: the loop of convert.h that casts; -1: NumPy does
     int log2_itemsize
 
 cdef class Targets:
-    cdef object y, sample_weight, rows, error, given_classes
+    cdef object y, sample_weight, rows, given_classes
     cdef readonly Py_ssize_t n_rows     # of the batch
     cdef readonly Py_ssize_t n_total    # rows of the caller's arrays
     cdef readonly Py_ssize_t n_classes  # 0: labels are binary
@@ -71,16 +85,21 @@ cdef class Targets:
     cdef Py_ssize_t row_stride, first_row, row_step
 
     cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int weigh(self, int is_f64, Scale* scale) except -1
+    cdef bint fit_scale(self, double* sum, Scale* scale) noexcept
+    cdef double weight_of_batch(self, int is_f64, const Scale* scale, Fault* fault) except? -1
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil
     cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil
-    cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil
+    cdef int stage(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil
     cdef bint needs_numpy(self) noexcept
-    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil
+    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n, int* dtype,
+                              Fault* fault) noexcept nogil
     cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
                    const char* found, Vector* vector) noexcept nogil
+    cdef void point_at_labels(self, y, Vector labels, classes)
     cdef int select(self, rows) except -1
     cdef Targets share(self, Targets other, rows)
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil
@@ -89,6 +108,10 @@ cdef class Targets:
 cdef int element_type(cnp.ndarray x)
 cdef int convertible_type(cnp.ndarray x)
 cdef Vector describe(cnp.ndarray x)
+cdef Scale no_scale() noexcept nogil
+cdef double reduced_by(Scale* scale) noexcept nogil
+cdef void keep_error(Fault* fault, object error) noexcept
+cdef object take_error(Fault* fault)
 cdef Block* block_in(BlockSpace* space) noexcept nogil
 cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
                       int want) noexcept nogil

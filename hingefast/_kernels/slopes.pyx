@@ -3,8 +3,11 @@
 Knows no layout of X. `Targets` turns the caller's labels and weights into signs and float64 weights, block
 by block, and never holds a full-length copy; `find_slopes` applies the loss.
 """
-from libc.string cimport memcpy
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.float cimport DBL_MAX
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -19,6 +22,14 @@ from hingefast._kernels.loops cimport (
 cnp.import_array()
 
 assert sizeof(BlockSpace) >= sizeof(Block) + LINE_BYTES
+
+cdef enum:
+    # Rows whose weights are summed between two looks for Ctrl-C: a millisecond.
+    SLICE_ROWS = 262144
+
+# Of the weights of samples and of classes, where the products of the two leave the range of float64: 2^-540 times the
+# largest number, squared and summed over 2^50 rows, does not overflow, and 2^540 times the smallest, squared, is not 0.
+cdef double EXTREME = 2.0 ** 540
 
 cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
 
@@ -61,7 +72,8 @@ cdef Vector describe(cnp.ndarray x):
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
     vector.data = <const char*>cnp.PyArray_DATA(x)
     vector.stride = cnp.PyArray_STRIDE(x, 0)
-    vector.dtype = element_type(x)
+    vector.dtype = number_type(x)
+    vector.is_swapped = not cnp.PyArray_ISNOTSWAPPED(x)
     vector.convertible = convertible_type(x)
     vector.log2_itemsize = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
     return vector
@@ -96,22 +108,7 @@ cdef class Targets:
         self.has_labels = y is not None
         self.has_weights = sample_weight is not None
         if self.has_labels:
-            self.labels = describe(y)
-            self.given_classes = classes
-            negative, positive = classes
-            self.classes.negative = negative
-            self.classes.positive = positive
-            self.classes.negative_int = as_int64(negative)
-            self.classes.positive_int = as_int64(positive)
-            self.classes.negative_fits_uint = negative == int(negative) and 0 <= negative < 2**64
-            self.classes.positive_fits_uint = positive == int(positive) and 0 <= positive < 2**64
-            if self.classes.negative_fits_uint:
-                self.classes.negative_uint = int(negative)
-            if self.classes.positive_fits_uint:
-                self.classes.positive_uint = int(positive)
-            if negative == -1 and positive == 1:
-                self.plain_signs[0] = self.labels.dtype == HF_FLOAT32
-                self.plain_signs[1] = self.labels.dtype == HF_FLOAT64
+            self.point_at_labels(y, describe(y), classes)
         if self.has_weights:
             self.weights = describe(sample_weight)
         if class_weight is not None:
@@ -119,6 +116,27 @@ cdef class Targets:
             self.class_weight[0], self.class_weight[1] = class_weight
         if rows is not None:
             self.select(rows)
+
+    cdef void point_at_labels(self, y, Vector labels, classes):
+        """Take labels, described already, of the pair (negative, positive)."""
+        negative, positive = classes
+        self.y = y
+        self.has_labels = True
+        self.labels = labels
+        self.given_classes = classes
+        self.classes.negative = negative
+        self.classes.positive = positive
+        self.classes.negative_int = as_int64(negative)
+        self.classes.positive_int = as_int64(positive)
+        self.classes.negative_fits_uint = negative == int(negative) and 0 <= negative < 2**64
+        self.classes.positive_fits_uint = positive == int(positive) and 0 <= positive < 2**64
+        if self.classes.negative_fits_uint:
+            self.classes.negative_uint = int(negative)
+        if self.classes.positive_fits_uint:
+            self.classes.positive_uint = int(positive)
+        if negative == -1 and positive == 1:
+            self.plain_signs[0] = labels.dtype == HF_FLOAT32
+            self.plain_signs[1] = labels.dtype == HF_FLOAT64
 
     cpdef Targets batch(self, rows):
         """The same targets for other rows; nothing is checked or converted again."""
@@ -151,11 +169,6 @@ cdef class Targets:
             self.n_rows = cnp.PyArray_SIZE(<cnp.ndarray>rows)
         return 0
 
-    def take_error(self):
-        """The exception that a cast inside a pass raised, if one did; it is forgotten then."""
-        error, self.error = self.error, None
-        return error
-
     def first_fault(self):
         """The first fault of the batch by kind - labels, weights, rows - and then by position.
 
@@ -175,6 +188,7 @@ cdef class Targets:
         cdef hf_fp_state caller
         found = {}
         while first < self.n_rows:
+            PyErr_CheckSignals()
             n = min(<Py_ssize_t>MAX_BLOCK, self.n_rows - first)
             with nogil:
                 caller = hf_fp_enter()
@@ -193,8 +207,8 @@ cdef class Targets:
                     else:
                         failed = self.load_weights(block, first, good, &fault)
                     hf_fp_leave(caller)
-                if self.error is not None:
-                    raise self.take_error()
+                if failed and fault.kind == FAULT_ERROR:
+                    raise take_error(&fault)
                 if failed:
                     found[kind] = (kind, fault.position, fault.row, (<char*>fault.seen)[:16])
             first += n if good == n else good + 1
@@ -218,14 +232,17 @@ cdef class Targets:
             block.rows[i] = row
         return n
 
-    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n) noexcept nogil:
-        """The block's n elements of labels or weights, one behind the other; NULL if a cast failed.
+    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n, int* dtype,
+                              Fault* fault) noexcept nogil:
+        """The block's n elements of labels or weights, one behind the other; NULL with the error noted if a cast failed.
 
-        Those of a dtype that not all loops read are float64 then.
+        `dtype` is what they are then: their own, in this machine's byte order, or float64 for one that not all loops
+        read. Integers always keep their own: float64 holds not all of them.
         """
         cdef Py_ssize_t step = self.row_step * vector.stride, i
-        if vector.convertible < 0:
-            return <const char*>block.staged if self.stage(block, labels, n) == 0 else NULL
+        dtype[0] = vector.dtype if vector.dtype >= 0 else HF_FLOAT64
+        if vector.dtype < 0 and vector.convertible < 0:
+            return <const char*>block.staged if self.stage(block, labels, n, dtype, fault) == 0 else NULL
         if vector.dtype < 0:
             convert = active.real[1].convert[vector.convertible]
             if block.row_index == NULL:
@@ -234,7 +251,7 @@ cdef class Targets:
                 for i in range(n):
                     convert(vector.data + block.rows[i] * vector.stride, 0, 1, block.staged + i)
             return <const char*>block.staged
-        if block.row_index == NULL and step == (<Py_ssize_t>1 << vector.log2_itemsize):
+        if block.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
             if <size_t>vector.data % <size_t>step == 0:
                 return vector.data + block.first_row * vector.stride
         if block.row_index == NULL:
@@ -242,40 +259,123 @@ cdef class Targets:
                                                 block.staged)
         else:
             active.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
+        if vector.is_swapped:
+            active.swap_bytes[vector.log2_itemsize](block.staged, n)
         return <const char*>block.staged
 
     cdef bint needs_numpy(self) noexcept:
         """Whether labels or weights are cast by NumPy, which lets one thread at a time."""
         return self.has_labels and self.labels.convertible < 0 or self.has_weights and self.weights.convertible < 0
 
-    cdef int stage(self, Block* block, bint labels, Py_ssize_t n) noexcept with gil:
-        """Cast the block's labels or weights of a foreign dtype to float64 by NumPy."""
+    cdef int stage(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil:
+        """Cast the block's labels or weights of a dtype that the loops do not know, as `elements` does."""
         cdef Py_ssize_t i, last
         try:
-            source = self.y if labels else self.sample_weight
-            if block.row_index != NULL:
-                source = source[[block.rows[i] for i in range(n)]]
-            else:
-                last = block.first_row + (n - 1) * self.row_step
-                source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
-                          else source[last:block.first_row + 1:-self.row_step][::-1])
-            cast = np.ascontiguousarray(source, dtype=np.float64)
+            with np.errstate(all="ignore"):
+                source = self.y if labels else self.sample_weight
+                if block.row_index != NULL:
+                    source = source[[block.rows[i] for i in range(n)]]
+                else:
+                    last = block.first_row + (n - 1) * self.row_step
+                    source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
+                              else source[last:block.first_row + 1:-self.row_step][::-1])
+                cast = np.ascontiguousarray(source, dtype=np.float64)
+                inexact = cast != source
+                if labels and inexact.any():
+                    # No class may be met by rounding: integers as such, and what no float64 is is no class.
+                    whole = np.ascontiguousarray(source, dtype=np.int64)
+                    if (whole == source).all():
+                        cast = whole
+                        dtype[0] = HF_INT64
+                    else:
+                        cast[inexact] = np.nan
             memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
             return 0
         except BaseException as error:
-            self.error = error
+            keep_error(fault, error)
             return -1
 
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil:
         """Labels of all rows as the loops read them in place; False where they must be gathered or cast first."""
         cdef Py_ssize_t itemsize = 1 << self.labels.log2_itemsize
-        if (self.row_numbers != NULL or self.labels.dtype < 0 or self.row_step * self.labels.stride != itemsize
+        if (self.row_numbers != NULL or self.labels.dtype < 0 or self.labels.is_swapped
+                or self.row_step * self.labels.stride != itemsize
                 or <size_t>self.labels.data % <size_t>itemsize != 0):
             return False
         labels.data = self.labels.data + self.first_row * self.labels.stride
         labels.dtype, labels.itemsize, labels.classes = self.labels.dtype, itemsize, &self.classes
         labels.decode = NULL if self.plain_signs[is_f64] else active.real[is_f64].decode_labels[self.labels.dtype]
         return True
+
+    cdef int weigh(self, int is_f64, Scale* scale) except -1:
+        """Find the scale of the batch's weights, going over them once.
+
+        Where labels or weights are found bad any scale will do: who uses them meets the same fault.
+        """
+        cdef Fault fault
+        cdef double sum
+        scale[0] = no_scale()
+        if not (self.has_weights or self.has_class_weight):
+            return 0
+        while True:
+            fault.kind = 0
+            sum = self.weight_of_batch(is_f64, scale, &fault)
+            if fault.kind == FAULT_ERROR:
+                raise take_error(&fault)
+            if fault.kind != 0 or not self.fit_scale(&sum, scale):
+                return 0
+
+    cdef bint fit_scale(self, double* sum, Scale* scale) noexcept:
+        """Let the scale bring the sum of the weights near 1, and the sum too; True where it has to be formed again first."""
+        cdef bint is_first = scale.sample == 1 and scale.by_class == 1
+        cdef bint vanish = self.has_weights and self.has_class_weight and sum[0] < 1 / EXTREME
+        cdef double fitting
+        cdef hf_fp_state caller
+        if is_first and (sum[0] > DBL_MAX or vanish):
+            fitting = EXTREME if vanish else 1 / EXTREME
+            if self.has_weights:
+                scale.sample = fitting
+            if self.has_class_weight:
+                scale.by_class = fitting
+            return True
+        caller = hf_fp_enter()
+        fitting = active.scale_of(sum[0])
+        sum[0] = active.divide(sum[0], 1 / fitting)
+        hf_fp_leave(caller)
+        if self.has_class_weight:
+            scale.after *= fitting
+        else:
+            scale.sample *= fitting
+        return False
+
+    cdef double weight_of_batch(self, int is_f64, const Scale* scale, Fault* fault) except? -1:
+        """The sum of the batch's weights, up to the first fault, which is noted."""
+        cdef BlockSpace space
+        cdef Block* block = block_in(&space)
+        cdef double[16] lanes
+        cdef Py_ssize_t first = 0, end = 0, n
+        cdef int failed = 0
+        cdef double sum
+        cdef hf_fp_state caller
+        memset(lanes, 0, sizeof(lanes))
+        block.scale = scale[0]
+        while first < self.n_rows and not failed:
+            end = min(first + SLICE_ROWS, self.n_rows)
+            with nogil:
+                caller = hf_fp_enter()
+                while first < end and not failed:
+                    n = min(<Py_ssize_t>MAX_BLOCK, end - first)
+                    if self.load_rows(block, first, n, fault) < n or self.load(block, is_f64, first, n, fault) != 0:
+                        failed = 1
+                        break
+                    active.real[1].sum_values(block.weights, NULL, first, n, lanes)
+                    first += n
+                hf_fp_leave(caller)
+            PyErr_CheckSignals()
+        caller = hf_fp_enter()
+        sum = active.merge_lanes(lanes)
+        hf_fp_leave(caller)
+        return sum
 
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Signs and weights of the n rows loaded; 0, or -1 with the first fault noted."""
@@ -295,14 +395,16 @@ cdef class Targets:
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
         """Multiply the block's weights by those of their classes."""
-        active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], n,
+        active.real[is_f64].class_weights(block.signs, self.class_weight[0] * block.scale.by_class,
+                                          self.class_weight[1] * block.scale.by_class, block.scale.after, n,
                                           block.weight_buffer)
 
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil:
         """Signs of the n rows loaded: the labels themselves, where those are -1 and +1 in the computing dtype."""
         cdef const hf_real_loops* real = &active.real[is_f64]
-        cdef const char* found = self.elements(&self.labels, block, True, n)
+        cdef int dtype
+        cdef const char* found = self.elements(&self.labels, block, True, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
@@ -312,8 +414,7 @@ cdef class Targets:
                 memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
                 block.signs = block.sign_buffer
         else:
-            real.decode_labels[HF_FLOAT64 if self.labels.dtype < 0 else self.labels.dtype](
-                found, n, &self.classes, block.sign_buffer)
+            real.decode_labels[dtype](found, n, &self.classes, block.sign_buffer)
             block.signs = block.sign_buffer
         at = real.find_bad_sign(block.signs, n)
         if at >= 0:
@@ -323,12 +424,12 @@ cdef class Targets:
 
     cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Weights of the n rows loaded, as float64."""
-        cdef const char* found = self.elements(&self.weights, block, False, n)
+        cdef int dtype
+        cdef const char* found = self.elements(&self.weights, block, False, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = active.decode_weights[HF_FLOAT64 if self.weights.dtype < 0 else self.weights.dtype](
-            found, n, block.weight_buffer)
+        at = active.decode_weights[dtype](found, n, block.scale.sample, block.weight_buffer)
         if at >= 0:
             self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
             return -1
@@ -337,17 +438,22 @@ cdef class Targets:
 
     cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
                    const char* found, Vector* vector) noexcept nogil:
-        """Keep where a label or weight is wrong and the bytes that stood there."""
+        """Keep where a label or weight is wrong, and what stood there: its bytes, or its row where NumPy cast it."""
         cdef Py_ssize_t itemsize = 8 if vector.dtype < 0 else <Py_ssize_t>1 << vector.log2_itemsize
         fault.kind, fault.position = kind, first + at
         fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * self.row_step
-        fault.seen[0] = 0
-        memcpy(fault.seen, found + at * itemsize, itemsize)
+        fault.seen[0] = fault.row
+        if vector.convertible >= 0:
+            fault.seen[0] = 0
+            memcpy(fault.seen, found + at * itemsize, itemsize)
 
     def seen_label(self, bytes seen):
-        """The label or weight whose bytes a fault kept."""
-        dtype = np.dtype(np.float64) if self.labels.dtype < 0 else self.y.dtype
-        return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+        """The label that a fault kept."""
+        return seen_element(&self.labels, self.y, seen)
+
+    def seen_weight(self, bytes seen):
+        """The weight that a fault kept."""
+        return seen_element(&self.weights, self.sample_weight, seen)
 
     def class_pair(self):
         """(negative, positive), as they were given."""
@@ -357,15 +463,44 @@ cdef class Targets:
         """Whether labels are booleans, read as 0 and 1."""
         return self.y.dtype.kind == "b"
 
-    def seen_weight(self, bytes seen):
-        """The weight whose bytes a fault kept."""
-        dtype = np.dtype(np.float64) if self.weights.dtype < 0 else self.sample_weight.dtype
-        return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+
+cdef object seen_element(Vector* vector, cnp.ndarray array, bytes seen):
+    """What `note` kept of an array's element."""
+    if vector.convertible < 0:
+        return array[np.frombuffer(seen, np.int64)[0]]
+    dtype = np.dtype(np.float64) if vector.dtype < 0 else array.dtype.newbyteorder("=")
+    return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+
+
+cdef Scale no_scale() noexcept nogil:
+    cdef Scale scale
+    scale.sample = scale.by_class = scale.after = 1
+    return scale
+
+
+cdef double reduced_by(Scale* scale) noexcept nogil:
+    """What sums of weighted numbers have been multiplied by."""
+    return scale.sample * scale.by_class * scale.after
+
+
+cdef void keep_error(Fault* fault, object error) noexcept:
+    """Let a fault be an exception that was raised while the interpreter's lock was held."""
+    Py_INCREF(error)
+    fault.kind, fault.error = FAULT_ERROR, <void*>error
+
+
+cdef object take_error(Fault* fault):
+    """The exception that `keep_error` kept."""
+    error = <object>fault.error
+    Py_DECREF(error)
+    fault.kind, fault.error = 0, NULL
+    return error
 
 
 cdef Block* block_in(BlockSpace* space) noexcept nogil:
     """A block at the first cache line of `space`; scores, values and slopes lie in the block itself."""
     cdef Block* block = <Block*>(space.bytes + LINE_BYTES - <size_t>space.bytes % LINE_BYTES)
+    block.scale = no_scale()
     block.scores = <const char*>block.score_buffer
     block.values = <char*>block.value_buffer
     block.slopes = <char*>block.slope_buffer

@@ -303,19 +303,6 @@ static void FN(spread_nan)(const void *values, const int32_t *columns, ptrdiff_t
             slope[columns[i]] = value[i];
 }
 
-/* x[i,j] *= weights[i], +0 where the weight is zero, whatever x is. O(n*K). */
-static void FN(scale_rows)(void *x, const double *weights, ptrdiff_t n, ptrdiff_t n_classes) {
-    real *HF_RESTRICT to = x;
-    for (ptrdiff_t i = 0; i < n; i++, to += n_classes) {
-        const double weight = weights[i];
-        if (weight == 0)
-            memset(to, 0, (size_t)n_classes * sizeof(real));
-        else
-            for (ptrdiff_t j = 0; j < n_classes; j++)
-                to[j] = (real)(weight * (double)to[j]);
-    }
-}
-
 /* ---- several rivals: the top-k hinge -------------------------------------------------------------------------- */
 
 /* Lets the number at the top of a heap of n, smallest first, sink to its place. O(log n). */

@@ -128,27 +128,3 @@ static void FN(finish_features)(const double *total, ptrdiff_t n_classes, ptrdif
             }
         }
 }
-
-/* step_sparse for K classes: steps theta[k][j] for the columns j that n_rows CSR rows store, and zeroes total there. */
-#define HF_DEFINE_STEP_SPARSE_CLASSES(SUFFIX, INDEX)                                                         \
-    static void FN(step_sparse_classes_##SUFFIX)(                                                            \
-        const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,                   \
-        ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride, double *total, double divisor,          \
-        double rate, void *theta) {                                                                          \
-        const INDEX *HF_RESTRICT index = indices;                                                            \
-        real *HF_RESTRICT to = theta;                                                                        \
-        const real by = (real)rate;                                                                          \
-        for (ptrdiff_t i = 0; i < n_rows; i++)                                                               \
-            for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
-                const uint64_t at = (uint64_t)(int64_t)index[e];                                             \
-                const ptrdiff_t j = at < (uint64_t)n_features ? (ptrdiff_t)at : 0;                           \
-                for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \
-                    if (total[j * stride + k] != 0) {                                                        \
-                        to[k * n_features + j] -= by * (real)(total[j * stride + k] / divisor);              \
-                        total[j * stride + k] = 0;                                                           \
-                    }                                                                                        \
-            }                                                                                                \
-    }
-HF_DEFINE_STEP_SPARSE_CLASSES(i32, int32_t)
-HF_DEFINE_STEP_SPARSE_CLASSES(i64, int64_t)
-#undef HF_DEFINE_STEP_SPARSE_CLASSES

@@ -92,22 +92,21 @@ HF_INLINE hf_byte_classes hf_classes_of_bytes(const hf_labels *labels) {
     return bytes;
 }
 
-/* out[i] = weights[i] as float64; returns the position of the first negative or non-finite one, or -1;
- * such a weight is written as 0. O(n). */
+/* out[i] = scale*weights[i] as float64, for a scale that is a power of two; returns the position of the first weight that
+ * is negative or not finite, or -1. Such a weight is written as -1. O(n). */
 #define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                               \
-    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double *out) {                \
+    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double scale, double *out) {  \
         const TYPE *HF_RESTRICT weight = weights;                                                            \
         double *HF_RESTRICT to = out;                                                                        \
         int bad = 0;                                                                                         \
         for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
-            double w = (double)weight[i];                                                                    \
-            bad |= !(w >= 0 && w <= DBL_MAX);                                                                \
-            to[i] = w;                                                                                       \
+            const double w = (double)weight[i], scaled = w * scale;                                          \
+            const int fits = w >= 0 && w <= DBL_MAX;                                                         \
+            bad |= !fits;                                                                                    \
+            to[i] = fits ? scaled : -1;                                                                      \
         }                                                                                                    \
-        if (!bad)                                                                                            \
-            return -1;                                                                                       \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
-            if (!(to[i] >= 0 && to[i] <= DBL_MAX))                                                           \
+        for (ptrdiff_t i = 0; bad && i < n; i++)                                                             \
+            if (to[i] < 0)                                                                                   \
                 return i;                                                                                    \
         return -1;                                                                                           \
     }
@@ -137,6 +136,18 @@ HF_DEFINE_GATHER(2)
 HF_DEFINE_GATHER(4)
 HF_DEFINE_GATHER(8)
 
+/* The n items of 2, 4 or 8 bytes that a gather brought, in the other byte order; a byte has none. O(n). */
+static void swap_bytes_1(void *x, ptrdiff_t n) { (void)x, (void)n; }
+#define HF_DEFINE_SWAP(BYTES, TYPE, SWAP)                                                                    \
+    static void swap_bytes_##BYTES(void *x, ptrdiff_t n) {                                                   \
+        TYPE *items = x;                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
+            items[i] = SWAP(items[i]);                                                                       \
+    }
+HF_DEFINE_SWAP(2, uint16_t, hf_swap_16)
+HF_DEFINE_SWAP(4, uint32_t, hf_swap_32)
+HF_DEFINE_SWAP(8, uint64_t, hf_swap_64)
+
 /* Where the entries of n CSR rows begin and end: rows[i], or first + i*step where rows is NULL. Whatever
  * indptr holds, 0 <= starts[i] <= ends[i] <= n_stored comes out. Returns the position of the first row whose
  * own two pointers do not satisfy that, or -1. O(n). */
@@ -160,6 +171,7 @@ HF_DEFINE_CSR_SPANS(i32, int32_t)
 HF_DEFINE_CSR_SPANS(i64, int64_t)
 
 #include "labels.h"
+#include "slots.h"
 
 /* Sum of 16 lanes by halves. */
 static double merge_lanes(const double *lanes) {
@@ -180,10 +192,12 @@ static double sum_in_order(const double *x, ptrdiff_t n) {
     return sum;
 }
 
-/* total/divisor + alpha/2 * squared_norm */
-static double penalized(double total, double divisor, double alpha, double squared_norm) {
-    double value = total / divisor;
-    return alpha == 0 ? value : value + 0.5 * alpha * squared_norm;
+/* The power of two that brings a positive sum near 1, between 2^-1000 and 2^1000; 1 for 0. */
+static double scale_of(double sum) {
+    int exponent = 0;
+    if (sum > 0 && sum <= DBL_MAX)
+        (void)frexp(sum, &exponent);
+    return ldexp(1, exponent > 1000 ? -1000 : exponent < -1000 ? 1000 : -exponent);
 }
 
 /* total += part, part = 0, n numbers: one sweep instead of two. O(n). */
@@ -275,6 +289,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .multiply_active = multiply_active_##S,                                                              \
         .scale = scale_##S,                                                                                  \
         .store = {store_f32_##S, store_f64_##S},                                                             \
+        .store_weighted = {store_weighted_f32_##S, store_weighted_f64_##S},                                  \
         .score_rows = score_rows_##S,                                                                        \
         .accumulate_rows = accumulate_rows_##S,                                                              \
         .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
@@ -291,7 +306,8 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                   \
         .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S},                                    \
         .step = step_##S,                                                                                    \
-        .step_sparse = {step_sparse_i32_##S, step_sparse_i64_##S},                                           \
+        .step_columns = step_columns_##S,                                                                    \
+        .drop_inactive = drop_inactive_##S,                                                                  \
         .cost_keys = cost_keys_##S,                                                                          \
         .rival_margins = rival_margins_##S,                                                                  \
         .pair_slopes = pair_slopes_##S,                                                                      \
@@ -305,7 +321,6 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
                         one_vs_rest_psi_m_##S, one_vs_rest_softplus_##S},                                    \
         .collect_own = collect_own_##S,                                                                      \
         .spread_nan = spread_nan_##S,                                                                        \
-        .scale_rows = scale_rows_##S,                                                                        \
         .top_k = top_k_##S,                                                                                  \
         .add_columns = add_columns_##S,                                                                      \
         .group_by_class = group_by_class_##S,                                                                \
@@ -318,7 +333,6 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
                                {csr_score_unpacked_i64_from_f32_##S, csr_score_unpacked_i64_from_f64_##S}},  \
         .csr_accumulate_classes = {csr_accumulate_classes_i32_##S, csr_accumulate_classes_i64_##S},          \
         .finish_features = finish_features_##S,                                                              \
-        .step_sparse_classes = {step_sparse_classes_i32_##S, step_sparse_classes_i64_##S},                   \
         .elementary = {array_exp_##S, array_log1p_##S, array_erfc_##S},                                      \
     }
 
@@ -341,14 +355,16 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .class_weights = class_weights_by_column,
     .decode_weights = {HF_DTYPES(decode_weights_, )},
     .gather = {gather_1, gather_2, gather_4, gather_8},
+    .swap_bytes = {swap_bytes_1, swap_bytes_2, swap_bytes_4, swap_bytes_8},
     .csr_spans = {csr_spans_i32, csr_spans_i64},
+    .assign_slots = {assign_slots_i32, assign_slots_i64},
     .merge_lanes = merge_lanes,
     .stream_piece = stream_piece,
     .move_into = move_into,
-    .squared_norm = {squared_norm_f32, squared_norm_f64},
+    .penalty = {penalty_f32, penalty_f64},
     .finish_grad = {finish_grad_f32, finish_grad_f64},
     .divide = divide,
     .sum_in_order = sum_in_order,
-    .penalized = penalized,
+    .scale_of = scale_of,
     .round_loss = round_loss_f32,
 };

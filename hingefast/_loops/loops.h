@@ -71,6 +71,15 @@ typedef struct {
     const int32_t *columns;
 } hf_class_labels;
 
+/* The columns that the rows of a sparse step store: each has a number of its own, its slot. The table, whose size
+ * mask + 1 is a power of two above 2*capacity, holds slot + 1 where the search for a column ends, and 0 elsewhere. */
+typedef struct {
+    int64_t *columns; /* of each slot */
+    int32_t *table;
+    uint64_t mask;
+    ptrdiff_t n, capacity; /* slots in use, at most */
+} hf_slots;
+
 /* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
 typedef struct {
     const char *name;       /* canonical snake_case name */
@@ -95,13 +104,16 @@ typedef struct {
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);
     void (*decode_labels[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_classes *classes,
                                        void *signs);
-    void (*class_weights)(const void *signs, double negative, double positive, ptrdiff_t n, double *weights);
+    void (*class_weights)(const void *signs, double negative, double positive, double scale, ptrdiff_t n,
+                          double *weights);
     void (*prefetch_own)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                        double *lanes);
     void (*multiply_active)(void *x, const void *y, ptrdiff_t n);
     void (*scale)(void *x, const double *weights, double factor, ptrdiff_t n);
     void (*store[2])(void *x, ptrdiff_t n, double factor, void *out, int stream);
+    void (*store_weighted[2])(const void *x, const double *weights, double factor, ptrdiff_t n,
+                              ptrdiff_t n_classes, void *out);
     /* dense score and accumulate (score.h, accumulate.h) */
     void (*score_rows)(const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef,
                        double intercept, void *scores);
@@ -130,8 +142,10 @@ typedef struct {
     /* vectors of coef's size (vectors.h); round_coef takes float32 [0] or float64 [1] */
     void (*round_coef[2])(const void *coef, ptrdiff_t n, void *out);
     void (*step)(const void *grad, ptrdiff_t n, double rate, void *theta);
-    void (*step_sparse[2])(const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,
-                           ptrdiff_t n_features, double *total, double divisor, double rate, void *theta);
+    void (*step_columns)(const int64_t *columns, ptrdiff_t n, const double *total, ptrdiff_t stride,
+                         ptrdiff_t n_classes, ptrdiff_t n_features, double divisor, double rate, void *theta);
+    void (*drop_inactive)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, const int64_t *starts,
+                          int64_t *ends);
     /* K classes: slope stage (arrange.h) */
     void (*cost_keys)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                       const void *cost, void *keys);
@@ -154,7 +168,6 @@ typedef struct {
     void (*collect_own)(void *slopes, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*spread_nan)(const void *values, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                        void *slopes);
-    void (*scale_rows)(void *x, const double *weights, ptrdiff_t n, ptrdiff_t n_classes);
     void (*top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, ptrdiff_t k,
                   int each, void *space, void *values, void *slopes);
     void (*add_columns)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, double *sums);
@@ -183,9 +196,6 @@ typedef struct {
                                       int32_t *active, double *active_slopes, double *grad);
     void (*finish_features)(const double *total, ptrdiff_t n_classes, ptrdiff_t n_features, ptrdiff_t stride,
                             double divisor, double alpha, const void *coef, void *out);
-    void (*step_sparse_classes[2])(const void *indices, const int64_t *starts, const int64_t *ends,
-                                   ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t n_classes,
-                                   ptrdiff_t stride, double *total, double divisor, double rate, void *theta);
     /* the vectorised elementary functions, for their tests */
     void (*elementary[3])(const void *x, ptrdiff_t n, void *out);
 } hf_real_loops;
@@ -199,22 +209,25 @@ typedef struct {
     hf_real_loops real[2]; /* [0] float32, [1] float64 */
     ptrdiff_t (*decode_classes[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_class_labels *classes,
                                              int32_t *columns);
-    void (*class_weights)(const int32_t *columns, const double *of_class, ptrdiff_t n, double *weights);
-    ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, double *out);
+    void (*class_weights)(const int32_t *columns, const double *of_class, double by_class, double scale,
+                          ptrdiff_t n, double *weights);
+    ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, double scale, double *out);
     void (*gather[4])(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n, void *out);
+    void (*swap_bytes[4])(void *x, ptrdiff_t n);
     ptrdiff_t (*csr_spans[2])(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,
                               ptrdiff_t n, int64_t n_stored, int64_t *starts, int64_t *ends);
+    void (*assign_slots[2])(void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots);
     double (*merge_lanes)(const double *lanes);
     void (*stream_piece)(void *piece, size_t bytes, int is_first, int is_last, void *out);
     void (*move_into)(double *total, double *part, ptrdiff_t n);
-    double (*squared_norm[2])(const void *coef, ptrdiff_t n);
+    double (*penalty[2])(double alpha, const void *coef, ptrdiff_t n);
     void (*finish_grad[2])(const double *total, ptrdiff_t n, double divisor, double alpha, const void *coef,
                            void *out);
     /* Single operations of float64 numbers behind a pointer, where no compiler can move them out of the
      * default floating-point environment. */
     double (*divide)(double x, double y);
     double (*sum_in_order)(const double *x, ptrdiff_t n);
-    double (*penalized)(double total, double divisor, double alpha, double squared_norm);
+    double (*scale_of)(double sum);
     void (*round_loss)(const hf_loss *loss, hf_loss *rounded);
 } hf_loops;
 

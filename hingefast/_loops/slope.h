@@ -127,13 +127,13 @@ static void FN(decode_u64)(const void *labels, ptrdiff_t n, const hf_classes *cl
 #undef HF_DECODE_FLOAT
 #undef HF_DEFINE_DECODE
 
-/* weights[i] *= the weight of row i's class. O(n). */
-static void FN(class_weights)(const void *signs, double negative, double positive, ptrdiff_t n,
+/* weights[i] *= the weight of row i's class, and then the scale. O(n). */
+static void FN(class_weights)(const void *signs, double negative, double positive, double scale, ptrdiff_t n,
                               double *weights) {
     const real *HF_RESTRICT sign = signs;
     double *HF_RESTRICT weight = weights;
     for (ptrdiff_t i = 0; i < n; i++)
-        weight[i] *= sign[i] > 0 ? positive : negative;
+        weight[i] = weight[i] * (sign[i] > 0 ? positive : negative) * scale;
 }
 
 /* lanes[(first + i) mod 16] += values[i], or weights[i]*values[i] where weights is given; a weight of zero
@@ -199,6 +199,23 @@ static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
 HF_DEFINE_STORE(f32, float)
 HF_DEFINE_STORE(f64, double)
 #undef HF_DEFINE_STORE
+
+/* out[i,j] = weights[i]*factor*x[i,j], rounded once, for n rows of n_classes numbers; +0 where the weight is zero,
+ * whatever x is. x may be out itself. O(n*n_classes). */
+#define HF_DEFINE_STORE_WEIGHTED(SUFFIX, TYPE)                                                               \
+    static void FN(store_weighted_##SUFFIX)(const void *x, const double *weights, double factor,             \
+                                            ptrdiff_t n, ptrdiff_t n_classes, void *out) {                   \
+        const real *from = x;                                                                                \
+        TYPE *to = out;                                                                                      \
+        for (ptrdiff_t i = 0; i < n; i++, from += n_classes, to += n_classes) {                              \
+            const double by = weights[i] * factor;                                                           \
+            for (ptrdiff_t j = 0; j < n_classes; j++)                                                        \
+                to[j] = weights[i] == 0 ? 0 : (TYPE)(by * (double)from[j]);                                  \
+        }                                                                                                    \
+    }
+HF_DEFINE_STORE_WEIGHTED(f32, float)
+HF_DEFINE_STORE_WEIGHTED(f64, double)
+#undef HF_DEFINE_STORE_WEIGHTED
 
 /* The vectorised elementary functions over arrays, for their tests. O(n). */
 #define HF_DEFINE_ELEMENTARY(NAME)                                                                           \

@@ -3,17 +3,36 @@
  * Included once for float32 and once for float64: the type of the caller's coef and gradient.
  */
 
-/* Sum of coef[j]^2 in float64, over 16 fixed lanes. O(n). */
-static double FN(squared_norm)(const void *coef, ptrdiff_t n) {
-    const real *HF_RESTRICT w = coef;
+/* Sum of (scale*coef[j])^2 in float64, over 16 fixed lanes. O(n). */
+HF_INLINE double FN(squared_norm)(const real *HF_RESTRICT w, double scale, ptrdiff_t n) {
     double sum[HF_VALUE_LANES] = {0};
     ptrdiff_t j = 0;
     for (; j + HF_VALUE_LANES <= n; j += HF_VALUE_LANES)
-        for (int k = 0; k < HF_VALUE_LANES; k++)
-            sum[k] += (double)w[j + k] * (double)w[j + k];
-    for (int k = 0; j + k < n; k++)
-        sum[k] += (double)w[j + k] * (double)w[j + k];
+        for (int k = 0; k < HF_VALUE_LANES; k++) {
+            const double at = (double)w[j + k] * scale;
+            sum[k] += at * at;
+        }
+    for (int k = 0; j + k < n; k++) {
+        const double at = (double)w[j + k] * scale;
+        sum[k] += at * at;
+    }
     return merge_lanes(sum);
+}
+
+/* alpha/2 times the sum of coef[j]^2. Where the squares leave the range of float64, with coef scaled by a power of two:
+ * the result alone may overflow or vanish. O(n). */
+static double FN(penalty)(double alpha, const void *coef, ptrdiff_t n) {
+    const real *w = coef;
+    const double norm = FN(squared_norm)(w, 1, n);
+    double largest = 0, scale;
+    if (norm != norm || (norm >= 0x1p-900 && norm <= DBL_MAX))
+        return 0.5 * alpha * norm;
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const double size = w[j] < 0 ? -(double)w[j] : (double)w[j];
+        largest = size > largest ? size : largest;
+    }
+    scale = scale_of(largest); /* 1 for 0, and for infinity */
+    return 0.5 * alpha / scale * FN(squared_norm)(w, scale, n) / scale;
 }
 
 /* out[j] = total[j]/divisor + alpha*coef[j], rounded once to the type of out and coef. O(n). */
@@ -53,27 +72,32 @@ static void FN(step)(const void *grad, ptrdiff_t n, double rate, void *theta) {
         to[j] -= by * g[j];
 }
 
-/* The same for the columns that n_rows CSR rows store, straight from the float64 sum of slopes*entries:
- * theta[j] -= rate * (total[j]/divisor). Sets total[j] to 0 as it goes, so that a column stored twice is
- * stepped once. Indices are clamped as in csr_score_rows. O(number of entries). */
-#define HF_DEFINE_STEP_SPARSE(SUFFIX, INDEX)                                                                 \
-    static void FN(step_sparse_##SUFFIX)(const void *indices, const int64_t *starts, const int64_t *ends,    \
-                                         ptrdiff_t n_rows, ptrdiff_t n_features, double *total,              \
-                                         double divisor, double rate, void *theta) {                         \
-        const INDEX *HF_RESTRICT index = indices;                                                            \
-        double *HF_RESTRICT sum = total;                                                                     \
-        real *HF_RESTRICT to = theta;                                                                        \
-        const real by = (real)rate;                                                                          \
-        for (ptrdiff_t i = 0; i < n_rows; i++)                                                               \
-            for (int64_t k = starts[i]; k < ends[i]; k++) {                                                  \
-                uint64_t j = (uint64_t)(int64_t)index[k];                                                    \
-                j = j < (uint64_t)n_features ? j : 0;                                                        \
-                if (sum[j] != 0) {                                                                           \
-                    to[j] -= by * (real)(sum[j] / divisor);                                                  \
-                    sum[j] = 0;                                                                              \
-                }                                                                                            \
-            }                                                                                                \
+/* theta[k][columns[s]] -= rate * (total[s][k]/divisor), in the type of theta, for n columns (the first n where `columns`
+ * is NULL) and n_classes rows of theta; total has `stride` numbers a column. A number of theta whose total is zero
+ * stays as it is. O(n * n_classes). */
+static void FN(step_columns)(const int64_t *columns, ptrdiff_t n, const double *total, ptrdiff_t stride,
+                             ptrdiff_t n_classes, ptrdiff_t n_features, double divisor, double rate,
+                             void *theta) {
+    const real by = (real)rate;
+    for (ptrdiff_t first = 0; first < n; first += 64) /* of whose totals every class finds its own in the cache */
+        for (ptrdiff_t k = 0; k < n_classes; k++) {
+            real *to = (real *)theta + k * n_features;
+            for (ptrdiff_t s = first; s < first + 64 && s < n; s++) {
+                const double sum = total[s * stride + k];
+                if (sum != 0)
+                    to[columns ? columns[s] : s] -= by * (real)(sum / divisor);
+            }
+        }
+}
+
+/* Leaves rows without any slope no entries: ends[i] = starts[i]. O(n * n_classes). */
+static void FN(drop_inactive)(const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, const int64_t *starts,
+                              int64_t *ends) {
+    const real *slope = slopes;
+    for (ptrdiff_t i = 0; i < n; i++, slope += n_classes) {
+        int is_active = 0;
+        for (ptrdiff_t k = 0; k < n_classes; k++)
+            is_active |= slope[k] != 0;
+        ends[i] = is_active ? ends[i] : starts[i];
     }
-HF_DEFINE_STEP_SPARSE(i32, int32_t)
-HF_DEFINE_STEP_SPARSE(i64, int64_t)
-#undef HF_DEFINE_STEP_SPARSE
+}
