@@ -267,7 +267,7 @@ cdef class LinearPass(Job):
         cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets), size = 4
         if n_entries == 0 or n_entries > MAX_SLOTS:
             return 0
-        while size <= 2 * n_entries:
+        while size <= 4 * n_entries:
             size *= 2
         self.slots.capacity, self.slots.mask = n_entries, size - 1
         self.slots.table = <int32_t*>self.scratch.get(SLOT_TABLE, size * sizeof(int32_t))

@@ -41,7 +41,7 @@ typedef struct {
 } FN(line);
 
 /* The n numbers left over after whole lines, as one line padded with zeros; and such a line back. */
-#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+#if HF_VECTOR_BYTES == 64 && defined(HF_REAL_IS_F64)
 HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
     const FN(line) line = {{(FN(part))_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), x)}};
     return line;
@@ -49,7 +49,7 @@ HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
 HF_INLINE void FN(store_tail)(real *x, ptrdiff_t n, const FN(line) *line) {
     _mm512_mask_storeu_pd(x, (__mmask8)((1u << n) - 1), (__m512d)line->p[0]);
 }
-#elif defined(__AVX512F__)
+#elif HF_VECTOR_BYTES == 64
 HF_INLINE FN(line) FN(load_tail)(const real *x, ptrdiff_t n) {
     const FN(line) line = {{(FN(part))_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x)}};
     return line;
@@ -79,14 +79,14 @@ HF_INLINE void FN(store_tail)(real *x, ptrdiff_t n, const FN(line) *line) {
 #endif
 
 /* Sum of the lanes of one line by halves: lane i and lane i + 8 first, then i and i + 4, and so on. */
-#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+#if HF_VECTOR_BYTES == 64 && defined(HF_REAL_IS_F64)
 HF_INLINE real FN(sum_line)(const FN(line) *line) {
     const __m512d eight = (__m512d)line->p[0];
     const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
     return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
-#elif defined(__AVX512F__)
+#elif HF_VECTOR_BYTES == 64
 HF_INLINE real FN(sum_line)(const FN(line) *line) {
     const __m512 sixteen = (__m512)line->p[0];
     const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_extractf32x8_ps(sixteen, 1));

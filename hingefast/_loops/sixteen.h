@@ -44,7 +44,7 @@ HF_INLINE FN(part) FN(max_part)(FN(part) a, FN(part) b) { return a > b ? a : b; 
 HF_INLINE unsigned FN(equal_lanes)(FN(part) a, FN(part) b) { return a == b; }
 HF_INLINE unsigned FN(unequal_lanes)(FN(part) a, FN(part) b) { return a != b; }
 HF_INLINE FN(part) FN(select_lanes)(unsigned lanes, FN(part) a, FN(part) b) { return lanes & 1 ? a : b; }
-#elif defined(__AVX512F__)
+#elif HF_VECTOR_BYTES == 64
 #ifdef HF_REAL_IS_F64
 #define OF_TYPE(before, after) before##_pd##after
 typedef __m512d FN(m512);
@@ -144,7 +144,7 @@ typedef struct {
 } hf_wide;
 
 /* As many floats as a register holds doubles, widened. gcc 12 widens vectors of 64 bytes piece by piece. */
-#if defined(__AVX512F__)
+#if HF_VECTOR_BYTES == 64
 HF_INLINE hf_doubles hf_widen(const float *x) { return (hf_doubles)_mm512_cvtps_pd(_mm256_loadu_ps(x)); }
 #elif HF_VECTOR_BYTES
 typedef float hf_half_floats
@@ -158,7 +158,7 @@ HF_INLINE hf_doubles hf_widen(const float *x) { return (double)*x; }
 
 /* Sixteen bytes widened. gcc 12 goes by way of 16 bits, and through memory in pieces. */
 HF_INLINE void hf_widen_bytes(const uint8_t *from, const int are_signed, int32_t *to) {
-#if defined(__AVX512F__)
+#if HF_VECTOR_BYTES == 64
     const __m128i bytes = _mm_loadu_si128((const __m128i *)from);
     _mm512_storeu_si512(to, are_signed ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes));
 #elif defined(__AVX2__)
@@ -186,7 +186,7 @@ HF_INLINE hf_wide hf_no_wide(void) {
 
 /* Sum by halves, as merge_lanes adds sixteen numbers in memory. */
 HF_INLINE double hf_merge_wide(hf_wide sums) {
-#if defined(__AVX512F__)
+#if HF_VECTOR_BYTES == 64
     const __m512d eight = (__m512d)(sums.p[0] + sums.p[1]);
     const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
@@ -218,7 +218,7 @@ HF_INLINE void FN(add_sixteen)(hf_wide *sums, FN(sixteen) x) {
 
 /* ---- across the lanes: their sum by halves, and the largest, where none is NaN ------------------------------ */
 
-#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+#if HF_VECTOR_BYTES == 64 && defined(HF_REAL_IS_F64)
 HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
     const hf_wide sums = {{(hf_doubles)x.p[0], (hf_doubles)x.p[1]}};
     return hf_merge_wide(sums);
@@ -226,7 +226,7 @@ HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
 HF_INLINE real FN(max_of_sixteen)(FN(sixteen) x) {
     return _mm512_reduce_max_pd((__m512d)FN(max_part)(x.p[0], x.p[1]));
 }
-#elif defined(__AVX512F__)
+#elif HF_VECTOR_BYTES == 64
 HF_INLINE real FN(merge_sixteen)(FN(sixteen) x) {
     const FN(line) line = {{x.p[0]}};
     return FN(sum_line)(&line);

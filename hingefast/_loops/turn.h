@@ -22,7 +22,7 @@ HF_INLINE void FN(turn_out_singly)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptr
             x[j] = tile[j][r];
 }
 
-#if defined(__AVX512F__) && defined(HF_REAL_IS_F64)
+#if HF_VECTOR_BYTES == 64 && defined(HF_REAL_IS_F64)
 /* Four columns of eight rows: register q holds rows first[q] and first[q] + 2, which leaves all rows in order. */
 HF_INLINE void FN(turn_in_four)(const real *x, ptrdiff_t width, real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
     const ptrdiff_t first[4] = {0, 1, 4, 5};
@@ -65,7 +65,7 @@ HF_INLINE void FN(turn_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdi
     }
 }
 #define TURNED_ROWS 8
-#elif defined(__AVX512F__)
+#elif HF_VECTOR_BYTES == 64
 /* Four columns of sixteen rows: register q holds rows q, q + 4, q + 8 and q + 12. A turn of four by four in each
  * quarter is its own inverse. */
 HF_INLINE void FN(turn_quarters)(__m512 *q) {
