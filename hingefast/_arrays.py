@@ -207,7 +207,7 @@ def write_number(value: Any) -> str:
     """A label or weight as a person would write it."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, np.longdouble):  # no Python number holds it
-        return str(value).removesuffix(".0")
+        return np.format_float_positional(value, trim="-") if abs(value) < 1e20 else str(value)
     return f"{value:.17g}" if isinstance(value, float) and value.is_integer() else f"{value!r}"
 
 

@@ -86,6 +86,8 @@ def test_longdouble():
     want = hf.Hinge().value_and_grad([-1, 1], [2.0, -3.0])
     assert bits(hf.Hinge().value_and_grad(y, [2.0, -3.0], classes=pair)) == bits(want)
     assert bits(hf.linear_value_and_grad(np.eye(2), y, [2.0, -3.0], classes=pair)[0]) == bits(want[0])
+    top = np.array([2**64 - 1, 2**63], np.longdouble)
+    assert bits(hf.Hinge().value_and_grad(top, [-3.0, 2.0], classes=(2**63, 2**64 - 1))[0]) == bits(3.5)
     near = np.array([1, -1, 1], np.longdouble)
     near[2] += np.longdouble(2) ** -60
     with raises(ValueError, "y[2] is 1.000000000000000000"):
@@ -94,6 +96,15 @@ def test_longdouble():
         hf.linear_value_and_grad(np.zeros((3, 1)), near, [0.0], rows=[0, 2, 1])
     half = np.array([0.5, 1.5, 0.5], np.longdouble)
     assert hf.Hinge().value(half, [1.0, 2.0, -1.0], classes=(0.5, 1.5)) == pytest.approx((2 + 0 + 0) / 3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f8", np.longdouble])
+def test_floats_beside_a_class_that_is_no_float(dtype):
+    """2^53 + 1 is a class that float64 rounds to 2^53: a float label 2^53 is the other one."""
+    y = np.full(3, 2**53, dtype)
+    for pair, want in (((2**53, 2**53 + 1), 4.5), ((2**53 + 1, 2**53), 0.0)):
+        assert hf.Hinge().value(y, np.full(3, 3.5), classes=pair) == want
+        assert hf.linear_value_and_grad(np.ones((3, 1)), y, [3.5], classes=pair)[0] == want
 
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"])

@@ -39,6 +39,11 @@ cdef int64_t as_int64(value) except? -1:
     return int(value) if value == int(value) and -2**63 < value < 2**63 else NO_INTEGER
 
 
+cdef double as_float64(value) except? -1:
+    """A class as a float64; NaN, which matches no label, where it is none."""
+    return value if float(value) == value else float("nan")
+
+
 cdef int element_type(cnp.ndarray x):
     """HF_INT8 ... for a native dtype that all loops read, -1 for another."""
     return number_type(x) if cnp.PyArray_ISNOTSWAPPED(x) else -1
@@ -124,8 +129,8 @@ cdef class Targets:
         self.has_labels = True
         self.labels = labels
         self.given_classes = classes
-        self.classes.negative = negative
-        self.classes.positive = positive
+        self.classes.negative = as_float64(negative)
+        self.classes.positive = as_float64(positive)
         self.classes.negative_int = as_int64(negative)
         self.classes.positive_int = as_int64(positive)
         self.classes.negative_fits_uint = negative == int(negative) and 0 <= negative < 2**64
@@ -283,10 +288,11 @@ cdef class Targets:
                 inexact = cast != source
                 if labels and inexact.any():
                     # No class may be met by rounding: integers as such, and what no float64 is is no class.
-                    whole = np.ascontiguousarray(source, dtype=np.int64)
-                    if (whole == source).all():
-                        cast = whole
-                        dtype[0] = HF_INT64
+                    for number, kind in ((HF_INT64, np.int64), (HF_UINT64, np.uint64)):
+                        whole = np.ascontiguousarray(source, dtype=kind)
+                        if (whole == source).all():
+                            cast, dtype[0] = whole, number
+                            break
                     else:
                         cast[inexact] = np.nan
             memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
