@@ -23,6 +23,7 @@ __all__ = [
     "call_foreign",
     "check_out",
     "check_size",
+    "check_vector",
     "computes_in_float64",
     "csr_parts",
     "describe",
@@ -92,7 +93,7 @@ def real_array(x: Any, name: str, *, is_vector: bool = False) -> Array:
     TypeError, ValueError
         As `own_array`, and where the dtype is not bool, integer or float.
     """
-    array = own_array(x, name, is_vector=is_vector)
+    array = x.view() if type(x) is np.ndarray else own_array(x, name, is_vector=is_vector)
     if array.dtype.kind not in REAL:
         raise TypeError(f"{name} has dtype {shorten(array.dtype)}, must be bool, integer or float")
     return array
@@ -195,7 +196,11 @@ def memory(x: Any, name: str) -> dict[str, Array]:
 
 def as_vector(x: Any, name: str, n_rows: int, of: str) -> Array:
     """`x` as a real array of shape (n_rows,), as many as `of` has."""
-    array = real_array(x, name, is_vector=True)
+    return check_vector(x, real_array(x, name, is_vector=True), name, n_rows, of)
+
+
+def check_vector(x: Any, array: Array, name: str, n_rows: int, of: str) -> Array:
+    """`array`, which `x` was read as, if it has the shape (n_rows,)."""
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D, got shape {array.shape}{ravel_hint(x, array, name)}")
     if array.shape[0] != n_rows:
@@ -235,7 +240,7 @@ def check_out(
         raise TypeError(f"{name} must be a numpy array, got {type_name(out)}")
     if isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, must be a plain numpy array")
-    view = own_array(out, name)
+    view = out.view() if type(out) is np.ndarray else own_array(out, name)
     if view.shape != shape:
         raise ValueError(f"{name} has shape {view.shape}, must have {shape}")
     if view.dtype != dtype or not view.dtype.isnative:
@@ -247,9 +252,14 @@ def check_out(
     for other, x in inputs.items():
         if x is None:
             continue
-        for label, array in ((other, x),) if isinstance(x, np.ndarray) else memory(x, other).items():
-            if np.may_share_memory(view, array):
-                raise ValueError(f"{name} overlaps the memory of {label}")
+        if type(x) is np.ndarray:  # the usual case, without a dict
+            overlapping = [other] if np.may_share_memory(view, x) else []
+        else:
+            overlapping = [
+                label for label, array in memory(x, other).items() if np.may_share_memory(view, array)
+            ]
+        if overlapping:
+            raise ValueError(f"{name} overlaps the memory of {overlapping[0]}")
     return view
 
 

@@ -20,6 +20,7 @@ from hingefast._arrays import (
     as_vector,
     call_foreign,
     check_out,
+    check_vector,
     computes_in_float64,
     frozen,
     is_frame,
@@ -130,6 +131,8 @@ def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
 
 def _as_label(value: Any) -> float:
     """One of a pair of labels as a Python number."""
+    if type(value) is float or (type(value) is int and INT64_MIN <= value < 2**64):
+        return value
     array = real_array(value, "classes")
     return array.item() if array.dtype.itemsize <= 8 else to_float(array)
 
@@ -218,9 +221,7 @@ def as_labels(y: Any, n_rows: int, of: str) -> Array:
     if array.ndim == 2 and array.shape[0] == n_rows and array.shape[1] > 1:
         hint = "y.argmax(axis=1)" if type(y) is np.ndarray else "np.argmax(np.asarray(y), axis=1)"
         raise ValueError(f"y must be 1-D, got shape {array.shape}; pass {hint} for one-hot labels")
-    if array.ndim == 2:
-        raise ValueError(f"y must be 1-D, got shape {array.shape}{ravel_hint(y, array, 'y')}")
-    return as_vector(array, "y", n_rows, of)
+    return check_vector(y, array, "y", n_rows, of)
 
 
 def as_weights(sample_weight: Any, n_rows: int, of: str) -> Array | None:
@@ -313,8 +314,13 @@ def score_arguments(
     pair = as_class_weight(class_weight)
     negative_positive = as_classes(classes, labels)
     reduction = as_reduction(reduction)
-    inputs = {"scores": array, "y": labels, "sample_weight": weights}
-    inputs |= {"class_weight": class_weight, "classes": classes}
+    inputs = {
+        "scores": array,
+        "y": labels,
+        "sample_weight": weights,
+        "class_weight": class_weight,
+        "classes": classes,
+    }
     is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
     return labels, array, is_f64, weights, pair, negative_positive, reduction, values, grad
 
@@ -354,8 +360,13 @@ def class_score_arguments(
     labels = as_class_labels(classes, n_classes, what)
     check_class_count(arrangement, n_classes, what)
     reduction = as_reduction(reduction)
-    inputs = {"scores": scores if is_frame(scores) else array, "y": y, "sample_weight": sample_weight}
-    inputs |= {"class_weight": class_weight, "classes": classes}
+    inputs = {
+        "scores": scores if type(scores) is not np.ndarray and is_frame(scores) else array,
+        "y": y,
+        "sample_weight": sample_weight,
+        "class_weight": class_weight,
+        "classes": classes,
+    }
     is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
     return y, array, is_f64, sample_weight, weights, labels, reduction, values, grad
 

@@ -249,5 +249,7 @@ Model: TypeAlias = BinaryModel | ClassModel
 
 
 def _in_float64(intercept: Array) -> Array:
+    if intercept.dtype == np.float64:
+        return np.ascontiguousarray(intercept)
     with np.errstate(all="ignore"):  # a signalling NaN
         return np.ascontiguousarray(intercept, np.float64)
