@@ -5,10 +5,8 @@
 (0.25, array([-1.,  0.]))
 """
 
-from importlib.metadata import version as _version
-
 from hingefast._arrays import InvalidCSRError
-from hingefast._config import show_config
+from hingefast._config import VERSION, show_config
 from hingefast._names import get_loss
 from hingefast._parallel import threads
 from hingefast.linear import decision_function, linear_value_and_grad
@@ -29,7 +27,7 @@ from hingefast.margins import MarginReport, margin_report
 from hingefast.multiclass import CostSensitiveHinge, CrammerSinger, OneVsRest, TopKHinge, WestonWatkins
 from hingefast.objective import Objective
 
-__version__ = _version("hingefast")
+__version__ = VERSION
 
 __all__ = [
     "AlgebraicHinge",

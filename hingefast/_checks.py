@@ -18,10 +18,20 @@ from hingefast._arrays import (
     InvalidCSRError,
     as_number,
     as_vector,
+    call_foreign,
     check_out,
+    check_vector,
     computes_in_float64,
+    frozen,
+    is_frame,
+    new_array,
+    own_array,
+    quote,
+    ravel_hint,
     real_array,
     shorten,
+    to_float,
+    type_name,
     write_number,
 )
 
@@ -49,13 +59,16 @@ __all__ = [
     "class_index",
     "class_score_arguments",
     "declared_classes",
+    "equal_to",
     "finite_weights",
+    "intercept_array",
     "raise_linear_fault",
     "raise_target_fault",
     "score_arguments",
     "signs",
     "theta_dtype",
     "true_classes",
+    "weight_exponent",
     "zero_weight_message",
 ]
 
@@ -70,6 +83,8 @@ MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may
 SHOWN_LABELS = 8  # of the declared ones in a message
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
+# Of theta and coef; comparing with dtypes is faster than with types.
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
@@ -78,9 +93,9 @@ INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 def as_reduction(reduction: Any) -> str:
     """``"mean"``, ``"sum"`` or ``"none"``."""
     if not isinstance(reduction, str):
-        raise TypeError(f"reduction must be a str, got {type(reduction).__name__}")
+        raise TypeError(f"reduction must be a str, got {type_name(reduction)}")
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"reduction is {shorten(reduction)!r}, must be 'mean', 'sum' or 'none'")
+        raise ValueError(f"reduction is {quote(reduction)}, must be 'mean', 'sum' or 'none'")
     return str(reduction)
 
 
@@ -88,22 +103,38 @@ def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
     """The pair (negative, positive) of binary labels; (0, 1) for boolean `y` by default, else (-1, 1)."""
     if classes is None:
         return (0, 1) if y is not None and y.dtype.kind == "b" else (-1, 1)
+    rule = "must be the pair (negative, positive)"
     if isinstance(classes, (int, np.integer)) and not isinstance(classes, bool):
-        raise ValueError(f"classes is {classes}, must be the pair (negative, positive) for a binary loss")
+        raise ValueError(f"classes is {shorten(classes)}, {rule} for a binary loss")
     if isinstance(classes, (str, bytes, dict, set)):
-        raise TypeError(f"classes must be the pair (negative, positive), got {type(classes).__name__}")
-    shape = np.shape(classes)
+        raise TypeError(f"classes {rule}, got {type_name(classes)}")
+    if type(classes) not in (list, tuple):
+        classes = real_array(classes, "classes", is_vector=True)
+    shape = call_foreign("classes", np.shape, classes)
     if shape != (2,):
-        raise ValueError(f"classes has shape {shape}, must be the pair (negative, positive)")
+        raise ValueError(f"classes has shape {shape}, {rule}")
     # One by one: NumPy would round integers beyond int64 to floats.
-    negative, positive = (real_array(value, "classes").item() for value in classes)
+    negative, positive = (_as_label(value) for value in classes)
     if not (math.isfinite(negative) and math.isfinite(positive)):
         raise ValueError(f"classes is ({negative}, {positive}), must be finite")
     if negative == positive:
         raise ValueError(f"classes is ({negative}, {positive}), must be two different labels")
     if INT64_MIN in (negative, positive):
         raise ValueError(f"classes is ({negative}, {positive}), must be above {INT64_MIN}")
+    for label in (negative, positive):
+        if y is not None and y.dtype.kind == "f" and y.dtype.itemsize <= 8 and float(label) != label:
+            raise ValueError(
+                f"classes has the label {label}, which no float in y can equal; pass y as integers"
+            )
     return negative, positive
+
+
+def _as_label(value: Any) -> float:
+    """One of a pair of labels as a Python number."""
+    if type(value) is float or (type(value) is int and INT64_MIN <= value < 2**64):
+        return value
+    array = real_array(value, "classes")
+    return array.item() if array.dtype.itemsize <= 8 else to_float(array)
 
 
 def declared_classes(classes: Any) -> tuple[int, Array | None]:
@@ -116,26 +147,26 @@ def declared_classes(classes: Any) -> tuple[int, Array | None]:
                 f"classes is {shorten(classes)}, must be at least 2 and below 2^31 for a multiclass loss"
             )
         return int(classes), None
-    given = real_array(classes, "classes")
+    given = real_array(classes, "classes", is_vector=True)
     if given.ndim != 1 or given.shape[0] < 2:
         raise ValueError(f"classes has shape {given.shape}, must be an int or 2 labels or more")
-    with np.errstate(invalid="ignore"):  # NaN and what is too large become some integer, which is unequal
+    given = given.copy()
+    with np.errstate(all="ignore"):  # NaN and what is too large become some integer, which is unequal
         labels = given.astype(np.int64)
-    wrong = labels != given
-    if given.dtype.kind == "f":
-        wrong |= (labels < -MAX_EXACT) | (labels > MAX_EXACT)
-    if wrong.any():
-        k = int(wrong.argmax())
-        raise ValueError(
-            f"classes[{k}] is {write_number(given[k])}, must be an integer (int64) to be a class label"
-        )
+        wrong = labels != given
+        rounded = np.abs(given) > MAX_EXACT if given.dtype.kind == "f" else np.zeros(given.shape, bool)
+    if (wrong | rounded).any():
+        k = int((wrong | rounded).argmax())
+        rule = "must be an integer (int64) to be a class label"
+        if rounded[k] and np.isfinite(given[k]):
+            rule = "a float beyond 2^53, which may have been rounded; pass an array of int64"
+        raise ValueError(f"classes[{k}] is {write_number(given[k])}, {rule}")
     order = np.argsort(labels, kind="stable")
     repeated = np.flatnonzero(labels[order[1:]] == labels[order[:-1]])
     if repeated.size:
         first, second = order[repeated[0]], order[repeated[0] + 1]
         raise ValueError(f"classes[{first}] and classes[{second}] are both {labels[first]}, must be distinct")
-    labels.flags.writeable = False
-    return labels.shape[0], labels
+    return labels.shape[0], frozen(labels)
 
 
 def as_class_labels(classes: Any, n_classes: int, what: str) -> Array | None:
@@ -164,15 +195,17 @@ def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
         raise ValueError("class_weight='balanced' needs all of y; pass it to hingefast.Objective")
     rule = f"must be {n_classes} numbers in the order of classes"
     if isinstance(class_weight, str):
-        raise ValueError(f"class_weight is {shorten(class_weight)!r}, {rule}")
+        raise ValueError(f"class_weight is {quote(class_weight)}, {rule}")
     if isinstance(class_weight, (dict, set)):
-        raise TypeError(f"class_weight {rule}, got {type(class_weight).__name__}")
-    weights = np.array(real_array(class_weight, "class_weight"), np.float64)
-    if weights.shape != (n_classes,):
-        raise ValueError(f"class_weight has shape {weights.shape}, {rule}")
-    wrong = np.flatnonzero(~((weights >= 0) & (weights < math.inf)))
-    if wrong.size:
-        raise ValueError(f"class_weight[{wrong[0]}] is {weights[wrong[0]]}, must be finite and >= 0")
+        raise TypeError(f"class_weight {rule}, got {type_name(class_weight)}")
+    given = real_array(class_weight, "class_weight", is_vector=True)
+    if given.shape != (n_classes,):
+        raise ValueError(f"class_weight has shape {given.shape}, {rule}")
+    weights, bad = _as_finite(given)
+    if bad.size:
+        raise ValueError(
+            f"class_weight[{bad[0]}] is {write_number(weights[bad[0]])}, must be finite and >= 0"
+        )
     return weights
 
 
@@ -184,10 +217,11 @@ def as_class_weight(class_weight: Any) -> tuple[float, float] | None:
 
 def as_labels(y: Any, n_rows: int, of: str) -> Array:
     """`y` as a real array of shape (n_rows,)."""
-    array = real_array(y, "y")
+    array = real_array(y, "y", is_vector=True)
     if array.ndim == 2 and array.shape[0] == n_rows and array.shape[1] > 1:
-        raise ValueError(f"y must be 1-D, got shape {array.shape}; pass y.argmax(axis=1) for one-hot labels")
-    return as_vector(array, "y", n_rows, of)
+        hint = "y.argmax(axis=1)" if type(y) is np.ndarray else "np.argmax(np.asarray(y), axis=1)"
+        raise ValueError(f"y must be 1-D, got shape {array.shape}; pass {hint} for one-hot labels")
+    return check_vector(y, array, "y", n_rows, of)
 
 
 def as_weights(sample_weight: Any, n_rows: int, of: str) -> Array | None:
@@ -202,29 +236,43 @@ def as_rows(rows: Any, n_rows: int) -> tuple[int, int, int] | Array | None:
     """
     if rows is None:
         return None
-    if type(rows) is np.ndarray and rows.dtype is INT64 and rows.ndim == 1:
-        return rows
     if isinstance(rows, slice):
-        return rows.indices(n_rows)
-    if isinstance(rows, np.ma.MaskedArray):
-        raise TypeError("rows is a masked array, whose mask would be ignored")
-    numbers = np.asarray(rows)
+        return _as_range(rows, n_rows)
+    numbers = rows.view() if type(rows) is np.ndarray else own_array(rows, "rows", is_vector=True)
+    if numbers.dtype is INT64 and numbers.ndim == 1:
+        return numbers
     if numbers.dtype.kind == "b":
         raise TypeError("rows is a boolean mask, must be a slice or integers; pass np.flatnonzero(rows)")
     if numbers.size == 0 and numbers.ndim == 1 and not isinstance(rows, np.ndarray):
-        numbers = numbers.astype(np.int64)
+        numbers = np.empty(0, np.int64)
     if numbers.dtype.kind not in "iu":
-        what = "an array" if isinstance(rows, np.ndarray) else type(rows).__name__
+        what = "an array" if isinstance(rows, np.ndarray) else type_name(rows)
         raise TypeError(
             f"rows must be a slice or a 1-D integer array, got {what} of dtype {shorten(numbers.dtype)}"
         )
     if numbers.ndim != 1:
         raise ValueError(f"rows must be 1-D, got shape {numbers.shape}")
-    if numbers.dtype == np.uint64:
+    if numbers.dtype.kind == "u" and numbers.dtype.itemsize == 8:
+        numbers = numbers.copy()  # what is checked and what is converted are the same
         too_large = np.flatnonzero(numbers > np.uint64(2**63 - 1))
         if too_large.size:
             raise ValueError(f"rows[{too_large[0]}] is {numbers[too_large[0]]}, must be in [0, {n_rows})")
     return numbers.astype(np.int64, copy=False)
+
+
+def _as_range(rows: slice, n_rows: int) -> tuple[int, int, int]:
+    """A slice as start, stop and step that fit `n_rows`, whatever its own parts are."""
+    try:
+        start, stop, step = rows.indices(n_rows)
+    except MemoryError:
+        raise
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"rows is {quote(rows)}: {shorten(error)}") from None
+    n = len(range(start, stop, step))
+    if n < 2:  # the step, which may be beyond any integer of the kernels, does not matter
+        return (start, start + 1, 1) if n else (0, 0, 1)
+    return start, stop, step
 
 
 def zero_weight_message(n_rows: int) -> str:
@@ -252,27 +300,29 @@ def score_arguments(
     Returns
     -------
     y, scores, is_f64, sample_weight, class_weight, classes, reduction, values, grad
-        `values` is the array of per-row values for ``reduction="none"``, `grad` that of the gradient;
-        None where not asked for.
+        `values` is the array of per-row values for ``reduction="none"``, `grad` that of the gradient; None where
+        not asked for. All arrays are views of our own; `Loss` returns the caller's `out` in their place.
     """
-    scores = real_array(scores, "scores")
-    if scores.ndim != 1:
-        hint = ""
-        if scores.ndim == 2:
-            hint = (
-                "; pass scores.ravel()"
-                if 1 in scores.shape
-                else "; for K classes take a loss such as CrammerSinger()"
-            )
-        raise ValueError(f"scores must be 1-D for a binary loss, got shape {scores.shape}{hint}")
-    y = as_labels(y, scores.shape[0], "scores")
-    sample_weight = as_weights(sample_weight, scores.shape[0], "scores")
+    array = real_array(scores, "scores", is_vector=True)
+    if array.ndim != 1:
+        hint = ravel_hint(scores, array, "scores")
+        if array.ndim == 2 and not hint:
+            hint = "; for K classes take a loss such as CrammerSinger()"
+        raise ValueError(f"scores must be 1-D for a binary loss, got shape {array.shape}{hint}")
+    labels = as_labels(y, array.shape[0], "scores")
+    weights = as_weights(sample_weight, array.shape[0], "scores")
     pair = as_class_weight(class_weight)
-    negative_positive = as_classes(classes, y)
+    negative_positive = as_classes(classes, labels)
     reduction = as_reduction(reduction)
-    inputs = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "classes": classes}
-    is_f64, values, grad = _score_results(want, reduction == "none", scores, out, inputs)
-    return y, scores, is_f64, sample_weight, pair, negative_positive, reduction, values, grad
+    inputs = {
+        "scores": array,
+        "y": labels,
+        "sample_weight": weights,
+        "class_weight": class_weight,
+        "classes": classes,
+    }
+    is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
+    return labels, array, is_f64, weights, pair, negative_positive, reduction, values, grad
 
 
 def class_score_arguments(
@@ -293,16 +343,16 @@ def class_score_arguments(
     y, scores, is_f64, sample_weight, class_weight, labels, reduction, values, grad
         `class_weight` and `labels` as arrays of shape (K,), or None.
     """
-    scores = real_array(scores, "scores")
-    if scores.ndim != 2 or scores.shape[1] < 2:
+    array = real_array(scores, "scores")
+    if array.ndim != 2 or array.shape[1] < 2:
         hint = ""
-        if scores.ndim == 1 and real_array(y, "y").ndim == 2:
+        if array.ndim == 1 and real_array(y, "y").ndim == 2:
             hint = "; were y and scores swapped? the order is (y, scores)"
         raise ValueError(
             "scores must have shape (n_rows, n_classes) with 2 classes or more for a multiclass loss, "
-            f"got shape {scores.shape}{hint}"
+            f"got shape {array.shape}{hint}"
         )
-    n_rows, n_classes = scores.shape
+    n_rows, n_classes = array.shape
     what = f"scores has {n_classes} columns"
     y = as_labels(y, n_rows, "scores")
     sample_weight = as_weights(sample_weight, n_rows, "scores")
@@ -310,9 +360,15 @@ def class_score_arguments(
     labels = as_class_labels(classes, n_classes, what)
     check_class_count(arrangement, n_classes, what)
     reduction = as_reduction(reduction)
-    inputs = {"y": y, "sample_weight": sample_weight, "class_weight": class_weight, "classes": classes}
-    is_f64, values, grad = _score_results(want, reduction == "none", scores, out, inputs)
-    return y, scores, is_f64, sample_weight, weights, labels, reduction, values, grad
+    inputs = {
+        "scores": scores if type(scores) is not np.ndarray and is_frame(scores) else array,
+        "y": y,
+        "sample_weight": sample_weight,
+        "class_weight": class_weight,
+        "classes": classes,
+    }
+    is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
+    return y, array, is_f64, sample_weight, weights, labels, reduction, values, grad
 
 
 def _score_results(
@@ -323,7 +379,6 @@ def _score_results(
     computing = np.dtype(np.float64 if is_f64 else np.float32)
     of_scores = scores.dtype.newbyteorder("=")
     grad_dtype = of_scores if of_scores in (np.float32, np.float64) else np.dtype(np.float64)
-    inputs = {"scores": scores, **inputs}
     values = grad = None
     if out is not None:
         if want == VALUE and not per_row:
@@ -337,13 +392,13 @@ def _score_results(
         else:
             grad = out
     if values is not None:
-        check_out(values, "out", scores.shape[:1], computing, inputs)
+        values = check_out(values, "out", scores.shape[:1], computing, inputs)
     if grad is not None:
-        check_out(grad, "out", scores.shape, grad_dtype, {**inputs, "the other output": values})
+        grad = check_out(grad, "out", scores.shape, grad_dtype, {**inputs, "the other output": values})
     if want & VALUE and per_row and values is None:
-        values = np.empty(scores.shape[:1], computing)
+        values = new_array(scores.shape[:1], computing, "scores")
     if want & SLOPE and grad is None:
-        grad = np.empty(scores.shape, grad_dtype)
+        grad = new_array(scores.shape, grad_dtype, "scores")
     return is_f64, values, grad
 
 
@@ -357,7 +412,7 @@ def as_coef(coef: Any, n_features: int) -> Array:
     if shape not in ((n_features,), (1, n_features)):
         if array.ndim == 2 and shape[0] == n_features:
             raise ValueError(
-                f"coef has shape {shape}, must be ({n_features},) or (1, {n_features}); pass coef.T"
+                f"coef has shape {shape}, must be ({n_features},) or (1, {n_features}); pass {_transposed(coef)}"
             )
         if array.ndim == 2 and shape[1] == n_features:
             raise ValueError(
@@ -377,7 +432,7 @@ def as_class_coef(coef: Any, n_features: int, n_classes: int | None = None) -> A
             f"coef has shape {shape}, must be (n_classes, {n_features}) with 2 classes or more for a multiclass loss"
         )
     if array.ndim != 2 or shape[1] != n_features or shape[0] < 2:
-        hint = "; pass coef.T" if array.ndim == 2 and shape[0] == n_features else ""
+        hint = f"; pass {_transposed(coef)}" if array.ndim == 2 and shape[0] == n_features else ""
         raise ValueError(
             f"coef has shape {shape}, must be (n_classes, {n_features}) for X with {n_features} features{hint}"
         )
@@ -386,25 +441,33 @@ def as_class_coef(coef: Any, n_features: int, n_classes: int | None = None) -> A
     return _contiguous(array)
 
 
+def _transposed(coef: Any) -> str:
+    return "np.transpose(coef)" if isinstance(coef, (list, tuple)) else "coef.T"
+
+
 def as_intercept(intercept: Any) -> float:
     """The intercept of a binary loss, a number or of shape (1,), as a float."""
-    array = _intercept_array(intercept)
+    if type(intercept) is float:
+        return intercept
+    array = intercept_array(intercept)
     if array.shape not in ((), (1,)):
         raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
-    return float(array.reshape(()))
+    return to_float(array)
 
 
 def as_class_intercept(intercept: Any, n_classes: int) -> Array:
     """The intercepts of K classes, from a number or of shape (K,), as a new float64 array."""
-    array = _intercept_array(intercept)
+    array = intercept_array(intercept)
     if array.shape not in ((), (n_classes,)):
         raise ValueError(
             f"intercept has shape {array.shape}, must be a number or ({n_classes},), one for each class"
         )
-    return np.full(n_classes, array, np.float64)
+    with np.errstate(all="ignore"):
+        return np.full(n_classes, array, np.float64)
 
 
-def _intercept_array(intercept: Any) -> Array:
+def intercept_array(intercept: Any) -> Array:
+    """Intercepts as the caller gives them: a number, or numbers in whatever shape."""
     if isinstance(intercept, (bool, np.bool_)):
         raise TypeError(f"intercept must be a number, got {intercept!r}")
     return real_array(intercept, "intercept")
@@ -412,9 +475,12 @@ def _intercept_array(intercept: Any) -> Array:
 
 def _contiguous(array: Array) -> Array:
     """`array` as it is if it is contiguous native float32 or float64, else as such a copy."""
+    if array.dtype in FLOATS and array.flags.c_contiguous and array.flags.aligned:
+        return array
     dtype = array.dtype.newbyteorder("=")
-    if dtype not in (np.float32, np.float64):
-        dtype = np.dtype(np.float64)
+    if dtype not in FLOATS:
+        with np.errstate(all="ignore"):  # a long double beyond float64 is infinite
+            return array.astype(np.float64, order="C")
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
 
@@ -437,7 +503,7 @@ def as_rate(lr: Any) -> float:
 def as_flag(value: Any, name: str) -> bool:
     """A bool, and nothing that only looks like one."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a bool, got {type(value).__name__}")
+        raise TypeError(f"{name} must be a bool, got {type_name(value)}")
     return bool(value)
 
 
@@ -455,10 +521,12 @@ def check_float64(dtype: Any) -> None:
         return
     try:
         wanted = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype is {shorten(dtype)!r}, must be float64 or None") from None
+    except MemoryError:
+        raise
+    except Exception:
+        raise TypeError(f"dtype is {quote(dtype)}, must be float64 or None") from None
     if wanted != np.float64:
-        raise ValueError(f"dtype is {wanted}, must be float64 or None")
+        raise ValueError(f"dtype is {shorten(wanted)}, must be float64 or None")
 
 
 def as_theta(theta: Any, name: str, size: int) -> Array:
@@ -472,16 +540,26 @@ def as_theta(theta: Any, name: str, size: int) -> Array:
 # ---- labels and weights in NumPy, for what needs no kernel --------------------------------------------
 
 
+def equal_to(y: Array, label: float) -> Array:
+    """Where numbers of any real dtype are this one exactly: NumPy would round integers beside floats."""
+    if y.dtype.kind == "f" and float(label) == label:
+        return np.equal(y, np.float64(label))
+    if y.dtype.kind != "f" and int(label) == label:
+        return np.equal(y, int(label))
+    return np.zeros(y.shape, bool)
+
+
 def binary_index(y: Array, classes: tuple[float, float]) -> Array:
     """0 and 1 for labels of the negative and the positive class, -1 for others."""
-    return np.where(y == classes[1], 1, np.where(y == classes[0], 0, -1))
+    negative, positive = classes
+    return np.where(equal_to(y, positive), 1, np.where(equal_to(y, negative), 0, -1))
 
 
 def class_index(y: Array, n_classes: int, labels: Array | None) -> Array:
     """The place of each label among K classes, -1 for what is none of them."""
-    with np.errstate(invalid="ignore"):  # NaN and what is too large become some integer, which is unequal
+    with np.errstate(all="ignore"):  # NaN and what is too large become some integer, which is unequal
         numbers = y.astype(np.int64)
-    known = numbers == y
+        known = numbers == y
     if labels is None:
         return np.where(known & (numbers >= 0) & (numbers < n_classes), numbers, -1)
     order = np.argsort(labels)
@@ -491,6 +569,7 @@ def class_index(y: Array, n_classes: int, labels: Array | None) -> Array:
 
 def signs(y: Array, classes: tuple[float, float], first: int) -> npt.NDArray[np.float64]:
     """-1 and +1 for a piece of labels that begins at row `first`."""
+    y = y.copy()  # read once: a message must not show another label than the one found wrong
     index = binary_index(y, classes)
     bad = np.flatnonzero(index < 0)
     if bad.size:
@@ -500,6 +579,7 @@ def signs(y: Array, classes: tuple[float, float], first: int) -> npt.NDArray[np.
 
 def true_classes(y: Array, n_classes: int, labels: Array | None, first: int) -> Array:
     """The column of each row's class for a piece of labels that begins at row `first`."""
+    y = y.copy()  # as in `signs`
     index = class_index(y, n_classes, labels)
     bad = np.flatnonzero(index < 0)
     if bad.size:
@@ -521,26 +601,107 @@ def balanced_weights(
         The place of each of some labels among `classes`; -1, which is left for the kernels to report, for
         none. `y` is read in pieces.
     """
-    totals = np.zeros(len(classes))
-    for start in range(0, y.shape[0], PIECE_ROWS):
-        rows = slice(start, start + PIECE_ROWS)
-        index = index_of(y[rows])
-        weight = None if sample_weight is None else finite_weights(sample_weight[rows], start)[index >= 0]
-        totals += np.bincount(index[index >= 0], weight, len(classes))
-    empty = np.flatnonzero(~(totals > 0))
+    parts, exponents = class_totals(y, len(classes), index_of, sample_weight)
+    empty = np.flatnonzero(~(parts > 0))
     if empty.size:
         name = write_number(classes[empty[0]])
         raise ValueError(f"class_weight='balanced' needs rows of every class, but class {name} has none")
-    return totals.sum() / (len(classes) * totals)  # type: ignore[no-any-return]
+    with np.errstate(all="ignore"):
+        total, exponent = _scaled_sum(parts, exponents)
+        weights: Array = np.ldexp(total / (len(classes) * parts), exponent - exponents)
+    huge = np.flatnonzero(~(weights < math.inf))
+    if huge.size:
+        name = write_number(classes[huge[0]])
+        raise ValueError(
+            f"class_weight='balanced' would be infinite: sample_weight of class {name} is too small"
+        )
+    return weights
+
+
+def weight_exponent(
+    y: Array,
+    n_classes: int,
+    index_of: Callable[[Array], Array],
+    sample_weight: Array | None,
+    class_weight: Array | None,
+) -> tuple[float, int]:
+    """The sum of all weights as a number and the exponent of a power of two, which together do not overflow."""
+    if class_weight is None:
+        if sample_weight is None:
+            return float(y.shape[0]), 0
+        n_classes, index_of = 1, _first_class
+    parts, exponents = class_totals(y, n_classes, index_of, sample_weight)
+    if class_weight is not None:
+        mantissas, more = np.frexp(class_weight)
+        parts, exponents = parts * mantissas, exponents + more
+    return _scaled_sum(parts, exponents)
+
+
+def _first_class(y: Array) -> Array:
+    return np.zeros(y.shape, np.intp)
+
+
+def _scaled_sum(parts: Array, exponents: Array) -> tuple[float, int]:
+    """The sum of parts*2**exponents as a number and an exponent: what vanishes is too small to count."""
+    is_used = parts > 0
+    if not is_used.any():
+        return 0.0, 0
+    mantissas, more = np.frexp(parts[is_used])
+    exponents = exponents[is_used] + more
+    largest = int(exponents.max())
+    with np.errstate(all="ignore"):
+        return float(np.ldexp(mantissas, exponents - largest).sum()), largest
+
+
+def class_totals(
+    y: Array, n_classes: int, index_of: Callable[[Array], Array], sample_weight: Array | None
+) -> tuple[Array, Array]:
+    """Sums of weights of each class as numbers and exponents of powers of two; without weights, of ones.
+
+    Weights are scaled by the largest of their class, so that neither tiny nor huge ones make the sum inexact.
+    """
+    pieces = range(0, y.shape[0], PIECE_ROWS)
+    exponents = np.zeros(n_classes, np.intc)
+    if sample_weight is not None:
+        largest = np.zeros(n_classes)
+        for start in pieces:
+            index, weight = _piece(y, index_of, sample_weight, start)
+            np.maximum.at(largest, index, weight)
+        exponents = np.frexp(largest)[1]
+    totals = np.zeros(n_classes)
+    with np.errstate(all="ignore"):
+        for start in pieces:
+            index, weight = _piece(y, index_of, sample_weight, start)
+            if weight is not None:
+                weight = np.ldexp(weight, -exponents[index])
+            totals += np.bincount(index, weight, n_classes)
+    return totals, exponents
+
+
+def _piece(
+    y: Array, index_of: Callable[[Array], Array], sample_weight: Array | None, start: int
+) -> tuple[Array, Any]:
+    """Classes and weights of the rows from `start` on whose label is one of the classes."""
+    rows = slice(start, start + PIECE_ROWS)
+    index = index_of(y[rows])
+    known = index >= 0
+    weight = None if sample_weight is None else finite_weights(sample_weight[rows], start)[known]
+    return index[known], weight
+
+
+def _as_finite(given: Array) -> tuple[npt.NDArray[np.float64], Array]:
+    """A copy of weights as float64, and the places of those that are not finite and >= 0."""
+    with np.errstate(all="ignore"):
+        weights = given.astype(np.float64)
+        return weights, np.flatnonzero(~((weights >= 0) & (weights < math.inf)))
 
 
 def finite_weights(sample_weight: Array, first: int) -> npt.NDArray[np.float64]:
     """A piece of weights that begins at row `first`, as float64."""
-    weight = sample_weight.astype(np.float64)
-    bad = np.flatnonzero(~((weight >= 0) & (weight < math.inf)))
+    weights, bad = _as_finite(sample_weight)
     if bad.size:
-        _raise_weight(sample_weight[bad[0]], first + int(bad[0]))
-    return weight
+        _raise_weight(weights[bad[0]], first + int(bad[0]))
+    return weights
 
 
 # ---- faults that kernels found ------------------------------------------------------------------------
@@ -577,15 +738,17 @@ def _raise_weight(weight: Any, row: int) -> NoReturn:
 
 def _raise_label(label: Any, row: int, classes: tuple[float, float], is_bool: bool, scores: Any) -> NoReturn:
     negative, positive = classes
-    rule = "False and True" if is_bool else f"{write_number(negative)} and {_signed(positive, negative)}"
     if scores is not None and _look_like_labels(scores, negative, positive):
         hint = "; scores hold only labels: were the two swapped? the order is (y, scores)"
+    elif is_bool:  # other classes than 0 and 1 are declared, or no label could be wrong
+        hint = " (boolean labels are 0 and 1; pass classes=(False, True))"
     elif (negative, positive) == (-1, 1) and label == 0:
         hint = " (pass classes=(0, 1) for 0/1 labels)"
     elif (negative, positive) == (-1, 1) and label == 2:
         hint = " (pass classes=(1, 2) for 1/2 labels)"
     else:
         hint = " (pass classes=(negative, positive) for other labels)"
+    rule = f"{write_number(negative)} and {_signed(positive, negative)}"
     raise ValueError(f"y must contain only {rule}; y[{row}] is {write_number(label)}{hint}")
 
 
@@ -633,7 +796,7 @@ def _look_like_labels(scores: Array, negative: float, positive: float) -> bool:
     if scores.dtype.kind == "b":
         return True
     sample = scores[:10000]
-    return bool(sample.size and np.all((sample == negative) | (sample == positive)))
+    return bool(sample.size and np.all(equal_to(sample, negative) | equal_to(sample, positive)))
 
 
 def _signed(value: float, other: float) -> str:

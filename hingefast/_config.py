@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -10,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hingefast import _parallel
+from hingefast import _arrays, _parallel
 from hingefast._kernels import loops
 
-__all__ = ["show_config"]
+__all__ = ["VERSION", "show_config"]
+
+# As in pyproject.toml, which a test compares. A constant: frozen programs and copied folders carry no metadata.
+VERSION = "0.1.0"
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
@@ -41,10 +43,10 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> hf.show_config(mode="dicts")["level"] in hf.show_config(mode="dicts")["levels"]
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode is {mode!r}, must be 'stdout' or 'dicts'")
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode is {_arrays.quote(mode)}, must be 'stdout' or 'dicts'")
     config = {
-        "hingefast": importlib.metadata.version("hingefast"),
+        "hingefast": VERSION,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} processors",

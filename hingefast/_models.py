@@ -40,6 +40,7 @@ class BinaryModel:
     step = staticmethod(linear.step)
 
     def __init__(self, n_features: int, classes: tuple[float, float] = (-1, 1)) -> None:
+        _arrays.check_size(n_features)
         self.n_features = self.n_coefs = n_features
         self.classes = classes
 
@@ -57,9 +58,10 @@ class BinaryModel:
 
     def balanced_weights(self, y: Array, sample_weight: Array | None) -> Array:
         """Weights that make both classes count the same."""
-        return _checks.balanced_weights(y, self.classes, self._index, sample_weight)
+        return _checks.balanced_weights(y, self.classes, self.index, sample_weight)
 
-    def _index(self, y: Array) -> Array:
+    def index(self, y: Array) -> Array:
+        """0 and 1 for labels of the two classes, -1 for others."""
         return _checks.binary_index(y, self.classes)
 
     def as_coef(self, coef: Any) -> Array:
@@ -76,12 +78,12 @@ class BinaryModel:
 
     def intercept(self, theta: Array) -> float:
         """The intercept in theta; 0 where there is none."""
-        return float(theta[self.n_coefs]) if theta.shape[0] > self.n_coefs else 0.0
+        return theta.item(self.n_coefs) if len(theta) > self.n_coefs else 0.0
 
     def gradient_outputs(self, out: Any, coef: Array, inputs: dict[str, Any]) -> tuple[Array, Array | None]:
-        """Where to write grad_coef, `out` or a new array; and grad_intercept, which is a float here: None."""
+        """Where to write grad_coef, a view of `out` or a new array; and grad_intercept, a float here: None."""
         if out is None:
-            return np.empty(coef.shape, coef.dtype), None
+            return _arrays.new_array(coef.shape, coef.dtype, "coef"), None
         return _arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
 
 
@@ -100,6 +102,7 @@ class ClassModel:
     step = staticmethod(class_linear.step)
 
     def __init__(self, n_features: int, n_classes: int, labels: Array | None = None) -> None:
+        _arrays.check_size(n_features, n_classes)
         self.n_features = n_features
         self.n_classes = self.n_intercepts = n_classes
         self.n_coefs = n_classes * n_features
@@ -108,8 +111,8 @@ class ClassModel:
 
     @property
     def classes(self) -> Array:
-        """The labels, int64."""
-        return np.arange(self.n_classes) if self.labels is None else self.labels
+        """The labels, int64, in an array of the caller's own."""
+        return np.arange(self.n_classes) if self.labels is None else self.labels.view()
 
     def targets(
         self,
@@ -127,9 +130,10 @@ class ClassModel:
 
     def balanced_weights(self, y: Array, sample_weight: Array | None) -> Array:
         """Weights that make all classes count the same."""
-        return _checks.balanced_weights(y, self.classes, self._index, sample_weight)
+        return _checks.balanced_weights(y, self.classes, self.index, sample_weight)
 
-    def _index(self, y: Array) -> Array:
+    def index(self, y: Array) -> Array:
+        """The columns of labels, -1 for what is none."""
         return _checks.class_index(y, self.n_classes, self.labels)
 
     def as_coef(self, coef: Any) -> Array:
@@ -151,9 +155,9 @@ class ClassModel:
         )
 
     def gradient_outputs(self, out: Any, coef: Array, inputs: dict[str, Any]) -> tuple[Array, Array | None]:
-        """Where to write grad_coef, `out` or a new array; and grad_intercept, None without one in `out`."""
+        """Where to write grad_coef, a view of `out` or a new array; and grad_intercept, None where not in `out`."""
         if out is None:
-            return np.empty(coef.shape, coef.dtype), None
+            return _arrays.new_array(coef.shape, coef.dtype, "coef"), None
         if not isinstance(out, tuple):
             return _arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
         if len(out) != 2:
@@ -245,4 +249,7 @@ Model: TypeAlias = BinaryModel | ClassModel
 
 
 def _in_float64(intercept: Array) -> Array:
-    return np.ascontiguousarray(intercept, np.float64)
+    if intercept.dtype == np.float64:
+        return np.ascontiguousarray(intercept)
+    with np.errstate(all="ignore"):  # a signalling NaN
+        return np.ascontiguousarray(intercept, np.float64)

@@ -66,6 +66,6 @@ def get_loss(loss: Any) -> Loss:
             f"loss is {loss!r}, which needs a parameter; pass the object hingefast.{_OBJECTS[loss]}"
         )
     raise ValueError(
-        f"loss is {_arrays.shorten(loss)!r}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
+        f"loss is {_arrays.quote(loss)}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
         f"{', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in 'crammer_singer:<margin loss>'"
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import _thread
 import functools
 import math
-import operator
 import os
 import threading
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
-from hingefast._arrays import shorten
+from hingefast._arrays import as_integer, quote, shorten
 
 __all__ = ["available_threads", "hand_out", "resolve_threads", "threads"]
 
@@ -191,7 +190,7 @@ def _from_environment() -> int | None:
         n_threads = _read_count(text)
         if n_threads is None:
             raise ValueError(
-                f"HINGEFAST_NUM_THREADS is {shorten(repr(text))}, must be a positive integer or -1"
+                f"HINGEFAST_NUM_THREADS is {quote(text)}, must be a positive integer or -1"
             )
         return n_threads
     # Not ours: what is no count there is meant for somebody else. A list names one number per nesting level.
@@ -247,12 +246,7 @@ def check_threads(n_threads: object, name: str = "n_threads") -> int:
     TypeError, ValueError
         As `resolve_threads`.
     """
-    if type(n_threads).__name__ in ("bool", "bool_"):
-        raise TypeError(f"{name} must be an integer or None, got {n_threads!r}")
-    try:
-        count = operator.index(n_threads)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(f"{name} must be an integer or None, got {shorten(repr(n_threads))}") from None
+    count = as_integer(n_threads, name)
     if count < 1 and count != -1:
         raise ValueError(f"{name} is {shorten(count)}, must be a positive integer, or -1 for all processors")
     return count

@@ -45,7 +45,9 @@ def linear_value_and_grad(
         float32 and float64 in C or Fortran order, and CSR with int32 or int64 indices, are read in place;
         whatever else NumPy can index goes through a small tile, as do in Fortran order batches of other than
         consecutive rows, and multiclass losses. Never copied as a whole. CSR is anything with ``indptr``,
-        ``indices``, ``data`` and ``shape``.
+        ``indices``, ``data`` and ``shape``. A data frame of numeric or boolean columns is read in place where NumPy
+        gets a view of it, as a rule where all columns have one NumPy dtype; else, as where boolean and other columns
+        meet and for nullable and Arrow columns, it is copied, once a call. Missing values are an error.
     y : array_like of shape (n,)
         Labels of any real dtype, one of the `classes` each.
     coef : array_like of shape (d,) or (1, d), or (K, d) for a multiclass loss
@@ -109,7 +111,8 @@ def linear_value_and_grad(
     -0.333333333333
     """
     found = get_loss(loss)
-    layout = as_layout(X)
+    parts: dict[str, Any] = {}
+    layout = as_layout(X, inputs=parts)
     is_mean = as_linear_reduction(reduction) == "mean"
     labels = _checks.as_labels(y, layout.n_rows, "X")
     weights = _checks.as_weights(sample_weight, layout.n_rows, "X")
@@ -122,18 +125,19 @@ def linear_value_and_grad(
     else:
         coefs = _checks.as_coef(coef, layout.n_features)
         model = BinaryModel(layout.n_features, _checks.as_classes(classes, labels))
-    intercepts: Any = model.as_intercept(intercept)
+    given = _checks.intercept_array(intercept)
+    intercepts: Any = model.as_intercept(given)
     batch = _checks.as_rows(rows, layout.n_rows)
     targets: Any = model.targets(layout.n_rows, labels, weights, class_weight, batch)
     strength = _checks.as_alpha(alpha)
-    inputs = layout.arrays() | {
+    inputs = parts | {
         "y": labels,
         "sample_weight": weights,
         "class_weight": class_weight,
         "classes": classes,
-        "coef": coefs,
-        "coef as given": coef,
-        "intercept": intercept,
+        "coef": coef,
+        "intercept": given,
+        "alpha": alpha,
         "rows": rows,
     }
     grad, intercept_out = model.gradient_outputs(out, coefs, inputs)
@@ -150,11 +154,14 @@ def linear_value_and_grad(
         grad,
         n_threads,
     )
-    if intercept_out is not None:
+    if out is not None:  # the caller's very objects, not our views of them
+        grad = out[0] if isinstance(out, tuple) else out
+    if intercept_out is not None and isinstance(out, tuple):
         intercept_out[:] = grad_intercept
-        return value, grad, intercept_out
-    if np.shape(intercept) == (1,):
-        return value, grad, np.array([grad_intercept], coefs.dtype)
+        return value, grad, out[1]
+    if given.shape == (1,):
+        with np.errstate(all="ignore"):  # rounded to the dtype of coef
+            return value, grad, np.array([grad_intercept], coefs.dtype)
     return value, grad, grad_intercept
 
 
@@ -201,32 +208,46 @@ def decision_function(
     array([[2.  , 3.  ],
            [2.25, 5.  ]])
     """
-    layout = as_layout(X)
+    parts: dict[str, Any] = {}
+    layout = as_layout(X, inputs=parts)
     given = _arrays.real_array(coef, "coef")
+    source = coef if isinstance(coef, (list, tuple)) else given  # what a hint in a message is about
     model: Model
     if given.ndim == 2 and given.shape[0] != 1:
-        coefs = _checks.as_class_coef(given, layout.n_features)
+        coefs = _checks.as_class_coef(source, layout.n_features)
         model = ClassModel(layout.n_features, len(coefs))
     else:
-        coefs = _checks.as_coef(given, layout.n_features)
+        coefs = _checks.as_coef(source, layout.n_features)
         model = BinaryModel(layout.n_features)
     intercepts: Any = model.as_intercept(intercept)
     targets: Any = model.targets(layout.n_rows, rows=_checks.as_rows(rows, layout.n_rows))
-    inputs = {"coef": given, "intercept": intercept, "rows": rows}
+    inputs = parts | {"coef": coef, "intercept": intercept, "rows": rows}
     scores = scores_output(layout, (targets.n_rows, *model.columns), out, inputs)
     model.decision_function(layout, targets, coefs, intercepts, scores, n_threads)
-    return scores
+    return scores if out is None else out
 
 
-def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
-    """`X` as the kernels read it, in place or through a tile; `float64` forces scores in float64."""
+def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = None) -> linear.Layout:
+    """`X` as the kernels read it, in place or through a tile.
+
+    Parameters
+    ----------
+    float64 : bool
+        Whether scores are computed in float64 whatever the dtype of X.
+    inputs : dict, optional
+        Gets what X consists of, by name, for `_arrays.check_out`.
+    """
+    inputs = {} if inputs is None else inputs
     parts = _arrays.csr_parts(X)
     if parts is not None:
-        data, indices, indptr, n_features = parts
+        data, indices, indptr, n_features, given_indptr = parts
+        inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
         return csr.CSR(data, indices, indptr, n_features, float64 or _arrays.computes_in_float64(data.dtype))
     array = _arrays.real_array(X, "X")
     if array.ndim != 2:
         raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
+    _arrays.check_size(array.shape[1])
+    inputs |= {"X": array} if type(X) is np.ndarray or not _arrays.is_frame(X) else _arrays.memory(X, "X")
     is_f64 = float64 or _arrays.computes_in_float64(array.dtype)
     kind = fortran.Fortran if fortran.has_contiguous_columns(array, is_f64) else dense.Dense
     return kind(array, is_f64)
@@ -235,11 +256,11 @@ def as_layout(X: Any, *, float64: bool = False) -> linear.Layout:
 def scores_output(
     layout: linear.Layout, shape: tuple[int, ...], out: Array | None, inputs: dict[str, Any]
 ) -> Array:
-    """`out` checked, or a new array, for the scores of a batch."""
+    """A view of `out`, checked, or a new array, for the scores of a batch."""
     dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
     if out is None:
-        return np.empty(shape, dtype)
-    return _arrays.check_out(out, "out", shape, dtype, layout.arrays() | inputs)
+        return _arrays.new_array(shape, dtype, "X")
+    return _arrays.check_out(out, "out", shape, dtype, inputs)
 
 
 def as_linear_reduction(reduction: Any) -> str:

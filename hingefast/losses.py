@@ -48,6 +48,9 @@ class Loss:
     Scores are a vector for binary losses and, for multiclass losses, a matrix with a column for each of K >= 2
     classes.
 
+    A subclass of a loss has its formula, and its parameters where it leaves the constructor as it is; objects of
+    different classes are never equal. Formulas are compiled: a subclass cannot bring one of its own.
+
     Attributes
     ----------
     name : str
@@ -132,9 +135,10 @@ class Loss:
         One read of `y` and `scores`, and for most losses work in proportion; no memory of length n is allocated
         but the result.
         """
-        return self._evaluate(
+        value = self._evaluate(
             self._bound, VALUE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
         )
+        return value if out is None else out
 
     __call__ = value
 
@@ -160,9 +164,10 @@ class Loss:
             w_i times the slope of row i, divided by sum(w_i) for ``reduction="mean"``; float32 for float32
             scores, else float64; `out` itself where it is given. Scores without a slope get +0.0.
         """
-        return self._evaluate(  # type: ignore[no-any-return]
+        grad = self._evaluate(
             self._bound, SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
         )
+        return grad if out is None else out  # the caller's very object, not our view of it
 
     def value_and_grad(
         self,
@@ -195,7 +200,7 @@ class Loss:
         >>> grad
         array([ 0. , -0.2, -0.2,  0. ,  0.2])
         """
-        return self._evaluate(  # type: ignore[no-any-return]
+        result = self._evaluate(
             self._bound,
             VALUE | SLOPE,
             y,
@@ -207,6 +212,9 @@ class Loss:
             out,
             n_threads,
         )
+        if out is None or result[1] is out:
+            return result  # type: ignore[no-any-return]
+        return tuple(out) if isinstance(out, tuple) else (result[0], out)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
@@ -247,7 +255,13 @@ class MarginLoss(Loss):
     _bound: loops.BoundLoss
 
     def __init_subclass__(cls) -> None:
-        row = _ROWS[cls.__name__]
+        if MarginLoss not in cls.__bases__:  # somebody's subclass of a loss: it inherits what the loss is
+            return
+        row = _ROWS.get(cls.__name__)
+        if row is None:
+            raise TypeError(
+                f"{_arrays.shorten(cls.__name__)} has no compiled formula; subclass a loss such as Hinge instead"
+            )
         cls.name = row["name"]
         cls.smoothness = row["smoothness"]
         cls._names = tuple(name for name, _, _ in row["parameters"])
@@ -595,5 +609,5 @@ def as_margin_loss(base: Any) -> MarginLoss:
         raise TypeError(f"base must be a margin loss or its name, got {_arrays.describe(base)}")
     found = MARGIN_LOSSES_BY_NAME.get(base)
     if found is None:
-        raise ValueError(f"base is {_arrays.shorten(base)!r}, must be one of {', '.join(MARGIN_LOSSES)}")
+        raise ValueError(f"base is {_arrays.quote(base)}, must be one of {', '.join(MARGIN_LOSSES)}")
     return found

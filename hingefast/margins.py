@@ -47,6 +47,8 @@ class MarginReport:
         `coef`.
     n_classes : int or None
         Columns of the scores; None for binary ones.
+    weighted : bool
+        Whether sample weights were given.
     """
 
     n_rows: int
@@ -61,14 +63,16 @@ class MarginReport:
     wrong_weight: float
     margin_width: float | None = None
     n_classes: int | None = None
+    weighted: bool = False
 
     def __str__(self) -> str:
         def line(text: str, count: int, weight: float) -> str:
             share = f"{100 * count / self.n_rows:5.1f} %" if self.n_rows else "    - "
-            weighted = f"  ({100 * weight / self.weight:.1f} % of the weight)" if is_weighted else ""
+            weighted = ""
+            if self.weighted and 0 < self.weight < math.inf:  # else there are no shares of it
+                weighted = f"  ({100 * (weight / self.weight):.1f} % of the weight)"
             return f"  {text:<46}{count:>{width},}  {share}{weighted}"
 
-        is_weighted = self.weight not in (0, self.n_rows) or self.wrong_weight != self.wrong
         width = max(len(f"{self.n_rows:,}"), 1)
         margin = (
             "label times score" if self.n_classes is None else "score of the true class less the best other"
@@ -151,19 +155,21 @@ def margin_report(
     counts = np.zeros(3, np.int64)
     sums = np.zeros(3)
     n_rows, support_vectors, smallest = 0, 0, math.inf
-    for start in range(0, scores.shape[0], BLOCK):
-        part = slice(start, start + BLOCK)
-        margins = margins_of(labels[part], scores[part], start)
-        weight = None if weights is None else _checks.finite_weights(weights[part], start)
-        if weight is not None:
-            margins, weight = margins[weight > 0], weight[weight > 0]
-        group = np.where(margins > 1, 0, np.where(margins > 0, 1, 2))
-        counts += np.bincount(group, minlength=3)
-        sums += np.bincount(group, weights=weight, minlength=3)
-        n_rows += margins.size
-        support_vectors += int(np.count_nonzero(~(margins > 1)))
-        if margins.size:
-            smallest = float(np.minimum(smallest, margins.min()))
+    with np.errstate(all="ignore"):  # NaN and infinite scores have their place; nothing is a surprise
+        for start in range(0, scores.shape[0], BLOCK):
+            part = slice(start, start + BLOCK)
+            margins = margins_of(labels[part], scores[part], start)
+            weight = None if weights is None else _checks.finite_weights(weights[part], start)
+            if weight is not None:
+                margins, weight = margins[weight > 0], weight[weight > 0]
+            group = np.where(margins > 1, 0, np.where(margins > 0, 1, 2))
+            counts += np.bincount(group, minlength=3)
+            sums += np.bincount(group, weights=weight, minlength=3)
+            n_rows += margins.size
+            support_vectors += int(np.count_nonzero(~(margins > 1)))
+            if margins.size:
+                smallest = float(np.minimum(smallest, margins.min()))
+        weight_of_all = float(sums.sum())
     confident, inside, wrong = (int(count) for count in counts)
     confident_weight, inside_weight, wrong_weight = (float(total) for total in sums)
     return MarginReport(
@@ -173,12 +179,13 @@ def margin_report(
         wrong=wrong,
         support_vectors=support_vectors,
         smallest_margin=smallest,
-        weight=float(sums.sum()),
+        weight=weight_of_all,
         confident_weight=confident_weight,
         inside_weight=inside_weight,
         wrong_weight=wrong_weight,
         margin_width=None if coef is None else _margin_width(coef, n_classes),
         n_classes=n_classes,
+        weighted=weights is not None,
     )
 
 
@@ -198,8 +205,7 @@ def _class_margins(labels: Array | None, y: Array, scores: Array, first: int) ->
         true = np.arange(len(block)), index[start : start + step]
         own = block[true]
         block[true] = -math.inf
-        with np.errstate(invalid="ignore"):  # inf - inf is the NaN it should be
-            margins[start : start + step] = own - block.max(axis=1)
+        margins[start : start + step] = own - block.max(axis=1)  # inf - inf is the NaN it should be
     return margins
 
 
@@ -209,5 +215,5 @@ def _margin_width(coef: npt.ArrayLike, n_classes: int | None) -> float:
         raise ValueError(f"coef has shape {array.shape}, must be (d,) or (1, d)")
     if n_classes is not None and (array.ndim != 2 or array.shape[0] != n_classes):
         raise ValueError(f"coef has shape {array.shape}, must be ({n_classes}, d)")
-    norm = float(np.linalg.norm(array.astype(np.float64)))
+    norm = _arrays.euclidean_norm(array)
     return 2 / norm if norm else math.inf

@@ -8,7 +8,6 @@ A row with a NaN score has the value NaN, and NaN slopes at c and at every class
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Hashable
 from typing import Any, ClassVar
@@ -218,7 +217,12 @@ class CostSensitiveHinge(MulticlassLoss):
     @property
     def cost(self) -> npt.NDArray[np.float64]:
         """The cost matrix, read-only."""
-        return self._parameters[0]  # type: ignore[no-any-return]
+        return self._parameters[0].view()  # type: ignore[no-any-return]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters by name."""
+        return {"cost": self.cost}
 
     def _identity(self) -> Hashable:
         return self.cost.tobytes()
@@ -270,7 +274,7 @@ class TopKHinge(MulticlassLoss):
         if not isinstance(variant, str):
             raise TypeError(f"variant must be 'alpha' or 'beta', got {_arrays.describe(variant)}")
         if variant not in ("alpha", "beta"):
-            raise ValueError(f"variant is {_arrays.shorten(variant)!r}, must be 'alpha' or 'beta'")
+            raise ValueError(f"variant is {_arrays.quote(variant)}, must be 'alpha' or 'beta'")
         bound = arrangements.BoundArrangement(f"top_k_{variant}", _HINGE._bound, k=number)
         super().__init__("top_k_hinge", "nonsmooth", bound, number, str(variant))
 
@@ -293,7 +297,8 @@ MULTICLASS_LOSSES: dict[str, type[_MarginArrangement]] = {
 
 def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
     """A read-only copy of a cost matrix."""
-    matrix = np.array(_arrays.real_array(cost, "cost"), np.float64, order="C")
+    with np.errstate(all="ignore"):  # a long double beyond float64 is infinite
+        matrix = np.array(_arrays.real_array(cost, "cost"), np.float64, order="C")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
         raise ValueError(f"cost has shape {matrix.shape}, must be (K, K) for K >= 2 classes")
     wrong = np.argwhere(~np.isfinite(matrix))
@@ -301,18 +306,12 @@ def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
         i, j = wrong[0]
         raise ValueError(f"cost[{i}, {j}] is {matrix[i, j]}, must be finite")
     matrix += 0.0  # -0.0 and 0.0 are the same cost
-    matrix.flags.writeable = False
-    return matrix.view()  # nobody can make a view of a read-only array writable again
+    return _arrays.frozen(matrix)
 
 
 def _as_k(k: Any) -> int:
     """The k of a top-k loss as an int."""
-    if isinstance(k, (bool, np.bool_)):
-        raise TypeError(f"k must be an integer, got {k!r}")
-    try:
-        number = operator.index(k)
-    except TypeError:
-        raise TypeError(f"k must be an integer, got {_arrays.describe(k)}") from None
+    number = _arrays.as_integer(k, "k")
     if not 1 <= number <= sys.maxsize:
         raise ValueError(f"k is {_arrays.shorten(number)}, must be in 1 .. K - 1 for K classes")
     return number

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hingefast import _arrays, _checks
+from hingefast._checks import FLOATS
 from hingefast._kernels import loops
 from hingefast._kernels.scores import is_plain_output
 from hingefast._models import BinaryModel, ClassModel, Model
@@ -21,7 +24,12 @@ __all__ = ["Objective"]
 
 Array = npt.NDArray[Any]
 
-THETA_DTYPES = (np.dtype(np.float64), np.dtype(np.float32))  # compared with a dtype, faster than types are
+# Kinds of theta and rows whose memory one glance tells: arrays, and what is no buffer.
+PLAIN = frozenset((np.ndarray, type(None), slice, list))
+
+
+def _read_only(name: str, doc: str) -> Any:
+    return property(operator.attrgetter(name), doc=doc)
 
 
 class Objective:
@@ -36,12 +44,12 @@ class Objective:
     Parameters
     ----------
     X : array_like or CSR of shape (n, d)
-        As in `linear_value_and_grad`.
+        As in `linear_value_and_grad`. A data frame is copied at most once, here.
     y : array_like of shape (n,)
         Labels of any real dtype.
     loss : str or loss object
     alpha : float, default 0.0
-        Strength of the penalty; the SVM's C is 1/(n*alpha).
+        Strength of the penalty; the attribute `C` is what the SVM literature gives instead.
     fit_intercept : bool, default True
         Whether theta ends with an intercept; without, it is 0.
     penalize_intercept : bool, default False
@@ -100,43 +108,57 @@ class Objective:
         n_threads: int | None = None,
     ) -> None:
         _checks.check_float64(dtype)
+        self._loss = get_loss(loss)
+        self._alpha = _checks.as_alpha(alpha)
+        self._fit_intercept = _checks.as_flag(fit_intercept, "fit_intercept")
+        self._penalize_intercept = _checks.as_flag(penalize_intercept, "penalize_intercept")
+        self._intercept_alpha = self._alpha if self._penalize_intercept else 0.0
+        self._reduction = as_linear_reduction(reduction)
+        self._is_mean = self._reduction == "mean"
+        self._n_threads = None if n_threads is None else check_threads(n_threads)
         self._arguments = (
             X,
             y,
             {
-                "loss": loss,
-                "alpha": alpha,
-                "fit_intercept": fit_intercept,
-                "penalize_intercept": penalize_intercept,
+                "loss": self._loss,
+                "alpha": self._alpha,
+                "fit_intercept": self._fit_intercept,
+                "penalize_intercept": self._penalize_intercept,
                 "sample_weight": sample_weight,
                 "class_weight": class_weight,
                 "classes": classes,
-                "reduction": reduction,
+                "reduction": self._reduction,
                 "dtype": None if dtype is None else "float64",
-                "n_threads": n_threads,
+                "n_threads": self._n_threads,
             },
         )
-        self.loss = get_loss(loss)
-        self.alpha = _checks.as_alpha(alpha)
-        self.fit_intercept = _checks.as_flag(fit_intercept, "fit_intercept")
-        self.penalize_intercept = _checks.as_flag(penalize_intercept, "penalize_intercept")
-        self._intercept_alpha = self.alpha if self.penalize_intercept else 0.0
-        self.reduction = as_linear_reduction(reduction)
-        self._is_mean = self.reduction == "mean"
-        self.n_threads = None if n_threads is None else check_threads(n_threads)
-        self._layout = as_layout(X, float64=dtype is not None)
-        n_rows = self._layout.n_rows
+        inputs: dict[str, Any] = {}
+        self._layout = as_layout(X, float64=dtype is not None, inputs=inputs)
+        n_rows = self._n_rows = self._layout.n_rows
         labels = _checks.as_labels(y, n_rows, "X")
         weights = _checks.as_weights(sample_weight, n_rows, "X")
-        self._model = _make_model(self.loss, self._layout.n_features, classes, labels)
+        self._model = _make_model(self._loss, self._layout.n_features, classes, labels)
+        self._size: int = self._model.n_coefs + self._fit_intercept * self._model.n_intercepts
+        self._shape = (self._size,)
+        inputs |= {"y": labels, "sample_weight": weights}
+        inputs |= _arrays.memory(class_weight, "class_weight") | _arrays.memory(classes, "classes")
+        self._inputs = inputs  # what no output may overlap
         if isinstance(class_weight, str) and class_weight == "balanced":
             # Sums of weights, so under the same rounding as every pass.
             class_weight = loops.in_default_environment(self._model.balanced_weights, labels, weights)
-        self._targets: Any = self._model.targets(n_rows, labels, weights, class_weight)
+        self._class_weight = _checks.as_class_weights(class_weight, self._model.n_classes)
+        self._targets: Any = self._model.targets(n_rows, labels, weights, self._class_weight)
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
         if fault is not None:
             _checks.raise_linear_fault(*fault, self._targets, self._layout)
-        self._inputs: dict[str, Any] = {**self._layout.arrays(), "y": labels, "sample_weight": weights}
+
+    # Read-only, all of them: kernels rely on what was checked together.
+    loss = _read_only("_loss", "The loss, an object.")
+    alpha = _read_only("_alpha", "Strength of the penalty.")
+    fit_intercept = _read_only("_fit_intercept", "Whether theta ends with intercepts.")
+    penalize_intercept = _read_only("_penalize_intercept", "Whether the penalty takes the intercepts in.")
+    reduction = _read_only("_reduction", 'Either "mean" or "sum".')
+    n_threads = _read_only("_n_threads", "Threads to use at most; None leaves it to the process.")
 
     @property
     def n_rows(self) -> int:
@@ -161,16 +183,34 @@ class Objective:
     @property
     def size(self) -> int:
         """Numbers in theta."""
-        return self._model.n_coefs + self.fit_intercept * self._model.n_intercepts
+        return self._size
 
     @property
     def C(self) -> float:
-        """1/(n*alpha), the weight of the loss in the SVM literature; inf without a penalty.
+        """1/(alpha*sum of all weights), the weight of a row's loss in the SVM literature; inf without a penalty.
 
-        With ``reduction="sum"`` the loss is not divided by n, so it is 1/alpha.
+        The weights are `sample_weight` times `class_weight`, 1 each without, so that
+        ``LinearSVC(C=objective.C).fit(X, y, sample_weight=weights)`` minimises the same function. With
+        ``reduction="sum"`` the loss is not divided by their sum, so it is 1/alpha. O(n) where there are weights.
         """
-        scale = self.alpha * (self.n_rows if self._is_mean else 1)
-        return 1 / scale if scale > 0 else float("inf")
+        total, exponent = 1.0, 0
+        if self._is_mean:
+            total, exponent = loops.in_default_environment(
+                _checks.weight_exponent,
+                self._inputs["y"],
+                self._model.n_classes,
+                self._model.index,
+                self._inputs["sample_weight"],
+                self._class_weight,
+            )
+        if self._alpha == 0 or total == 0:
+            return float("inf")
+        # Neither the product nor its reciprocal overflows on the way.
+        (alpha, of_alpha), (total, of_total) = math.frexp(self._alpha), math.frexp(total)
+        try:
+            return math.ldexp(1 / (alpha * total), -(of_alpha + of_total + exponent))
+        except OverflowError:
+            return float("inf")
 
     def value(self, theta: npt.ArrayLike, *, rows: Any = None) -> float:
         """The objective at theta, over the batch `rows` (default: all rows).
@@ -204,7 +244,7 @@ class Objective:
         vector = self._theta(theta)
         grad = self._gradient_output(vector, theta, rows, out)
         self._pass(SLOPE, vector, rows, grad)
-        return grad
+        return grad if out is None else out
 
     def value_and_grad(
         self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None
@@ -227,7 +267,8 @@ class Objective:
         """
         vector = self._theta(theta)
         grad = self._gradient_output(vector, theta, rows, out)
-        return self._pass(VALUE | SLOPE, vector, rows, grad), grad
+        value = self._pass(VALUE | SLOPE, vector, rows, grad)
+        return value, grad if out is None else out
 
     __call__ = value_and_grad
 
@@ -252,7 +293,7 @@ class Objective:
             on them.
         """
         model = self._model
-        if not self.loss._bound.has_curvature:
+        if not self._loss._bound.has_curvature:
             raise ValueError(
                 f"the second derivative of {_arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
                 f"{model.smooth_loss!r}"
@@ -260,23 +301,24 @@ class Objective:
         vector, direction = self._theta(theta), self._theta(v, "v")
         intercept: Any = model.intercept(vector)
         direction_intercept: Any = model.intercept(direction)
-        result = np.empty(self.size, direction.dtype)
+        result = np.empty(self._size, direction.dtype)
         of_intercept = model.hessp(
             self._layout,
             self._targets,
-            self.loss._bound,
+            self._loss._bound,
             model.coef(vector),
             intercept,
             model.coef(direction),
             direction_intercept,
-            self.alpha,
+            self._alpha,
             self._intercept_alpha,
             self._is_mean,
             model.coef(result),
-            self.n_threads,
+            self._n_threads,
         )
-        if self.fit_intercept:
-            result[model.n_coefs :] = of_intercept
+        if self._fit_intercept:
+            with np.errstate(all="ignore"):  # rounded to the dtype of v
+                result[model.n_coefs :] = of_intercept
         return result
 
     def decision_function(self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None) -> Array:
@@ -297,10 +339,10 @@ class Objective:
         vector = self._theta(theta)
         intercept: Any = model.intercept(vector)
         targets: Any = model.targets(self.n_rows, rows=_checks.as_rows(rows, self.n_rows))
-        inputs = {"theta": theta, "rows": rows}
+        inputs = self._inputs | {"theta": theta, "rows": rows}
         scores = scores_output(self._layout, (targets.n_rows, *model.columns), out, inputs)
-        model.decision_function(self._layout, targets, model.coef(vector), intercept, scores, self.n_threads)
-        return scores
+        model.decision_function(self._layout, targets, model.coef(vector), intercept, scores, self._n_threads)
+        return scores if out is None else out
 
     def step(self, theta: Array, lr: float, *, rows: Any = None) -> float:
         """One step of gradient descent in place: theta -= lr * gradient of the batch.
@@ -321,20 +363,19 @@ class Objective:
         float
             The objective over the batch before the step.
         """
-        dtype = _checks.theta_dtype(theta)
-        _arrays.check_out(theta, "theta", (self.size,), dtype, self._inputs | {"rows": rows})
+        vector = self._changed_theta(theta, lr, rows)
         rate = _checks.as_rate(lr)
         return self._model.step(
             self._layout,
             self._batch(rows),
-            self.loss._bound,
-            theta,
-            self.fit_intercept,
+            self._loss._bound,
+            vector,
+            self._fit_intercept,
             rate,
-            self.alpha,
+            self._alpha,
             self._intercept_alpha,
             self._is_mean,
-            self.n_threads,
+            self._n_threads,
         )
 
     def pack(self, coef: npt.ArrayLike, intercept: npt.ArrayLike = 0.0) -> Array:
@@ -353,11 +394,14 @@ class Objective:
         """
         coefs = self._model.as_coef(coef)
         intercepts = np.ravel(self._model.as_intercept(intercept))
-        if self.fit_intercept:
-            return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
+        if self._fit_intercept:
+            with np.errstate(all="ignore"):  # rounded to the dtype of coef
+                return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
         other = np.flatnonzero(intercepts)
         if other.size:
-            raise ValueError(f"intercept is {intercepts[other[0]]}, must be 0 with fit_intercept=False")
+            raise ValueError(
+                f"intercept is {_arrays.write_number(intercepts[other[0]])}, must be 0 with fit_intercept=False"
+            )
         return coefs.flatten()
 
     def unpack(self, theta: Array) -> tuple[Array, Any]:
@@ -383,27 +427,39 @@ class Objective:
         return f"Objective({self.n_rows} x {self.n_features}, loss={self.loss!r}, alpha={self.alpha!r})"
 
     def _theta(self, theta: Any, name: str = "theta") -> Array:
-        """`theta` as a contiguous float32 or float64 vector; the very object where it is one."""
-        if (
-            type(theta) is np.ndarray
-            and theta.dtype in THETA_DTYPES
-            and theta.shape == (self.size,)
-            and theta.flags.carray
-        ):
-            return theta
-        return _checks.as_theta(theta, name, self.size)
+        """`theta` as a contiguous float32 or float64 vector of our own; a view where it is one."""
+        if type(theta) is np.ndarray:
+            vector = theta.view()
+            if vector.dtype in FLOATS and vector.shape == self._shape and vector.flags.carray:
+                return vector
+        return _checks.as_theta(theta, name, self._size)
+
+    def _changed_theta(self, theta: Array, lr: Any, rows: Any) -> Array:
+        """A view of our own of a theta that `step` can change in place."""
+        if type(theta) is np.ndarray and type(lr) is float and type(rows) in PLAIN:
+            vector = theta.view()
+            if (
+                vector.dtype in FLOATS
+                and vector.shape == self._shape
+                and is_plain_output(vector, vector, self._inputs, None, rows)
+            ):
+                return vector
+        inputs = self._inputs | {"rows": rows, "lr": lr}
+        return _arrays.check_out(theta, "theta", (self._size,), _checks.theta_dtype(theta), inputs)
 
     def _batch(self, rows: Any) -> Any:
-        return self._targets if rows is None else self._targets.batch(_checks.as_rows(rows, self.n_rows))
+        return self._targets if rows is None else self._targets.batch(_checks.as_rows(rows, self._n_rows))
 
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
+        """A new array, or a view of our own of `out`, checked."""
         if out is None:
-            return np.empty(self.size, vector.dtype)
-        if is_plain_output(out, vector, self._inputs, theta, rows):
-            return out
-        return _arrays.check_out(
-            out, "out", (self.size,), vector.dtype, self._inputs | {"theta": theta, "rows": rows}
-        )
+            return np.empty(self._size, vector.dtype)
+        if type(out) is np.ndarray and type(theta) in PLAIN and type(rows) in PLAIN:
+            view = out.view()
+            if is_plain_output(view, vector, self._inputs, theta, rows):
+                return view
+        inputs = self._inputs | {"theta": theta, "rows": rows}
+        return _arrays.check_out(out, "out", (self._size,), vector.dtype, inputs)
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> float:
         model = self._model
@@ -411,18 +467,25 @@ class Objective:
         value, grad_intercept = model.value_and_grad(
             self._layout,
             self._batch(rows),
-            self.loss._bound,
+            self._loss._bound,
             want,
             model.coef(vector),
             intercept,
-            self.alpha,
+            self._alpha,
             self._intercept_alpha,
             self._is_mean,
             None if grad is None else model.coef(grad),
-            self.n_threads,
+            self._n_threads,
         )
-        if grad is not None and self.fit_intercept:
+        if grad is None or not self._fit_intercept:
+            return value
+        if type(grad_intercept) is not float:
             grad[model.n_coefs :] = grad_intercept
+        elif 1e-37 < abs(grad_intercept) < 3e38:
+            grad[model.n_coefs] = grad_intercept
+        else:
+            with np.errstate(all="ignore"):  # float32 rounds it, whatever the caller's NumPy says of that
+                grad[model.n_coefs] = grad_intercept
         return value
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import bits, least_growth
+from conftest import bits, least_growth, raises
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from linear_cases import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
@@ -237,6 +237,110 @@ def test_shape_that_the_pointers_do_not_have(call, parts, shape):
 def test_shape_that_is_no_matrix(call, parts, shape):
     with pytest.raises((ValueError, TypeError), match=r"X|shape"):
         call(matrix(parts, shape), parts.y, parts.coef)
+
+
+@every_call
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (N_ROWS, 2**63),
+        (2**63, N_FEATURES),
+        (N_ROWS, 2**64),
+        (10**5000, N_FEATURES),
+        (N_ROWS, -(10**5000)),
+        (N_ROWS, 2**60),  # eight bytes for each are more than there are addresses
+        (N_ROWS, 2**57),
+        (np.inf, N_FEATURES),
+        (N_ROWS, np.nan),
+        (N_ROWS + 0.5, N_FEATURES),
+        (float(N_ROWS), N_FEATURES),
+        (str(N_ROWS), str(N_FEATURES)),
+        (None, N_FEATURES),
+        "ab",
+        7,
+        [[N_ROWS], [N_FEATURES]],
+        [0.5] * 10_000,
+    ],
+    ids=range(17),
+)
+def test_shape_that_no_matrix_has(call, parts, shape):
+    with raises(ValueError, "X") as caught:
+        call(matrix(parts, shape), parts.y, parts.coef)
+    assert "coef" not in str(caught.value)
+
+
+def test_too_many_features_for_the_classes(parts):
+    """Kernels count the bytes of all classes together."""
+    X = matrix(parts, (N_ROWS, 2**50))
+    with raises(ValueError, "X", "features", "classes"):
+        hf.Objective(X, np.zeros(N_ROWS, int), loss="crammer_singer", classes=2**20)
+
+
+@every_call
+def test_kinds_of_integers_in_the_shape(call, parts):
+    want = call(matrix(parts), parts.y, parts.coef)
+    for kind in (np.array, np.int16, np.uint64):
+        got = call(matrix(parts, (kind(N_ROWS), kind(N_FEATURES))), parts.y, parts.coef)
+        assert bits(got) == bits(want)
+    got = call(matrix(parts, np.array([N_ROWS, N_FEATURES])), parts.y, parts.coef)
+    assert bits(got) == bits(want)
+
+
+@every_call
+@pytest.mark.parametrize("member", ["indptr", "indices", "data", "shape", "format"])
+@pytest.mark.parametrize("error", [AttributeError, RuntimeError, OverflowError, KeyError])
+def test_members_that_raise(call, parts, member, error):
+    class Matrix:
+        shape, format = (N_ROWS, N_FEATURES), "csr"
+        indptr, indices, data = parts.indptr, parts.indices, parts.data
+
+    def fail(self):
+        raise error("x" * 3000)
+
+    setattr(Matrix, member, property(fail))
+    if member == "format":  # where there is one
+        assert bits(call(Matrix(), parts.y, parts.coef)) == bits(call(matrix(parts), parts.y, parts.coef))
+        return
+    with raises(TypeError, "X"):
+        call(Matrix(), parts.y, parts.coef)
+
+
+@pytest.mark.parametrize("member", ["indptr", "indices", "data"])
+@pytest.mark.parametrize("change", ["strided", "swapped", "as it is", "memoryview"])
+def test_out_over_a_member(parts, member, change):
+    """Also over row pointers that are copied to be contiguous and native."""
+    given = getattr(parts, member)
+    if change == "strided":
+        given = np.repeat(given, 2)[::2]
+    elif change == "swapped":
+        given = given.astype(given.dtype.newbyteorder())
+    memory = given if given.base is None else given.base
+    setattr(parts, member, memoryview(given) if change == "memoryview" else given)
+    X = matrix(parts)
+    before = memory.tobytes()
+    for place in (0, memory.nbytes - 8 * N_ROWS):
+        out = memory.view(np.uint8)[place : place + 8 * N_ROWS].view(np.float64)
+        with raises(ValueError, "out", "overlap", f"X.{member}"):
+            hf.decision_function(X, parts.coef, out=out)
+        objective = hf.Objective(X, parts.y, loss="hinge", fit_intercept=False)
+        with raises(ValueError, "out", "overlap", f"X.{member}"):
+            objective.decision_function(parts.coef, out=out)
+        theta = memory.view(np.uint8)[: 8 * N_FEATURES].view(np.float64)
+        if theta.size == N_FEATURES:
+            with raises(ValueError, "theta", "overlap", f"X.{member}"):
+                objective.step(theta, 0.1)
+    assert memory.tobytes() == before
+
+
+def test_members_reshaped_after_the_check(parts):
+    """An `Objective` keeps views of its own."""
+    parts.data = parts.data.astype(np.longdouble)  # read through slices of the array
+    objective = hf.Objective(matrix(parts), parts.y, loss="squared_hinge", fit_intercept=False)
+    want = objective.value_and_grad(parts.coef)
+    for array in (parts.data, parts.indices, parts.indptr):
+        array.shape = (array.size, 1)
+        array.dtype = np.uint8
+    assert bits(objective.value_and_grad(parts.coef)) == bits(want)
 
 
 @every_call

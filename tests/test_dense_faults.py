@@ -1,9 +1,16 @@
 """Promise: bad arguments of linear calls get the right error, named, and lose nothing."""
 
+import array as array_module
+import contextlib
+import gc
+import re
+import weakref
+
 import numpy as np
 import pytest
-from conftest import bits
+from conftest import bits, raises
 from linear_cases import as_csr, problem
+from scipy import sparse
 
 import hingefast as hf
 
@@ -166,14 +173,349 @@ def test_ragged_lists(case):
         run(case, X=[[1.0, 2.0], [1.0]])
 
 
-def test_a_failing_array_protocol_passes_through(case):
-    class Broken:
-        def __array__(self, dtype=None, copy=None):
-            raise RuntimeError("no array today")
+class Broken:
+    """An array that fails when it is asked for."""
 
-    for name in ("X", "y", "coef", "sample_weight"):
-        with pytest.raises(RuntimeError, match="no array today"):
-            run(case, **{name: Broken()})
+    def __init__(self, error):
+        self.error = error
+
+    def __array__(self, dtype=None, copy=None):
+        raise self.error
+
+
+ARRAYS = ("X", "y", "coef", "intercept", "sample_weight", "class_weight", "classes", "alpha", "rows")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_failing_array_protocol_names_the_argument(case, name):
+    """The text and, as the cause, the error of the object; but an error that bad input may have."""
+    for failure in (RuntimeError, KeyError, AttributeError, OverflowError, ZeroDivisionError, UserWarning):
+        with pytest.raises(ValueError, match=f"{name} .*no array today") as caught:
+            run(case, **{name: Broken(failure("no array today"))})
+        assert isinstance(caught.value.__cause__, failure)
+    refused(TypeError, f"{name} .*no array today", case, **{name: Broken(TypeError("no array today"))})
+    for failure in (MemoryError, KeyboardInterrupt):
+        with pytest.raises(failure):
+            run(case, **{name: Broken(failure())})
+
+
+class Unspeakable:
+    """Has every attribute and no text; whatever it is asked for, it raises."""
+
+    def __getattr__(self, name):
+        raise RuntimeError("x" * 3000)
+
+    def __repr__(self):
+        raise KeyError("no text")
+
+    def __index__(self):
+        raise KeyError("no index")
+
+
+LONG = type("L" * 5000, (), {})()
+UNPRINTABLE = "\U0001fffe\n" * 200
+
+
+@pytest.mark.parametrize("name", [*ARRAYS, "reduction", "loss", "out"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Unspeakable(),
+        LONG,
+        "x" * 5000,
+        UNPRINTABLE,
+        -(10**5000),
+        [[0.5] * 500] * 500,
+        np.zeros(3, [("n" * 3000, float)]),
+        Broken(ValueError("v" * 5000)),
+    ],
+    ids=["unspeakable", "long name", "long", "unprintable", "huge", "large list", "structured", "long error"],
+)
+def test_messages_are_short_and_name_the_argument(case, name, wrong):
+    for keywords in ({}, {"loss": "crammer_singer", "coef": np.ones((3, N_FEATURES)), "y": case.y > 0}):
+        with raises((TypeError, ValueError), name):
+            run(case, **{**keywords, name: wrong})
+
+
+HINT = re.compile(r"pass ([^;]+?)(?: for one-hot labels)?$")
+
+
+def column_kinds():
+    """Ways to hand over a vector that has one dimension too many."""
+    yield "array", lambda v: v[:, None]
+    yield "one row", lambda v: v[None, :]
+    yield "list", lambda v: v[:, None].tolist()
+    yield "matrix", lambda v: np.asmatrix(v).T
+    yield "sparse", lambda v: sparse.coo_matrix(v[:, None])
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("kind", [kind for kind, _ in column_kinds()])
+@pytest.mark.parametrize("name", ["y", "sample_weight"])
+def test_the_hint_for_a_column_works(case, name, kind):
+    vector = {"y": case.y, "sample_weight": case.weights}[name]
+    given = dict(column_kinds())[kind](vector)
+    want = run(case, **{name: vector})
+    with pytest.raises((TypeError, ValueError)) as caught:
+        run(case, **{name: given})
+    follow = HINT.search(str(caught.value)).group(1)
+    assert bits(run(case, **{name: eval(follow, {"np": np, name: given})})) == bits(want)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize(
+    "convert", [np.asarray, np.asmatrix, np.ndarray.tolist], ids=["array", "matrix", "list"]
+)
+def test_the_hints_for_transposed_coef_and_one_hot_labels_work(case, convert):
+    def follow(wrong, **arguments):
+        with pytest.raises(ValueError) as caught:
+            run(case, loss="crammer_singer", **arguments, **wrong)
+        ((name, given),) = wrong.items()
+        return {name: eval(HINT.search(str(caught.value)).group(1), {"np": np, name: given})}
+
+    y, coef = np.arange(N_ROWS) % 3, np.eye(3, N_FEATURES)
+    want = run(case, loss="crammer_singer", y=y, coef=coef)
+    right = follow({"coef": convert(coef.T)}, y=y)
+    assert bits(run(case, loss="crammer_singer", y=y, **right)) == bits(want)
+    right = follow({"y": convert(np.eye(3)[y])}, coef=coef)
+    assert bits(run(case, loss="crammer_singer", coef=coef, **right)) == bits(want)
+    with pytest.raises(ValueError, match=r"pass (coef\.T|np\.transpose\(coef\))"):
+        hf.decision_function(case.A, convert(coef.T))
+
+
+# The caller's state of NumPy
+
+
+@pytest.mark.parametrize("state", ["raise", "warn"])
+def test_the_callers_errstate_is_not_ours(case, state):
+    """Roundings that NumPy would tell: to float32, from long doubles, of signalling NaN, of infinite differences."""
+    huge, tiny = np.longdouble("1e400"), np.longdouble("1e-400")
+    signalling = np.frombuffer(np.uint32([0x7FA00000] * N_FEATURES).tobytes(), np.float32)
+    coef32 = case.coef.astype(np.float32)
+    y01 = (case.y > 0).astype(int)
+    with np.errstate(all=state):
+        run(case, coef=coef32, intercept=np.array([1e-60]))
+        run(case, coef=coef32, intercept=[1e300], loss="squared_hinge", reduction="sum")
+        run(case, coef=np.full(N_FEATURES, huge))
+        run(case, coef=np.full(N_FEATURES, tiny), intercept=np.array(tiny))
+        run(case, coef=signalling)
+        run(
+            case,
+            y=y01,
+            coef=np.tile(signalling, (2, 1)),
+            intercept=np.array([huge, tiny]),
+            loss="one_vs_rest",
+        )
+        for bad in (huge, -huge):
+            refused(ValueError, "alpha", case, alpha=bad)
+            refused(ValueError, "class_weight", case, class_weight=[1, bad])
+            refused(ValueError, "classes", case, classes=(bad, 1))
+            refused(
+                ValueError,
+                "classes",
+                case,
+                coef=np.ones((2, N_FEATURES)),
+                classes=[bad, 1],
+                loss="one_vs_rest",
+            )
+        assert hf.Hinge(margin=tiny) == hf.Hinge(margin=0.0)
+        with pytest.raises(ValueError, match="cost"):
+            hf.CostSensitiveHinge([[0, huge], [1, 0]])
+        hf.CostSensitiveHinge([[0, 1e300], [1, tiny]])
+        hf.margin_report([1, -1], np.array([huge, tiny]), coef=[huge, 1.0])
+        hf.margin_report([0, 1], np.array([[1e308, -1e308], [np.inf, np.inf]]), sample_weight=[1e308, 1e308])
+        objective = hf.Objective(
+            case.A, case.y, loss="squared_hinge", alpha=1e-3, sample_weight=np.full(N_ROWS, 1e300)
+        )
+        theta = objective.pack(coef32 * np.float32(1e30), 1e300)
+        objective.value_and_grad(theta)
+        objective.hessp(theta, theta)
+        objective.value_and_grad(objective.pack(coef32, 1e-60))
+        assert objective.C < 1e-290
+
+
+# Nothing is left behind
+
+
+def test_an_error_keeps_no_argument_alive(case):
+    """Without the cyclic collector: no exception in a cycle with a frame that holds the arrays."""
+
+    class Array(np.ndarray):
+        pass
+
+    y01 = (case.y > 0).astype(int)
+    faults = [
+        {"y": np.zeros(N_ROWS)},
+        {"y": case.y[:-1]},
+        {"sample_weight": np.full(N_ROWS, -1.0)},
+        {"alpha": Broken(RuntimeError)},
+        {"alpha": Broken(MemoryError)},
+        {"rows": [N_ROWS]},
+        {"rows": slice(None, None, 0)},
+        {"classes": [2**70, 1]},
+        {"y": y01, "coef": np.ones((2, N_FEATURES)), "loss": "crammer_singer", "classes": 3},
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        for fault in faults:
+            X = case.X.view(Array)
+            alive = weakref.ref(X)
+            with contextlib.suppress(ValueError, TypeError, MemoryError):
+                run(case, **{"X": X, **fault})
+                raise AssertionError(fault)
+            del X
+            assert alive() is None, fault
+    finally:
+        gc.enable()
+
+
+# Arrays that change between a check and its use
+
+
+class Meanwhile:
+    """A number that, when it is read, lets something happen that a handler of signals could do at that moment."""
+
+    def __init__(self, value, happen):
+        self.value, self.happen = value, happen
+
+    def __array__(self, dtype=None, copy=None):
+        self.happen()
+        return np.array(self.value)
+
+    def __index__(self):
+        self.happen()
+        return self.value
+
+
+def reshape(*arrays):
+    """Give each array another shape, or another dtype where it has no other shape."""
+    for array in arrays:
+        if array.ndim == 1 and array.size % 2 == 0:
+            array.shape = (2, -1)
+        elif array.ndim == 2:
+            array.shape = (-1,)
+        else:
+            array.dtype = np.uint8
+
+
+@pytest.mark.parametrize("X_dtype", [np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("moment", ["alpha", "rows", "n_threads"])
+@pytest.mark.parametrize("n_classes", [1, 2])
+def test_arrays_reshaped_between_check_and_use(X_dtype, moment, n_classes):
+    case = problem(N_ROWS, N_FEATURES, seed=3)
+    arguments = {
+        "X": case.X.astype(X_dtype),
+        "y": (case.y > 0).astype(np.longdouble),
+        "coef": np.ascontiguousarray(np.tile(case.coef, (n_classes, 1)))
+        if n_classes > 1
+        else case.coef.copy(),
+        "sample_weight": case.weights.astype(np.longdouble),
+        "intercept": np.full(n_classes, 0.5),
+        "class_weight": np.array([0.5, 2.0]),
+        "classes": np.array([0, 1]),
+        "loss": "squared_hinge" if n_classes == 1 else "crammer_singer:squared_hinge",
+    }
+    want = hf.linear_value_and_grad(**arguments)
+    out = np.empty(want[1].shape)
+    changed = [array for array in arguments.values() if isinstance(array, np.ndarray)]
+    # The arguments after the one that changes them have not been looked at yet.
+    if moment == "rows":
+        arguments["class_weight"] = arguments["class_weight"].copy()
+        rows = slice(Meanwhile(0, lambda: reshape(*changed[:-2])), None)
+        got = hf.linear_value_and_grad(**arguments, rows=rows, out=out)
+    elif moment == "alpha":
+        got = hf.linear_value_and_grad(**arguments, alpha=Meanwhile(0.0, lambda: reshape(*changed)), out=out)
+    else:
+        got = hf.linear_value_and_grad(
+            **arguments, n_threads=Meanwhile(1, lambda: reshape(*changed, out)), out=out
+        )
+    assert got[1] is out
+    assert bits(got[0], np.frombuffer(out.tobytes()), got[2]) == bits(want[0], want[1].ravel(), want[2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("n_classes", [1, 3])
+def test_scores_reshaped_during_the_call(dtype, n_classes):
+    case = problem(600, 3, seed=4)
+    loss = hf.SquaredHinge() if n_classes == 1 else hf.CrammerSinger("squared_hinge")
+    scores = np.ascontiguousarray(case.X[:, 0] if n_classes == 1 else case.X).astype(dtype)
+    y = case.y.astype(np.longdouble) if n_classes == 1 else (np.arange(600) % 3).astype(np.longdouble)
+    weights = case.weights.astype(np.longdouble)
+    want = loss.value_and_grad(y, scores, sample_weight=weights, reduction="none")
+    out = np.empty(600, want[0].dtype), np.empty(scores.shape, want[1].dtype)
+    n_threads = Meanwhile(1, lambda: reshape(y, scores, weights, *out))
+    got = loss.value_and_grad(
+        y, scores, sample_weight=weights, reduction="none", out=out, n_threads=n_threads
+    )
+    assert got[0] is out[0] and got[1] is out[1]
+    assert [array.tobytes() for array in out] == [array.tobytes() for array in want]
+
+
+# `out` over the memory of anything that was passed
+
+BUFFERS = {
+    "ndarray": lambda array: array,
+    "memoryview": memoryview,
+    "array.array": lambda array: array_module.array(array.dtype.char, array.tolist()),
+    "bytearray": lambda array: np.frombuffer(bytearray(array.tobytes()), array.dtype).reshape(array.shape),
+    "swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "protocol": lambda array: HasArray(array),
+}
+
+
+class HasArray:
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def over(given, shape):
+    """A float64 array of this shape over the memory of an argument."""
+    memory = np.asarray(given)
+    memory = memory if memory.flags.writeable else np.frombuffer(memory.base, np.uint8)
+    return memory.reshape(-1).view(np.uint8)[: 8 * int(np.prod(shape))].view(np.float64).reshape(shape)
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+@pytest.mark.parametrize(
+    "name", ["y", "coef", "sample_weight", "class_weight", "classes", "intercept", "rows", "X"]
+)
+def test_out_over_the_memory_of_any_argument(name, kind):
+    case = problem(N_ROWS, 2, seed=5)
+    values = {
+        "X": case.X,
+        "y": case.y.astype(np.float64),
+        "coef": np.array([1, 2]),
+        "sample_weight": case.weights,
+        "class_weight": np.array([1.0, 2.0]),
+        "classes": np.array([-1, 1]),
+        "intercept": np.array([1.0]),
+        "rows": np.arange(N_ROWS),
+    }
+    if kind == "array.array" and name == "X":
+        pytest.skip("an array.array has one dimension")
+    given = BUFFERS[kind](values[name])
+    arguments = {**values, name: given}
+    shape = (2,)
+    if name == "intercept":  # of K classes, and its gradient
+        given = arguments["intercept"] = BUFFERS[kind](np.array([1.0, 2.0]))
+        arguments |= {"coef": np.eye(2), "loss": "crammer_singer"}
+        out = np.empty((2, 2)), over(given, shape)
+    else:
+        out = over(given, shape)
+    before = np.asarray(given).tobytes()
+    with raises(ValueError, "out", "overlap", name):
+        hf.linear_value_and_grad(**arguments, out=out)
+    if name in ("X", "coef", "rows"):
+        some = {"X": arguments["X"], "coef": arguments["coef"], "rows": arguments["rows"]}
+        length = {"X": N_ROWS, "coef": 2, "rows": N_ROWS}[name]
+        some["rows"] = some["rows"] if name == "rows" else np.arange(length)
+        with raises(ValueError, "out", "overlap", name):
+            hf.decision_function(**some, out=over(given, (length,)))
+    assert np.asarray(given).tobytes() == before
 
 
 # Labels and weights

@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -266,6 +267,29 @@ print(sorted(foreign - cython - set(sys.stdlib_module_names) - {"hingefast", "nu
 print("scipy" in sys.modules)
 """
     assert run_python(code).stdout.split(b"\n")[:2] == [b"[]", b"False"]
+
+
+def test_the_version():
+    """A constant, and the same as in pyproject.toml."""
+    project = TESTS.parent / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("no pyproject.toml beside the tests")
+    version = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    assert hf.__version__ == version == hf.show_config(mode="dicts")["hingefast"]
+
+
+def test_import_without_metadata():
+    """Frozen programs and copied folders carry none."""
+    code = """
+import importlib.metadata as metadata
+def distribution(name):
+    raise metadata.PackageNotFoundError(name)
+metadata.distribution = distribution
+import hingefast as hf
+hf.show_config()
+print(hf.__version__, hf.Hinge()([1, -1], [0.5, 0.5]))
+"""
+    assert run_python(code).stdout.split()[-2:] == [hf.__version__.encode(), b"1.0"]
 
 
 def test_import_is_quick():

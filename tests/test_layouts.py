@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import bits, misaligned
+from conftest import bits, misaligned, raises
 from linear_cases import (
     CSR_KINDS,
     FLAT_LOSSES,
@@ -210,6 +210,207 @@ def test_lists_and_frames():
     frames = problem(40, 6, seed=9)
     frames.y, frames.weights = Frame(case.y), Frame(case.weights)
     assert answers(Frame(case.X), frames) == want
+
+
+class Column:
+    """A column of a frame as polars has them: a dtype that is not NumPy's, and values that may be missing."""
+
+    def __init__(self, name, values, missing=()):
+        self.name, self.values, self.missing = name, np.asarray(values), missing
+        self.dtype = f"Dtype({self.values.dtype})"
+
+    def is_null(self):
+        return [i in self.missing for i in range(len(self.values))]
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+class OtherFrame:
+    """A frame of such columns: knows nothing of pandas, and its own conversion makes objects."""
+
+    def __init__(self, *columns):
+        self.all = columns
+
+    columns = property(lambda self: [column.name for column in self.all])
+    dtypes = property(lambda self: [column.dtype for column in self.all])
+
+    def get_columns(self):
+        return list(self.all)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([column.values for column in self.all], object).T
+
+
+def test_frames_column_by_column():
+    case = problem(40, 3, seed=9)
+    case.X[:, 1] = case.X[:, 1] > 0
+    columns = [
+        Column("a", case.X[:, 0]),
+        Column("b", case.X[:, 1].astype(bool)),
+        Column("indptr", case.X[:, 2]),
+    ]
+    assert answers(OtherFrame(*columns), case) == answers(case.X, case)
+    for dtypes, want in (
+        (("f4", "i1", "?"), np.float32),
+        (("i8", "?", "f4"), np.float64),
+        (("?", "?", "?"), bool),
+    ):
+        kinds = [Column(str(k), case.X[:, k].astype(dtype)) for k, dtype in enumerate(dtypes)]
+        X = np.column_stack([column.values for column in kinds])
+        assert X.dtype == want
+        assert answers(OtherFrame(*kinds), case) == answers(X, case)
+    columns[1] = Column("b", case.X[:, 1], missing=(7, 9))
+    with raises(ValueError, "column 'b' of X", "missing", "7"):
+        hf.decision_function(OtherFrame(*columns), case.coef)
+    columns[1] = Column("b", case.X[:, 1].astype(str))
+    with raises(TypeError, "column 'b' of X", "dtype"):
+        hf.decision_function(OtherFrame(*columns), case.coef)
+    with raises(ValueError, "y ", "missing", "position 3"):
+        hf.linear_value_and_grad(case.X, Column("y", case.y, missing=(3,)), case.coef)
+    memory = np.zeros((40, 3))
+    wide = OtherFrame(
+        Column("a", memory[:, 0]), Column("b", case.X[:, 1].astype(bool)), Column("c", memory[:, 2])
+    )
+    with raises(ValueError, "out", "overlap", "'a'"):
+        hf.decision_function(wide, case.coef, out=memory.reshape(-1)[:40])
+
+
+class TestPandas:
+    """Frames as pandas has them; nothing of ours imports it."""
+
+    NULLABLE = ("Float64", "Float32", "Int64", "Int8", "UInt8", "boolean")
+    ARROW = ("double[pyarrow]", "float[pyarrow]", "int64[pyarrow]", "uint8[pyarrow]", "bool[pyarrow]")
+
+    @pytest.fixture
+    def pd(self):
+        return pytest.importorskip("pandas")
+
+    @pytest.fixture
+    def case(self):
+        case = problem(40, 4, seed=19)
+        case.X[:, 1] = case.X[:, 1] > 0
+        case.X[:, 3] = np.arange(40) % 3
+        return case
+
+    def test_one_dtype_is_read_in_place(self, pd, case):
+        frame = pd.DataFrame(case.X)
+        assert answers(frame, case) == answers(case.X, case)
+        objective = hf.Objective(frame, case.y, loss="hinge")
+        assert np.shares_memory(objective._inputs["column 0 of X"], np.asarray(frame))
+
+    def test_boolean_columns_beside_others(self, pd, case):
+        frame = pd.DataFrame(case.X)
+        frame[1] = frame[1].astype(bool)
+        frame[3] = frame[3].astype(np.int8)
+        assert np.asarray(frame).dtype == object
+        assert answers(frame, case) == answers(case.X, case)
+        small = pd.DataFrame({"a": [True, False], "b": np.array([2, 3], np.int8)})
+        assert hf.decision_function(small, [1.0, 1.0]).dtype == np.float32
+
+    @pytest.mark.parametrize("dtype", NULLABLE + ARROW)
+    def test_nullable_and_arrow_columns(self, pd, case, dtype):
+        if "pyarrow" in dtype:
+            pytest.importorskip("pyarrow")
+        X = np.abs(np.round(case.X)) if "oat" not in dtype and "double" not in dtype else case.X
+        frame = pd.DataFrame(X.astype(bool) if "bool" in dtype else X).astype(dtype)
+        want = X.astype(np.asarray(frame[0]).dtype)
+        assert answers(frame, case) == answers(want, case)
+        mixed = frame.assign(more=case.y)
+        coef = np.append(case.coef, 1.0)
+        want = hf.decision_function(np.column_stack([want, case.y]), coef)
+        assert bits(hf.decision_function(mixed, coef)) == bits(want)
+        frame.loc[[5, 17], 2] = None
+        with raises(ValueError, "column 2 of X", "missing", "position 5"):
+            hf.decision_function(frame, case.coef)
+
+    @pytest.mark.parametrize("dtype", ["Int64", "int64[pyarrow]", "category", "int8"])
+    def test_series_and_indices(self, pd, case, dtype):
+        if "pyarrow" in dtype:
+            pytest.importorskip("pyarrow")
+        y = pd.Series(case.y.astype(int)).astype(dtype)
+        want = hf.linear_value_and_grad(case.X, case.y, case.coef, sample_weight=case.weights)
+        weights, coef = pd.Series(case.weights).astype("Float64"), pd.Series(case.coef)
+        for labels in (y, pd.Index(y), y.array):
+            got = hf.linear_value_and_grad(case.X, labels, coef, sample_weight=weights)
+            assert bits(got) == bits(want)
+        rows = pd.Series([3, 1, 2]).astype("Int64")
+        assert bits(hf.decision_function(case.X, coef, rows=rows)) == bits(
+            hf.decision_function(case.X, case.coef, rows=[3, 1, 2])
+        )
+        if dtype != "int8":
+            y[4] = None
+            with raises(ValueError, "y ", "missing", "position 4"):
+                hf.linear_value_and_grad(case.X, y, case.coef)
+        weights[9] = None
+        with raises(ValueError, "sample_weight", "missing", "position 9"):
+            hf.Hinge().value(case.y, case.X[:, 0], sample_weight=weights)
+
+    @pytest.mark.parametrize(
+        "values",
+        [["a", "b"], [1, None], [1 + 2j, 3], ["2026-01-01", "2026-01-02"], [1, 2], [(1,), 2]],
+        ids=str,
+    )
+    def test_other_columns_are_named(self, pd, values):
+        column = pd.Series(values)
+        if values[0] == "2026-01-01":
+            column = pd.to_datetime(column)
+        elif values == [1, 2]:
+            column = column.astype("category")
+        elif values[1] is None:
+            column = column.astype(object)
+        for frame in (
+            pd.DataFrame({"good": [1.0, 2.0], "bad": column}),
+            pd.DataFrame({"good": pd.array([1, 2], "Int64"), "bad": column}),
+            pd.DataFrame({"good": [True, False], "bad" * 2000: column}),
+        ):
+            with raises((TypeError, ValueError), "X", "column 'bad"):
+                hf.decision_function(frame, [1.0, 2.0])
+
+    def test_columns_named_as_parts_of_a_sparse_matrix(self, pd, case):
+        names = ["indptr", "indices", "data", "tocsr"]
+        assert answers(pd.DataFrame(case.X, columns=names), case) == answers(case.X, case)
+        assert answers(pd.DataFrame(case.X, columns=["a", "a", 0, None]), case) == answers(case.X, case)
+
+    @pytest.mark.parametrize("dtype", ["int64", "Int64", "boolean"])
+    def test_the_hint_for_a_frame_of_one_column_works(self, pd, dtype):
+        y = pd.DataFrame({"y": [1, 0, 1]}).astype(dtype)
+        with pytest.raises(ValueError) as caught:
+            hf.Hinge().value(y, [0.5, 0.25, 2.0], classes=(0, 1))
+        hint = str(caught.value).partition("; pass ")[2]
+        got = hf.Hinge().value(eval(hint, {"np": np, "y": y}), [0.5, 0.25, 2.0], classes=(0, 1))
+        assert got == hf.Hinge().value([1, 0, 1], [0.5, 0.25, 2.0], classes=(0, 1))
+
+    def test_tables_of_arrow(self, case):
+        pa = pytest.importorskip("pyarrow")
+        columns = {
+            "a": case.X[:, 0],
+            "b": case.X[:, 1].astype(bool),
+            "c": case.X[:, 2],
+            "indptr": case.X[:, 3],
+        }
+        table = pa.table(columns)
+        labels = problem(40, 4, seed=19)
+        labels.X, labels.y, labels.weights = case.X, pa.array(case.y), pa.chunked_array([case.weights])
+        assert answers(table, labels) == answers(case.X, case)
+        with raises(ValueError, "column 'd' of X", "missing", "position 1"):
+            hf.decision_function(pa.table({"a": [1.0, 2.0], "d": [1, None]}), [1.0, 2.0])
+        with raises(TypeError, "column 'd' of X"):
+            hf.decision_function(pa.table({"a": [1.0, 2.0], "d": ["x", "y"]}), [1.0, 2.0])
+        with raises(ValueError, "y ", "missing", "position 2"):
+            hf.Hinge().value(pa.array([1, -1, None]), [0.5, 0.25, 2.0])
+
+    def test_frames_of_scores_and_coefficients(self, pd, case):
+        scores = pd.DataFrame({"a": [0.5, 1.0], "b": [True, False], "c": pd.array([1, 2], "Int8")})
+        plain = np.array([[0.5, 1.0, 1.0], [1.0, 0.0, 2.0]])
+        loss = hf.CrammerSinger()
+        assert bits(loss.value_and_grad([0, 2], scores)) == bits(loss.value_and_grad([0, 2], plain))
+        assert str(hf.margin_report([0, 2], scores, coef=scores.iloc[[0, 1, 1]])) == str(
+            hf.margin_report([0, 2], plain, coef=plain[[0, 1, 1]])
+        )
+        assert hf.CostSensitiveHinge(scores.assign(d=1).iloc[[0, 1], [1, 3]]) == hf.CostSensitiveHinge(
+            [[1, 1], [0, 1]]
+        )
 
 
 # CSR

@@ -126,6 +126,38 @@ def test_comparison_and_hash():
     assert len({*everything, *(type(one)(**one.params) for one in everything)}) == len(everything)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [hf.Hinge, hf.SmoothHinge, hf.LogisticLoss, hf.CrammerSinger, hf.OneVsRest],
+    ids=lambda c: c.__name__,
+)
+def test_a_subclass_is_its_parent_under_another_name(make):
+    for name in ("Mine", "SquaredHinge"):  # whatever it is called
+        cls = type(name, (make,), {"__module__": __name__})
+        globals()[name] = cls
+        loss, parent = cls(), make()
+        assert (loss.name, loss.smoothness, loss.params) == (parent.name, parent.smoothness, parent.params)
+        assert repr(loss) == repr(parent).replace(make.__name__, name, 1)
+        assert loss == cls() and hash(loss) == hash(cls()) and loss != parent
+        for again in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+            assert type(again) is cls and again == loss
+        with pytest.raises(AttributeError):
+            loss.margin = 2.0
+        assert get_loss(loss) is loss
+        y, scores = [0, 1, 1], np.array([[0.5, -0.25], [2.0, 0.0], [0.0, 3.0]])
+        scores = scores if isinstance(parent, hf.CrammerSinger | hf.OneVsRest) else scores[:, 0].copy()
+        got = loss.value_and_grad(y, scores, classes=(0, 1))
+        assert bits(got) == bits(parent.value_and_grad(y, scores, classes=(0, 1)))
+        if isinstance(parent, hf.Hinge):
+            assert cls(margin=0.5).params == {"margin": 0.5, "kink_slope": 0.0}
+            assert type(hf.CrammerSinger(loss).base) is cls
+
+
+def test_a_formula_of_ones_own_is_refused():
+    with raises(TypeError, "Mine", "formula", "Hinge"):
+        type("Mine", (hf.losses.MarginLoss,), {})
+
+
 @every_loss
 def test_printable(loss):
     text = repr(loss)

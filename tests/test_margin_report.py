@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import telling_scores
+from conftest import raises, telling_scores
 from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
@@ -66,6 +66,31 @@ def test_weights():
     assert report.weight == pytest.approx(weights.sum(), rel=1e-12)
 
 
+def test_weights_are_shown_where_they_were_given():
+    """Known from the argument: weights of a mean of 1, as balanced ones have, sum to the number of rows."""
+    report = hf.margin_report([1, 1], [2.0, 0.5], sample_weight=[1.75, 0.25])
+    assert report.weighted and "87.5 % of the weight" in str(report) and "12.5 % of the weight" in str(report)
+    report = hf.margin_report([1, 1], [2.0, 0.5], sample_weight=[1, 1])
+    assert report.weighted and str(report).count("50.0 % of the weight") == 2
+    report = hf.margin_report([0, 1], np.eye(2), sample_weight=[3, 1])
+    assert report.weighted and "of the weight" in str(report)
+    report = hf.margin_report([1, 1], [2.0, 0.5])
+    assert not report.weighted and "of the weight" not in str(report)
+    report = hf.margin_report([1, 1], [2.0, 0.5], sample_weight=[0, 0])
+    assert report.weighted and report.n_rows == 0 and "nan" not in str(report)
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-100, 1e100, 1e307])
+def test_shares_of_tiny_and_huge_weights(scale):
+    report = hf.margin_report([1, 1, 1], [2.0, 0.5, -1.0], sample_weight=np.array([2.0, 1.0, 1.0]) * scale)
+    for share in ("(50.0 % of", "(25.0 % of"):
+        assert share in str(report)
+    report = hf.margin_report(
+        [1, 1], [2.0, 0.5], sample_weight=[1.5e308, 1.5e308]
+    )  # no float64 holds the sum
+    assert report.weight == np.inf and "nan" not in str(report)
+
+
 @pytest.mark.parametrize(
     "classes,dtype",
     [((0, 1), np.uint8), ((1, 2), np.float32), ((1, -1), np.int8), (None, bool), ((False, True), bool)],
@@ -82,6 +107,73 @@ def test_width(shape):
     coef = np.array([0.6, 0.8]).reshape(shape)
     assert hf.margin_report([1, -1], [0.5, 0.25], coef=coef).margin_width == pytest.approx(2.0)
     assert hf.margin_report([1, -1], [0.5, 0.25], coef=coef * 0).margin_width == np.inf
+
+
+@pytest.mark.parametrize(
+    "coef,width",
+    [
+        ([3e200, 4e200], 4e-201),
+        ([3e-200, 4e-200], 4e199),
+        (np.float32([3e30, 4e30]), 4e-31),
+        (np.float32([3e-30, 4e-30]), 4e29),
+        (np.array([3e200, 4e200], np.longdouble), 4e-201),
+        (np.array([3, 4], np.int8), 0.4),
+        (np.full(4, 100, np.int8), 0.01),
+        ([np.inf, 1.0], 0.0),
+        ([5e-324, 0.0], np.inf),
+    ],
+    ids=str,
+)
+def test_width_of_tiny_and_huge_coefficients(coef, width):
+    """The norm overflows and underflows only where it is itself too large or too small."""
+    report = hf.margin_report([1, -1], [0.5, 0.25], coef=coef)
+    assert report.margin_width == pytest.approx(
+        width, rel=1e-6 if getattr(coef, "dtype", 0) == "f4" else 1e-14
+    )
+    several = hf.margin_report([0, 1], np.eye(2), coef=np.array([coef, np.zeros_like(coef)]))
+    assert several.margin_width == report.margin_width
+
+
+ENDS = [-(2**63) + 1, -(2**53) - 1, -1, 2**53, 2**53 + 1, 2**63 - 1]
+
+
+@pytest.mark.parametrize("positive", [*ENDS, 2**63, 2**64 - 1])
+def test_labels_at_the_ends_of_their_type(positive):
+    """No label is taken for a neighbour that float64 cannot tell from it; as the losses see it."""
+    dtype = np.uint64 if positive >= 2**63 else np.int64
+    scores = np.array([0.5, 2.0])
+    for label in (positive - 1, positive + 1):
+        if not np.iinfo(dtype).min < label <= np.iinfo(dtype).max:
+            continue
+        y = np.array([positive, label], dtype)
+        for call in (hf.margin_report, hf.Hinge().value):
+            with raises(ValueError, f"y[1] is {label}"):
+                call(y, scores, classes=(3, positive))
+        assert hf.margin_report(y, scores, classes=(label, positive)).confident == 0
+    if dtype is np.int64:
+        for y in ([float(positive), 3.0], np.array([positive, 3])):
+            same = int(np.asarray(y)[0]) == positive
+            for call in (hf.margin_report, hf.Hinge().value):
+                if same:
+                    call(y, scores, classes=(3, positive))
+                else:
+                    with raises(ValueError, "classes", str(positive), "integers"):
+                        call(y, scores, classes=(3, positive))
+        names = [3, positive]
+        assert hf.margin_report([positive, 3], np.eye(2)[::-1], classes=names).wrong == 0
+        if positive < 2**63 - 1:
+            with raises(ValueError, f"y[0] is {positive + 1}"):
+                hf.margin_report([positive + 1, 3], np.eye(2), classes=names)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_labels_are_compared_as_they_are(dtype):
+    """A float32 label near 0.1 is not the class 0.1."""
+    y = np.array([0.1, 0.5], dtype)
+    for call in (hf.margin_report, hf.Hinge().value):
+        with raises(ValueError, "y[0] is 0.1" if dtype is np.float32 else "y[0] is 0.09"):
+            call(y, [1.0, 2.0], classes=(0.1, 0.5))
+        call(y, [1.0, 2.0], classes=(float(y[0]), 0.5))
 
 
 def test_nan_and_infinities():

@@ -136,6 +136,40 @@ def test_balanced_classes(case):
     assert bits(again.value_and_grad(theta)) == bits(got)
 
 
+def test_C_is_that_of_the_svm(case):
+    """1/(alpha*sum of all weights), weights of the rows times those of their classes."""
+    of_class = np.linspace(0.5, 2, K)
+    for keywords, total in (
+        ({}, N),
+        ({"sample_weight": case.weights}, case.weights.sum()),
+        ({"class_weight": of_class}, of_class[case.y].sum()),
+        ({"class_weight": of_class, "sample_weight": case.weights}, (of_class[case.y] * case.weights).sum()),
+        ({"class_weight": "balanced"}, N),
+        (
+            {"class_weight": "balanced", "sample_weight": case.weights * 2.0**1000},
+            case.weights.sum() * 2.0**1000,
+        ),
+    ):
+        assert pytest.approx(1 / (0.25 * total), rel=1e-13) == make_objective(case, **keywords).C
+
+
+def test_the_classes_given_out_are_the_callers_own(case):
+    labels = np.array([30, 10, 50, 20, 40])
+    objective = hf.Objective(case.X, labels[case.y], loss="one_vs_rest:logistic", classes=labels)
+    theta = np.append(case.coef.ravel(), case.intercept)
+    want = objective.value_and_grad(theta)
+    given = objective.classes
+    given.shape = (1, K)
+    with pytest.raises(ValueError):
+        given[:] = 7
+    while given.base is not None and isinstance(given.base, np.ndarray):
+        given = given.base
+    with pytest.raises(ValueError):
+        given.flags.writeable = True
+    assert objective.classes.tolist() == labels.tolist()
+    assert bits(objective.value_and_grad(theta)) == bits(want)
+
+
 def test_balanced_needs_every_class(case):
     y = np.where(case.y == 3, 2, case.y)
     with raises(ValueError, "balanced", "3"):

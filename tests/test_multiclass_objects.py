@@ -180,6 +180,22 @@ def test_cost_is_a_read_only_copy():
     assert loss.value([0, 1, 2], np.zeros((3, 3))) == want
 
 
+def test_the_cost_given_out_is_the_callers_own():
+    """Its shape and dtype may be set; its memory nobody can make writable."""
+    loss = hf.CostSensitiveHinge([[0, 2, 5], [1, 0, 1], [5, 1, 0]])
+    want = loss.value_and_grad([0, 1], [[2.0, 0.5, -1.0], [0.0, 0.5, 1.0]])
+    for given in (loss.cost, loss.params["cost"]):
+        given.shape = (9,)
+        given.dtype = np.int64
+        while given.base is not None and isinstance(given.base, np.ndarray):
+            given = given.base
+        with pytest.raises(ValueError):
+            given.flags.writeable = True
+    assert loss.cost.tolist() == [[0, 2, 5], [1, 0, 1], [5, 1, 0]]
+    assert pickle.loads(pickle.dumps(loss)) == loss and repr(loss).count("5.0") == 2
+    assert bits(loss.value_and_grad([0, 1], [[2.0, 0.5, -1.0], [0.0, 0.5, 1.0]])) == bits(want)
+
+
 def test_kinds_of_cost():
     want = hf.CostSensitiveHinge([[0.0, 1.0], [2.0, 0.0]])
     plain = np.array([[0, 1], [2, 0]])

@@ -1,15 +1,19 @@
 """Promise: `Objective` is reduction(loss) + alpha/2·|coef|^2 of one vector, checked once and called often."""
 
+import array as array_module
+import math
 import os
 import pickle
+import sys
 import time
 import tracemalloc
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import reference
-from conftest import bits, every_default_loss, every_dtype, every_loss
+from conftest import bits, every_default_loss, every_dtype, every_loss, raises
 from linear_cases import SMOOTH_LOSSES, as_csr, assert_close, expected, named, namespace, problem, random_csr
 from scipy import optimize
 
@@ -115,6 +119,201 @@ def test_attributes(case):
     assert tuple(objective.classes) == (-1, 1)
     assert tuple(make_labels(case, (0, 1)).classes) == (0, 1)
     assert tuple(hf.Objective(case.X, case.y > 0, loss="hinge").classes) == (False, True)
+
+
+def scaled(*weights):
+    """The sum of products as an exact fraction."""
+    return sum(math.prod(Fraction(float(w)) for w in row) for row in zip(*weights, strict=True))
+
+
+WEIGHTS = {
+    "none": lambda case: {},
+    "sample": lambda case: {"sample_weight": case.weights},
+    "class": lambda case: {"class_weight": [0.25, 5.0]},
+    "both": lambda case: {"sample_weight": case.weights, "class_weight": [0.25, 5.0]},
+    "zeros": lambda case: {"sample_weight": case.weights * (np.arange(90) % 3 > 0)},
+    "balanced": lambda case: {"class_weight": "balanced"},
+    "largest integers": lambda case: {"sample_weight": np.full(90, 2**64 - 1, np.uint64)},
+    "tiny": lambda case: {"sample_weight": case.weights * 1e-310},
+    "huge": lambda case: {"sample_weight": case.weights * 1e307},
+    "tiny and huge": lambda case: {
+        "sample_weight": np.where(case.y > 0, 1e-300, 1e300),
+        "class_weight": [0.0, 1e-5],
+    },
+    "opposite": lambda case: {
+        "sample_weight": np.where(case.y > 0, 1e-300, 1e300),
+        "class_weight": [1e-300, 1e300],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("alpha", [1e-300, 0.25, 1e300])
+def test_C_is_that_of_the_svm(case, kind, alpha):
+    """1/(alpha*sum of all weights), right wherever a float64 can hold it."""
+    keywords = WEIGHTS[kind](case)
+    objective = make(case, alpha=alpha, **keywords)
+    w = keywords.get("sample_weight", np.ones(90))
+    of_class = keywords.get("class_weight", [1.0, 1.0])
+    if isinstance(of_class, str):
+        of_class = [90 / (2 * (case.y < 0).sum()), 90 / (2 * (case.y > 0).sum())]
+    want = 1 / (Fraction(alpha) * scaled(w, np.where(case.y > 0, of_class[1], of_class[0])))
+    if want > Fraction(sys.float_info.max):
+        assert np.inf == objective.C
+    else:
+        assert abs(Fraction(objective.C) - want) <= want * Fraction(1, 10**13) + Fraction(5e-324)
+    assert 1 / alpha == make(case, alpha=alpha, reduction="sum", **keywords).C
+    assert np.inf == make(case, alpha=0.0, **keywords).C
+
+
+def test_C_gives_the_svm_the_same_minimum(case):
+    """By hand: one feature, all x = y = 1, squared hinge: t = 2/(2 + alpha), and 2 C W/(1 + 2 C W) for the SVM."""
+    X, y = np.ones((3, 1)), np.ones(3)
+    for keywords, total in (({}, 3), ({"sample_weight": [2, 0, 4]}, 6), ({"class_weight": [1, 5]}, 15)):
+        objective = hf.Objective(X, y, loss="squared_hinge", alpha=0.25, fit_intercept=False, **keywords)
+        t = 2 / 2.25
+        assert abs(objective.grad([t])[0]) < 1e-15
+        assert 2 * objective.C * total / (1 + 2 * objective.C * total) == pytest.approx(t, rel=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-310, 1e-300, 1e300, 1e306])
+def test_balanced_with_tiny_and_huge_weights(case, scale):
+    """Balanced weights do not change when all sample weights are multiplied."""
+    w = np.ldexp(np.round(case.weights * 8), math.frexp(scale)[1])  # a power of two: exact, subnormal or not
+    want = make(case, class_weight="balanced", sample_weight=np.round(case.weights * 8))._class_weight
+    assert bits(make(case, class_weight="balanced", sample_weight=w)._class_weight) == bits(want)
+
+
+def test_balanced_with_integers_of_the_largest_size(case):
+    w = np.where(np.arange(90) % 2, 2**64 - 1, 2**63).astype(np.uint64)
+    want = make(case, class_weight="balanced", sample_weight=w.astype(np.float64))._class_weight
+    assert bits(make(case, class_weight="balanced", sample_weight=w)._class_weight) == bits(want)
+    by_hand = [float(w.astype(float).sum() / (2 * w[case.y == c].astype(float).sum())) for c in (-1, 1)]
+    np.testing.assert_allclose(want, by_hand, rtol=1e-13)
+
+
+def test_balanced_weights_that_would_be_infinite(case):
+    w = np.where(case.y > 0, 5e-324, 1e300)
+    with raises(ValueError, "balanced", "sample_weight", "class 1"):
+        make(case, class_weight="balanced", sample_weight=w)
+
+
+def test_what_was_checked_together_stays_together(case):
+    objective = make(case)
+    for name in (
+        "loss",
+        "alpha",
+        "fit_intercept",
+        "penalize_intercept",
+        "reduction",
+        "n_threads",
+        "C",
+        "size",
+    ):
+        with pytest.raises(AttributeError):
+            setattr(objective, name, getattr(objective, name))
+
+
+class Meanwhile:
+    """A row number that, when it is read, lets something happen as a handler of signals could."""
+
+    def __init__(self, happen):
+        self.happen = happen
+
+    def __index__(self):
+        self.happen()
+        return 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_reshaped_between_check_and_use(case, dtype):
+    """theta, out, v and what the objective keeps: a call uses the views that it checked."""
+    w = case.weights.astype(np.longdouble)
+    X, y = case.X.astype(np.longdouble), case.y.astype(np.longdouble)
+    objective = hf.Objective(X, y, loss="squared_hinge", sample_weight=w)
+    theta = np.append(case.coef, 0.5).astype(dtype)
+    want = objective.value_and_grad(theta)
+    scores = objective.decision_function(theta)
+    stepped = theta.copy()
+    objective.step(stepped, 0.25)
+
+    def reshape():
+        for array in (theta, out):
+            array.shape = (2, -1)
+            array.dtype = np.uint8
+        for array in (X, y, w):
+            array.shape = (-1, 2) if array.size % 2 == 0 else (-1,)
+
+    def restore():
+        theta.dtype = dtype
+        theta.shape = (8,)
+
+    out = np.empty_like(theta)
+    got = objective.value_and_grad(theta, rows=slice(Meanwhile(reshape), None), out=out)
+    assert got[1] is out and got[0] == want[0] and out.tobytes() == want[1].tobytes()
+    restore()
+    out = np.empty_like(scores)
+    got = objective.decision_function(
+        theta, rows=slice(Meanwhile(lambda: setattr(theta, "shape", (2, 4))), None)
+    )
+    assert bits(got) == bits(scores)
+    restore()
+    out = np.empty_like(theta)
+    objective.step(theta, 0.25, rows=slice(Meanwhile(reshape), None))
+    assert theta.tobytes() == stepped.tobytes()
+
+
+FOREIGN = {
+    "memoryview": memoryview,
+    "array.array": lambda a: array_module.array(a.dtype.char, a.tolist()),
+    "swapped": lambda a: a.astype(a.dtype.newbyteorder()),
+    "strided": lambda a: np.repeat(a, 2)[::2],
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_outputs_over_the_memory_of_any_argument(case, kind):
+    """Whatever was passed now or when the objective was made, and `step`'s theta too."""
+    values = {
+        "y": case.y.astype(float),
+        "sample_weight": case.weights,
+        "class_weight": np.array([1.0, 2.0]),
+        "classes": np.array([-1, 1]),
+        "theta": np.append(case.coef, 0.5),
+        "rows": np.arange(90),
+        "lr": np.zeros(1),
+    }
+    for name, value in values.items():
+        given = FOREIGN[kind](value) if name != "lr" else value.reshape(())
+        arguments = {**values, name: given}
+        made = [arguments[key] for key in ("y", "sample_weight", "class_weight", "classes")]
+        X = case.X[:, : 1 if name in ("class_weight", "classes") else 7]
+        size = X.shape[1] + 1 - (name == "lr") * 7
+        objective = hf.Objective(
+            X[:, :size],
+            made[0],
+            loss="squared_hinge",
+            sample_weight=made[1],
+            class_weight=made[2],
+            classes=made[3],
+            fit_intercept=name != "lr",
+        )
+        theta = np.zeros(objective.size) if name != "theta" else given
+        rows = arguments["rows"]
+        memory = np.asarray(given)
+        memory = (memory if memory.base is None else memory.base) if kind == "strided" else memory
+        over = np.frombuffer(memory, np.float64)[: objective.size]
+        before = memory.tobytes()
+        if name != "lr":
+            with raises(ValueError, "out", "overlap", name):
+                objective.grad(theta, rows=rows, out=over)
+        if name != "theta":
+            with raises(ValueError, "theta", "overlap", name):
+                objective.step(over, arguments["lr"] if name != "lr" else given, rows=rows)
+        if memory.nbytes >= 90 * 8:
+            with raises(ValueError, "out", "overlap", name):
+                objective.decision_function(theta, rows=rows, out=np.frombuffer(memory, np.float64)[:90])
+        assert memory.tobytes() == before
 
 
 def make_labels(case, classes):

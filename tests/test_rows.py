@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import bits
+from conftest import bits, raises
 from linear_cases import as_csr, csr_parts, namespace, problem, random_csr
 
 import hingefast as hf
@@ -254,10 +254,37 @@ def test_rows_of_another_kind(case):
     for bad in (np.array(1), 1):
         with pytest.raises((TypeError, ValueError), match="rows"):
             hf.linear_value_and_grad(case.X, case.y, case.coef, rows=bad)
-    with pytest.raises(ValueError, match="zero"):
+    with pytest.raises(ValueError, match=r"rows .*zero"):
         hf.decision_function(case.X, case.coef, rows=slice(0, 5, 0))
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"rows .*integers"):
         hf.decision_function(case.X, case.coef, rows=slice(0.0, 5.0))
+    with pytest.raises(ValueError, match="rows"):
+        hf.decision_function(case.X, case.coef, rows=[[1], [1, 2]])
+    for bad in (slice("a" * 5000), slice(0, 5, [0] * 5000), slice(object())):
+        with raises(TypeError, "rows", "integers"):
+            hf.decision_function(case.X, case.coef, rows=bad)
+
+
+HUGE_SLICES = [slice(None, None, step) for step in (2**70, -(2**70), 2**63, 2**63 - 1, -(2**63), 10**400)] + [
+    slice(2**70, None),
+    slice(-(2**70), 2**70),
+    slice(None, -(2**70), -1),
+    slice(2**70, -(2**70), -(2**63)),
+]
+
+
+@pytest.mark.parametrize("rows", HUGE_SLICES, ids=lambda rows: str(rows)[:40])
+def test_slices_of_any_integers(case, rows):
+    """As NumPy takes them: X[::2**70] is X[:1]."""
+    arguments = {"reduction": "sum", "loss": "logistic"}
+    part = case.X[rows], case.y[rows], case.coef
+    want = hf.linear_value_and_grad(*part, **arguments)
+    assert bits(hf.linear_value_and_grad(case.X, case.y, case.coef, rows=rows, **arguments)) == bits(want)
+    assert bits(hf.decision_function(case.X, case.coef, rows=rows)) == bits(
+        hf.decision_function(case.X[rows], case.coef)
+    )
+    objective = hf.Objective(case.X, case.y, fit_intercept=False, **arguments)
+    assert bits(objective.grad(case.coef, rows=rows)) == bits(want[1])
 
 
 def test_y_keeps_the_length_of_X(case):

@@ -1,5 +1,6 @@
 """value, grad and value_and_grad on scores: every keyword, every dtype, every rule about bad input."""
 
+import array as array_module
 import math
 from fractions import Fraction
 
@@ -313,6 +314,71 @@ def test_labels_that_are_near_or_wrapped(method):
         call(HINGE, method, np.array([0, 1, 256, 1], dtype=np.int64), z[:4], classes=(0, 1))
     with raises(ValueError, "y[1] is False"[:7]):
         call(HINGE, method, [True, False], z[:2], classes=(-1, 1))
+
+
+@every_method
+def test_boolean_labels_of_other_classes(method):
+    """The message does not say that y must be what it is; the hint works."""
+    for label, classes, rule in (
+        (False, (-1, 1), "-1 and +1"),
+        (False, (1, 2), "1 and 2"),
+        (True, (0, 2), "0 and 2"),
+        (True, (-1, 0), "-1 and 0"),
+    ):
+        with raises(ValueError, f"only {rule};", f"y[0] is {label}", "classes=(False, True)"):
+            call(HINGE, method, np.array([label]), np.array([1.5]), classes=classes)
+    call(HINGE, method, [True, False], np.array([1.5, 1.0]), classes=(False, True))
+
+
+@every_method
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        10**4000,
+        10**5000,
+        -(10**5000),
+        [[1], [1, 2]],
+        [10**5000, 1],
+        ["a" * 5000, 1],
+        {"a": 1},
+        "ab" * 3000,
+        1.5,
+        None,
+    ],
+    ids=range(10),
+)
+def test_messages_about_classes(method, wrong):
+    if wrong is None:  # a frame would give the names of its columns
+        wrong = np.zeros((2, 2))
+    with raises((TypeError, ValueError), "classes"):
+        call(HINGE, method, [1, -1], [0.5, 2.0], classes=wrong)
+    with raises((TypeError, ValueError), "classes"):
+        call(hf.CrammerSinger(), method, [1, 0], np.eye(2), classes=wrong)
+
+
+def test_pairs_of_classes_in_any_form():
+    want = HINGE.value_and_grad([1, 2, 1], [0.5, 2.0, -1.0], classes=(1, 2))
+    for classes in (
+        [1, 2],
+        range(1, 3),
+        np.array([1, 2], ">i2"),
+        np.array([1, 2], np.longdouble),
+        [np.int8(1), 2.0],
+    ):
+        assert bits(HINGE.value_and_grad([1, 2, 1], [0.5, 2.0, -1.0], classes=classes)) == bits(want)
+
+
+def test_classes_beyond_2_to_the_53():
+    """Floats there may have been rounded; integers are what they are."""
+    for label in (2**53, 2**53 + 1, 2**63 - 1, -(2**63) + 1):
+        y = np.array([0, label])
+        assert hf.CrammerSinger().value(y, np.eye(2) * 3, classes=y) == 0
+        assert hf.Hinge().value(y, [-3.0, 3.0], classes=(0, label)) == 0
+    with raises(ValueError, "classes[1] is", "float beyond 2^53", "int64"):
+        hf.CrammerSinger().value([0, 0], np.eye(2), classes=[0.0, 2.0**60])
+    for wrong in (np.inf, np.nan, 0.5):
+        with raises(ValueError, "classes[1] is", "must be an integer"):
+            hf.CrammerSinger().value([0, 0], np.eye(2), classes=[0.0, wrong])
 
 
 @pytest.mark.parametrize("n_threads", THREADS)
@@ -733,6 +799,63 @@ def test_out_overlapping_an_input_or_another_out(dtype):
     assert bits(values, grad) == bits(HINGE.value_and_grad(y, data.scores, reduction="none"))
     assert HINGE.grad(y, room[2 * n : 3 * n], out=room[3 * n : 4 * n]).base is room
     assert (wide == 0).all()
+
+
+@pytest.mark.parametrize("kind", [memoryview, bytearray, "array.array", "strided class"])
+@pytest.mark.parametrize("name", ["y", "scores", "sample_weight", "class_weight", "classes"])
+def test_out_over_an_input_that_is_no_plain_array(name, kind):
+    values = {
+        "y": np.array([-1.0, 1.0]),
+        "scores": np.array([0.5, 2.0]),
+        "sample_weight": np.array([1.0, 2.0]),
+        "class_weight": np.array([1.0, 2.0]),
+        "classes": np.array([-1.0, 1.0]),
+    }
+    if kind == "array.array":
+        given = array_module.array("d", values[name].tolist())
+    elif kind is bytearray:
+        given = np.frombuffer(bytearray(values[name].tobytes()))
+    elif kind is memoryview:
+        given = memoryview(values[name])
+    else:
+        given = np.repeat(values[name], 2).view(type("Array", (np.ndarray,), {}))[::2]
+    out = np.frombuffer(given if kind != "strided class" else given.base, np.float64)[:2]
+    before = bytes(np.asarray(given))
+    arguments = {**values, name: given}
+    for wanted in (out, out.view(type("Out", (np.ndarray,), {}))):
+        with raises(ValueError, "out", "overlap", name):
+            HINGE.grad(**arguments, out=wanted)
+        with raises(ValueError, "out", "overlap", name):
+            HINGE.value(**arguments, reduction="none", out=wanted)
+        with raises(ValueError, "out", "overlap", name):
+            HINGE.value_and_grad(**arguments, reduction="none", out=(np.empty(2), wanted))
+    assert bytes(np.asarray(given)) == before
+
+
+def test_out_comes_back_as_the_very_object(tmp_path):
+    """Also where the kernels write to a view of our own: subclasses, memory maps, any keyword."""
+    data = telling_scores(40)
+    for out in (
+        np.empty(40),
+        np.empty(40).view(type("Out", (np.ndarray,), {})),
+        np.memmap(tmp_path / "out", np.float64, "w+", shape=(40,)),
+    ):
+        for keywords in ({}, {"sample_weight": data.weights}):
+            want = HINGE.value_and_grad(data.signs, data.scores, **keywords)
+            assert HINGE.grad(data.signs, data.scores, out=out, **keywords) is out
+            got = HINGE.value_and_grad(data.signs, data.scores, out=out, **keywords)
+            assert got[1] is out and bits(got[0], np.asarray(out)) == bits(*want)
+            assert HINGE.value(data.signs, data.scores, reduction="none", out=out, **keywords) is out
+            both = (np.empty(40), out)
+            got = HINGE.value_and_grad(data.signs, data.scores, reduction="none", out=both, **keywords)
+            assert got[0] is both[0] and got[1] is out
+            X = np.eye(40)
+            assert hf.decision_function(X, data.scores, out=out) is out
+            assert hf.linear_value_and_grad(X, data.signs, data.scores, out=out, **keywords)[1] is out
+            objective = hf.Objective(X, data.signs, loss="hinge", fit_intercept=False, **keywords)
+            assert objective.grad(data.scores, out=out) is out
+            assert objective.value_and_grad(data.scores, out=out)[1] is out
+            assert objective.decision_function(data.scores, out=out) is out
 
 
 @every_dtype

@@ -335,7 +335,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
         number = cnp.PyArray_TYPE(<cnp.ndarray>scores)
         is_f64 = number == cnp.NPY_FLOAT64
         is_plain = (is_f64 or number == cnp.NPY_FLOAT32) and plain(y, n) and n > 0
-        is_plain = is_plain and (reduction == MEAN or reduction == SUM) and type(reduction) is str
+        is_plain = is_plain and type(reduction) is str and (reduction == MEAN or reduction == SUM)
         if is_plain:
             label_type = element_type(<cnp.ndarray>y)
             is_plain = label_type >= 0 and not cnp.PyArray_ISBOOL(<cnp.ndarray>y)
