@@ -7,20 +7,30 @@ This file knows the options. What ``hingefast eval`` finds out is in `_evaluatio
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import io
 import math
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import hingefast as hf
 from hingefast import _evaluation
+from hingefast._arrays import shorten
+from hingefast._decompress import printable
 from hingefast._evaluation import UserError, evaluate, n_threads
 from hingefast._evaluation_text import as_json, as_text
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
 
 __all__ = ["main"]
+
+Number = TypeVar("Number", int, float)
+
+# Of what an error prints, its beginning included.
+MAX_ERROR = 500
 
 INTRODUCTION = """\
 hingefast computes losses of the hinge family, value and gradient together in one pass over the data.
@@ -54,38 +64,73 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0, 2 after an error of the user (told on stderr), 130 after Ctrl-C, 141 when the reader
-        of the output went away.
+        Exit code: 0, 2 after an error of the user (told on stderr) or output that cannot be written, 130 after
+        Ctrl-C, 141 when the reader of the output went away.
     """
     try:
         arguments = _parser().parse_args(_join_classes(sys.argv[1:] if argv is None else argv))
         arguments.run(arguments)
-        sys.stdout.flush()  # here, so that a closed pipe is met here
-    except (UserError, MemoryError) as error:
-        reason = str(error) if isinstance(error, UserError) else "not enough memory"
-        print(f"hingefast: error: {reason}", file=sys.stderr)
-        return 2
+    except UserError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("not enough memory")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Python flushes stdout once more when it exits; let it flush into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # those of reading are UserErrors
+        return _fail(f"cannot write: {error.strerror or error}")
     return 0
+
+
+def _fail(reason: str) -> int:
+    """Tell an error in one line, if there is a place to tell it; return the exit code."""
+    with contextlib.suppress(OSError):
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        text = f"hingefast: error: {printable(reason)}".encode(encoding, "backslashreplace").decode(encoding)
+        _write(sys.stderr, (text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 3] + "...") + "\n")
+    return 2
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """Write and flush; what the encoding does not know is escaped.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. Nothing is then left that Python would try to write when it exits.
+    """
+    if stream is None or stream.closed:  # as in `hingefast info >&-`
+        raise OSError(errno.EBADF, "the output is closed")
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            stream.write(text.encode(stream.encoding, "backslashreplace").decode(stream.encoding))
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
+        raise
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.endswith("required: DATA"):
             message += " (name it before --loss, which takes every name that follows)"
+        if len(message) > MAX_ERROR - 100:
+            message = message[: MAX_ERROR - 100] + "..."
         raise UserError(f'{message} (see "{self.prog} --help")')
+
+    def print_help(self, file: Any = None) -> None:
+        _write(sys.stdout if file is None else file, self.format_help())
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hingefast", description="Losses of the hinge family on large data.", allow_abbrev=False
     )
-    parser.set_defaults(run=lambda arguments: print(INTRODUCTION, end=""))
+    parser.set_defaults(run=lambda arguments: _write(sys.stdout, INTRODUCTION))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     info = commands.add_parser("info", help="print versions, instruction-set level, compiler, threads")
@@ -131,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         "--coef",
         metavar="FILE",
         help=(
-            ".npy of d numbers, or d+1, intercept last; for K classes (K, d) or (K, d+1) "
+            ".npy of d numbers, or d+1, intercept last, also as one row; for K classes (K, d) or (K, d+1) "
             "(default: made from the class means)"
         ),
     )
@@ -161,6 +206,11 @@ def _parser() -> argparse.ArgumentParser:
         help="columns of svmlight text (default: the largest id in DATA)",
     )
     option(
+        "--zero-based",
+        action=argparse.BooleanOptionalAction,
+        help="whether ids of svmlight text count from 0 (default: as a comment at its beginning says, else from 1)",
+    )
+    option(
         "--compare", action="store_true", help="time and check the same pass in SciPy, or NumPy without SciPy"
     )
     option("--json", action="store_true", help="print one JSON object; NaN and infinities become null")
@@ -186,31 +236,40 @@ def _join_classes(argv: Sequence[str]) -> list[str]:
     return joined
 
 
+def _number(kind: Callable[[str], Number], text: str) -> Number | None:
+    """Read a number as other programs do: without the underscores and the digits of other scripts that Python takes."""
+    try:
+        return kind(text) if text.isascii() and "_" not in text else None
+    except ValueError:  # also for integers of thousands of digits
+        return None
+
+
 def _alpha(text: str) -> float:
-    alpha = float(text)
-    if not (math.isfinite(alpha) and alpha >= 0):
-        raise argparse.ArgumentTypeError(f"must be finite and >= 0, got {text}")
+    alpha = _number(float, text)
+    if alpha is None or not 0 <= alpha < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and >= 0, got {shorten(text)!r}")
     return alpha
 
 
 def _threads(text: str) -> int:
-    threads = int(text)
-    if threads < 1 and threads != -1:
-        raise argparse.ArgumentTypeError(f"must be a positive integer or -1, got {text}")
+    threads = _number(int, text)
+    if threads is None or (threads < 1 and threads != -1):
+        raise argparse.ArgumentTypeError(f"must be a positive integer or -1, got {shorten(text)!r}")
     return threads
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text}")
+    number = _number(int, text)
+    if number is None or not 1 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {shorten(text)!r}")
     return number
 
 
 def _classes(text: str) -> tuple[float, ...]:
-    try:
-        labels = tuple(float(part) for part in text.split(","))
-    except ValueError:
+    parts = [_number(float, part) for part in text.split(",")]
+    labels = tuple(part for part in parts if part is not None)
+    text = shorten(text)
+    if len(labels) < len(parts):
         labels = ()
     if len(labels) < 2:
         raise argparse.ArgumentTypeError(f"must be two numbers NEG,POS or more integers, got {text!r}")
@@ -223,7 +282,9 @@ def _classes(text: str) -> tuple[float, ...]:
 
 def _run_info(arguments: argparse.Namespace) -> None:
     n_threads(None)
-    hf.show_config()
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        hf.show_config()
+    _write(sys.stdout, text.getvalue())
 
 
 def _run_eval(arguments: argparse.Namespace) -> None:
@@ -238,6 +299,7 @@ def _run_eval(arguments: argparse.Namespace) -> None:
         threads=arguments.threads,
         classes=arguments.classes,
         n_features=arguments.n_features,
+        zero_based=arguments.zero_based,
         compare=arguments.compare,
     )
-    print(as_json(result) if arguments.json else as_text(result))
+    _write(sys.stdout, (as_json(result) if arguments.json else as_text(result)) + "\n")

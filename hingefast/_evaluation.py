@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 import hingefast as hf
-from hingefast._datafiles import DataFileError, read_data
+from hingefast._arrays import euclidean_norm, shorten
+from hingefast._datafiles import DataFileError, read_array, read_data
+from hingefast._decompress import show_path
 from hingefast._kernels import loops
 from hingefast._numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
 from hingefast._numpy_pass import NumpyPass, Pass, agree, row_blocks, tolerance
@@ -104,6 +108,9 @@ class Evaluation:
     margins: hf.MarginReport
 
 
+@np.errstate(
+    all="ignore"
+)  # NaN and infinities are allowed; NumPy need not warn about what the table then shows
 def evaluate(
     data: str,
     *,
@@ -116,6 +123,7 @@ def evaluate(
     threads: int | None = None,
     classes: tuple[float, ...] | None = None,
     n_features: int | None = None,
+    zero_based: bool | None = None,
     compare: bool = False,
 ) -> Evaluation:
     """Evaluate losses of a linear classifier on a file; the parameters are the options of the command.
@@ -124,13 +132,15 @@ def evaluate(
     ------
     UserError
         For everything that the user can put right.
-    MemoryError
     """
     # What can be refused is refused before the file, which may take minutes, is read.
     named = None if losses is None else _get_losses(losses)
     given_coef = None if coef is None else _load_coef(coef)
-    X, found = _read(data, labels, n_features, dtype)
-    labels_source = data if labels is None else labels
+    # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
+    n_threads_used = n_threads(1 if compare and threads is None else threads)
+    with _errors_told(data):
+        X, found = read_data(data, labels, n_features=n_features, dtype=dtype, zero_based=zero_based)
+    labels_source = show_path(data if labels is None else labels)
 
     wants_multiclass = named is not None and isinstance(named[0], MulticlassLoss)
     classes = _find_classes(found, classes, wants_multiclass, labels_source)
@@ -140,31 +150,37 @@ def evaluate(
             f"{named[0].name} is a loss of two classes, {labels_source} has {len(classes)}; "
             f"{_multiclass_names()}"
         )
-    if X.shape[1] > np.iinfo(np.intp).max // 8 // len(classes):
-        raise MemoryError  # NumPy would call an array of so many bytes a ValueError
     columns = _columns(found, classes)
     y = columns if multiclass else np.where(columns == 1, 1, -1).astype(np.int8)
     class_rows = tuple(np.bincount(columns, minlength=len(classes)).tolist())
+    n_coef_rows = len(classes) if multiclass else 1
+    width = _width_text(X, n_features, data)
 
     if coef is not None and given_coef is not None:
         model_coef, intercept = _split_coef(
-            given_coef, len(classes) if multiclass else None, X.shape[1], coef
+            given_coef, len(classes) if multiclass else None, X.shape[1], show_path(coef), width
         )
         coef_source = coef
     else:
         _check_that_rows_have(classes, class_rows, labels_source)
-        model_coef, intercept, coef_source = _default_coef(X, columns, len(classes), multiclass)
-    model_coef = model_coef.astype(dtype)
+        # Class means and the coef made of them, beside what they have in common.
+        with _memory_told(X, n_coef_rows, 2 * len(classes) + 3, width):
+            model_coef, intercept, coef_source = _default_coef(X, columns, len(classes), multiclass)
 
-    # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
-    n_threads_used = n_threads(1 if compare and threads is None else threads)
     if named is None:
         binary, several = (
             (ALL_LOSSES, ALL_MULTICLASS_LOSSES) if every_loss else (DEFAULT_LOSSES, DEFAULT_MULTICLASS_LOSSES)
         )
         named = _get_losses(several if multiclass else binary)
-    model = _Model(X, y, model_coef, intercept, alpha, n_threads_used)
-    margins, active_rows = _look_at_rows(model, named)
+    with _memory_told(
+        X, n_coef_rows, 3 * n_coef_rows, width
+    ):  # coef, its gradient, and the float64 sums of that
+        model = _Model(X, y, model_coef.astype(dtype, copy=False), intercept, alpha, n_threads_used)
+        margins, active_rows = _look_at_rows(model, named)
+        results = [
+            _evaluate_loss(model, loss, active, margins.wrong, compare)
+            for loss, active in zip(named, active_rows, strict=True)
+        ]
     return Evaluation(
         file=data,
         labels_file=labels,
@@ -180,22 +196,64 @@ def evaluate(
         class_rows=class_rows,
         coef=coef_source,
         alpha=alpha,
-        losses=[
-            _evaluate_loss(model, loss, active, margins.wrong, compare)
-            for loss, active in zip(named, active_rows, strict=True)
-        ],
+        losses=results,
         margins=margins,
     )
 
 
-def _read(data: str, labels: str | None, n_features: int | None, dtype: str) -> tuple[CSR | Array, Array]:
-    """Return rows and labels."""
+@contextmanager
+def _errors_told(file: str) -> Iterator[None]:
+    """Turn what reading a file raises into a UserError."""
     try:
-        return read_data(data, labels, n_features=n_features, dtype=dtype)
+        yield
     except OSError as error:
-        raise UserError(f"cannot read {error.filename or data}: {error.strerror or error}") from error
+        name = show_path(file if error.filename is None else str(error.filename))
+        raise UserError(f"cannot read {name}: {error.strerror or error}") from error
     except (DataFileError, SvmlightError) as error:
         raise UserError(str(error)) from error
+    except MemoryError as error:
+        raise UserError(f"not enough memory to read {show_path(file)}") from error
+
+
+# ---- memory
+
+
+@contextmanager
+def _memory_told(X: CSR | Array, n_coef_rows: int, n_vectors: int, width: str) -> Iterator[None]:
+    """Turn a MemoryError into a UserError that says what needs so much; refuse at once what cannot end well.
+
+    A single large id is enough, and memory that the system promises but does not have ends the process without a
+    word. `n_vectors` is how many vectors of one number a feature live at the same time.
+    """
+    n_features = X.shape[1]
+    try:
+        if 8 * n_vectors * n_features > _physical_memory():
+            raise MemoryError
+        yield
+    except MemoryError as error:
+        stored = X.size if isinstance(X, np.ndarray) else X.data.size
+        if n_coef_rows * n_features <= stored:
+            raise UserError(f"not enough memory to evaluate {stored:,} numbers") from error
+        each = "" if n_coef_rows == 1 else f" for each of {n_coef_rows:,} classes"
+        raise UserError(f"not enough memory: coef needs {n_features:,} numbers{each}; {width}") from error
+
+
+def _physical_memory() -> int:
+    """Bytes of this machine; where it does not tell, as many as can be addressed."""
+    try:
+        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        n_bytes = 0
+    return n_bytes if n_bytes > 0 else int(np.iinfo(np.intp).max)
+
+
+def _width_text(X: CSR | Array, n_features: int | None, data: str) -> str:
+    """What decided the number of features."""
+    if isinstance(X, np.ndarray):
+        return f"{show_path(data)} has so many columns"
+    if n_features is not None:
+        return "--n-features says so"
+    return f"the largest id is {X.largest_id}, in line {X.largest_id_line} of {show_path(data)}"
 
 
 def n_threads(asked: int | None) -> int:
@@ -215,7 +273,7 @@ def _get_losses(names: Sequence[str]) -> list[Loss]:
     for name in names:
         if name.startswith(NAMELESS_LOSSES):
             raise UserError(
-                f"{name} is not for the command line: the loss needs a parameter, given in Python"
+                f"{shorten(name)} is not for the command line: the loss needs a parameter, given in Python"
             )
         try:
             losses[hf.get_loss(name)] = None
@@ -264,7 +322,7 @@ def _find_classes(
     if given is not None:
         if not np.isin(found, given).all():
             names = ", ".join(map(label_text, given[:-1])) + f" and {label_text(given[-1])}"
-            raise UserError(f"{file} has the label{plural} {shown}, --classes names {names}")
+            raise UserError(f"{file} has the label{plural} {shown}, --classes names {shorten(names)}")
         return given
     if found.size > 2:
         if not np.array_equal(found, np.round(found)):
@@ -280,9 +338,15 @@ def _find_classes(
     )
 
 
+def label_number(label: float) -> int | float:
+    """A label as an integer, where it is one that a float holds exactly."""
+    return int(label) if abs(label) <= 2**53 and label == int(label) else float(label)
+
+
 def label_text(label: float) -> str:
     """Write a label as one writes it: integers without a point or an exponent."""
-    return str(int(label)) if label == int(label) else f"{label:g}"
+    number = label_number(label)
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _columns(labels: Array, classes: tuple[float, ...]) -> npt.NDArray[np.int64]:
@@ -303,31 +367,30 @@ def _check_that_rows_have(classes: tuple[float, ...], class_rows: tuple[int, ...
 
 
 def _load_coef(file: str) -> Array:
-    """Read an array of real numbers from an .npy file."""
-    try:
-        coef = np.load(file, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{file} is not an .npy file of numbers") from error
-    if not isinstance(coef, np.ndarray) or coef.dtype.kind not in "fiu" or coef.ndim not in (1, 2):
-        kind = f"{coef.dtype} {coef.shape}" if isinstance(coef, np.ndarray) else "an .npz archive"
-        raise UserError(f"{file} must hold a 1-D or 2-D array of real numbers, got {kind}")
+    """Read an array of one or two dimensions."""
+    with _errors_told(file):
+        coef = read_array(file, "coef")
+    if coef.ndim not in (1, 2):
+        raise UserError(
+            f"{show_path(file)} must be 1-D or 2-D to be read as coef, got shape {shorten(coef.shape)}"
+        )
     return coef.astype(np.float64)
 
 
 def _split_coef(
-    numbers: Array, n_classes: int | None, n_features: int, file: str
+    numbers: Array, n_classes: int | None, n_features: int, name: str, width_text: str
 ) -> tuple[Array, float | Array]:
     """Split d or d+1 numbers into coef and intercept, for each class if there are several (else None)."""
     if n_classes is None:
+        if numbers.ndim == 2 and numbers.shape[0] == 1:
+            numbers = numbers[0]  # as scikit-learn's coef_ is
         if numbers.ndim != 1:
-            raise UserError(f"{file} must be 1-D for two classes, got shape {numbers.shape}")
+            raise UserError(f"{name} must be 1-D, or one row, for two classes, got shape {numbers.shape}")
     elif numbers.ndim != 2 or numbers.shape[0] != n_classes:
         transposed = numbers.ndim == 2 and numbers.shape[1] == n_classes
         hint = "; save its transpose" if transposed else ""
         raise UserError(
-            f"{file} must have shape ({n_classes}, {n_features}) or ({n_classes}, {n_features + 1}), a row for "
+            f"{name} must have shape ({n_classes}, {n_features}) or ({n_classes}, {n_features + 1}), a row for "
             f"each class, got {numbers.shape}{hint}"
         )
     width = numbers.shape[-1]
@@ -336,11 +399,11 @@ def _split_coef(
     if width == n_features + 1:
         coef, intercept = numbers[..., :-1], numbers[..., -1]
         return coef, float(intercept) if n_classes is None else intercept.copy()
-    hint = f"; --n-features {width} makes the data wider" if width > n_features else ""
+    hint = f"--n-features {width} makes the data wider" if width > n_features else width_text
     each = "" if n_classes is None else " a class"
     raise UserError(
-        f"{file} has {width} numbers{each}, must have {n_features} (the features) "
-        f"or {n_features + 1} (with the intercept last){hint}"
+        f"{name} has {width} numbers{each}, must have {n_features} (the features) "
+        f"or {n_features + 1} (with the intercept last); {hint}"
     )
 
 
@@ -365,25 +428,32 @@ def _nearest_mean(X: CSR | Array, columns: Array, n_classes: int) -> tuple[Array
     """
     n_features = X.shape[1]
     counts = np.bincount(columns, minlength=n_classes)
-    with np.errstate(all="ignore"):  # non-finite features: the scores will show them
-        if isinstance(X, np.ndarray):
-            means = np.empty((n_classes, n_features))
-            order = np.argsort(columns, kind="stable")
-            for k, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
-                means[k] = X[rows].mean(axis=0, dtype=np.float64)
-        else:
-            places = np.repeat(columns * n_features, np.diff(X.indptr)) + X.indices
-            sums = np.bincount(places, X.data, minlength=n_classes * n_features)
-            means = sums.reshape(n_classes, n_features) / counts[:, None]
-        # Relative to the first: equal means then differ by 0 exactly.
-        shifted = means - means[0]
-        total = shifted.sum(axis=0)
-        # Sum over all pairs of |m_k - m_l|^2 = K sum |m_k|^2 - |sum m_k|^2.
-        pairs = n_classes * float(np.vdot(shifted, shifted)) - float(total @ total)
-        scale = 0.0 if pairs == 0 else n_classes * (n_classes - 1) / pairs
-        centre = means[0] + total / n_classes
-        coef = scale * (shifted - total / n_classes)
-        return coef, -np.einsum("kj,kj->k", coef, means + centre) / 2
+    if isinstance(X, np.ndarray):
+        means: Array = np.empty((n_classes, n_features))
+        order = np.argsort(columns, kind="stable")
+        for k, rows in enumerate(np.split(order, np.cumsum(counts)[:-1])):
+            means[k] = X[rows].mean(axis=0, dtype=np.float64)
+    else:
+        places = np.repeat(columns * n_features, np.diff(X.indptr)) + X.indices
+        sums = np.bincount(places, X.data, minlength=n_classes * n_features)
+        means = sums.reshape(n_classes, n_features).astype(np.float64, copy=False)  # of no numbers: integers
+        means /= counts[:, None]
+    # In place from here on: `_memory_told` counts these arrays. Relative to the first: equal means then differ by 0
+    # exactly. And to a power of two, so that no square overflows or underflows that counts.
+    shifted = means - means[0]
+    largest = max(float(shifted.max(initial=0.0)), -float(shifted.min(initial=0.0)))
+    exponent = math.frexp(largest)[1] if math.isfinite(largest) else 0
+    np.ldexp(shifted, -exponent, out=shifted)
+    centre = shifted.sum(axis=0)
+    # Sum over all pairs of |m_k - m_l|^2 = K sum |m_k|^2 - |sum m_k|^2.
+    pairs = n_classes * float(np.vdot(shifted, shifted)) - float(centre @ centre)
+    scale = 0.0 if pairs == 0 else n_classes * (n_classes - 1) / pairs
+    centre /= n_classes
+    shifted -= centre
+    shifted *= scale
+    coef = np.ldexp(shifted, -exponent, out=shifted)
+    means += means[0] + np.ldexp(centre, exponent)
+    return coef, -np.einsum("kj,kj->k", coef, means) / 2
 
 
 # ---- passes
@@ -446,38 +516,32 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
         arrangement = _numpy_arrangement(loss)
         numpy_pass = NumpyPass(X, y, arrangement, np.size(intercept), alpha)
         passes.append(lambda: numpy_pass(coef, intercept))
-    # NaN and infinite features are allowed; NumPy need not warn about what the table then shows.
-    with np.errstate(all="ignore"):
-        answers, seconds, repeats = _time_in_turns(passes)
+    answers, seconds, repeats = _time_in_turns(passes)
     value, grad, grad_intercept = answers[0]
 
     comparison = None
     if compare:
         other = answers[1]
-        with np.errstate(all="ignore"):
-            allowed = tolerance(X, y, coef, intercept, arrangement, alpha)
-            comparison = Comparison(
-                library=numpy_pass.library,
-                seconds=seconds[1],
-                ratio=seconds[1] / seconds[0],
-                value=other.value,
-                value_difference=abs(value - other.value),
-                gradient_difference=float(
-                    np.maximum(
-                        np.abs(grad - other.grad_coef).max(initial=0.0),
-                        np.abs(grad_intercept - other.grad_intercept).max(),
-                    )
-                ),
-                agree=agree(answers[0], other, allowed),
-            )
+        allowed = tolerance(X, y, coef, intercept, arrangement, alpha)
+        comparison = Comparison(
+            library=numpy_pass.library,
+            seconds=seconds[1],
+            ratio=seconds[1] / seconds[0] if seconds[0] else math.inf,  # a coarse clock may see no time pass
+            value=other.value,
+            value_difference=abs(value - other.value),
+            gradient_difference=float(
+                np.maximum(
+                    np.abs(grad - other.grad_coef).max(initial=0.0),
+                    np.abs(grad_intercept - other.grad_intercept).max(),
+                )
+            ),
+            agree=agree(answers[0], other, allowed),
+        )
     return LossResult(
         loss=loss.name,
         parameters=_parameters(loss),
         value=value,
-        gradient_norm=math.hypot(
-            float(np.linalg.norm(grad.astype(np.float64))),
-            float(np.linalg.norm(np.asarray(grad_intercept, np.float64))),
-        ),
+        gradient_norm=euclidean_norm(grad, grad_intercept),
         active_rows=active_rows,
         errors=errors,
         seconds=seconds[0],

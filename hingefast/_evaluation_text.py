@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from hingefast._evaluation import Evaluation, label_text
+from hingefast._decompress import printable
+from hingefast._evaluation import Evaluation, label_number, label_text
 
 __all__ = ["as_json", "as_text"]
 
@@ -22,7 +23,7 @@ def as_json(result: Evaluation) -> str:
     if result.labels_file is None:
         del content["labels_file"]
     if result.multiclass:
-        content["classes"] = [int(label) if label == int(label) else label for label in result.classes]
+        content["classes"] = [label_number(label) for label in result.classes]
     else:
         content["classes"] = {"negative": result.classes[0], "positive": result.classes[1]}
         content["class_rows"] = {"negative": result.class_rows[0], "positive": result.class_rows[1]}
@@ -62,13 +63,13 @@ def _header(result: Evaluation) -> list[str]:
         ("nonzeros", f"{result.nonzeros:,}{share}"),
         ("labels", _classes(result)),
         ("computing", f"{result.dtype}, level {result.level}, {_plural(result.threads, 'thread')}"),
-        ("coef", result.coef),
+        ("coef", printable(result.coef)),
     ]
     if result.alpha:
         lines.append(("alpha", f"{result.alpha:g}"))
     if result.labels_file is not None:
-        lines.insert(0, ("labels in", result.labels_file))
-    return [result.file, *(f"  {name:<9}  {text}" for name, text in lines)]
+        lines.insert(0, ("labels in", printable(result.labels_file)))
+    return [printable(result.file), *(f"  {name:<9}  {text}" for name, text in lines)]
 
 
 def _classes(result: Evaluation) -> str:

@@ -90,7 +90,8 @@ class _NumpyProducts:
         X = self._X
         weights = np.repeat(slopes, self._row_lengths)
         weights *= X.data
-        return np.bincount(X.indices, weights, minlength=X.shape[1])
+        grad = np.bincount(X.indices, weights, minlength=X.shape[1])
+        return grad.astype(np.float64, copy=False)  # of no numbers: integers
 
 
 class _ScipyProducts:

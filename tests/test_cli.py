@@ -1,6 +1,8 @@
 """Promise: the command line shows what the library computes, and tells the user's errors in one line."""
 
+import dataclasses
 import gzip
+import io
 import itertools
 import json
 import lzma
@@ -408,6 +410,7 @@ def test_help_names_every_loss_and_option(capsys):
         "--threads",
         "--classes",
         "--n-features",
+        "--zero-based",
     ):
         assert name in out
     assert all(name in out for name in MARGIN_LOSSES)
@@ -557,11 +560,20 @@ def coef_scale(means):
     return 2 / np.mean(pairs)
 
 
-def test_classes_without_any_feature(run_json, tmp_path):
+@pytest.mark.parametrize("library", ["SciPy", "NumPy"])
+@pytest.mark.parametrize("option", [[], ["--n-features", "5"]])
+def test_classes_without_any_feature(run_json, tmp_path, monkeypatch, library, option):
+    if library == "NumPy":
+        without_scipy(monkeypatch)
+    else:
+        pytest.importorskip("scipy")
     (tmp_path / "data.svm").write_text("1\n2\n3\n")
-    for line in run_json("eval", tmp_path / "data.svm", "--compare")["losses"]:
+    for line in run_json("eval", tmp_path / "data.svm", "--compare", *option)["losses"]:
         assert line["value"] == {"crammer_singer": 1, "weston_watkins": 2, "one_vs_rest": 3}[line["loss"]]
         assert line["errors"] == 3 and line["comparison"]["agree"]
+    (tmp_path / "data.svm").write_text("1\n-1\n")
+    for line in run_json("eval", tmp_path / "data.svm", "--compare", *option)["losses"]:
+        assert line["errors"] == 2 and line["comparison"]["agree"]
 
 
 def test_two_classes_are_the_binary_loss_of_the_difference(a9a, run_json):
@@ -721,13 +733,17 @@ def test_binary_losses_of_a_multiclass_file(fails, four):
     )
     message = fails("eval", four.svm, "--classes", "-2,0,5")
     assert message == f"{four.svm} has the labels -2, 0, 5, 9, --classes names -2, 0 and 5"
+    many = ",".join(map(str, range(100, 5000)))
+    message = fails("eval", four.svm, "--classes", many)
+    assert message.startswith(f"{four.svm} has the labels -2, 0, 5, 9, --classes names 100, 101, ")
 
 
 def test_multiclass_coef_files_that_do_not_fit(fails, three, three_coef, tmp_path):
     path = tmp_path / "w.npy"
     np.save(path, THREE_COEF[:, :1])
     assert fails("eval", three, "--coef", path) == (
-        f"{path} has 1 numbers a class, must have 2 (the features) or 3 (with the intercept last)"
+        f"{path} has 1 numbers a class, must have 2 (the features) or 3 (with the intercept last); "
+        f"the largest id is 2, in line 2 of {three}"
     )
     np.save(path, np.ones((3, 5)))
     assert fails("eval", three, "--coef", path).endswith("; --n-features 5 makes the data wider")
@@ -738,7 +754,9 @@ def test_multiclass_coef_files_that_do_not_fit(fails, three, three_coef, tmp_pat
     np.save(path, np.ones(3))
     assert fails("eval", three, "--coef", path).endswith("a row for each class, got (3,)")
     np.save(path, np.ones((3, 2, 1)))
-    assert "must hold a 1-D or 2-D array of real numbers" in fails("eval", three, "--coef", path)
+    assert fails("eval", three, "--coef", path) == (
+        f"{path} must be 1-D or 2-D to be read as coef, got shape (3, 2, 1)"
+    )
 
 
 def test_data_files_that_do_not_fit(fails, three, four, tmp_path):
@@ -848,24 +866,49 @@ def test_coef_files_that_do_not_fit(fails, run_json, tiny, tmp_path):
     )
     assert run_json("eval", tiny, "--coef", path, "--n-features", "5")["features"] == 5
     np.save(path, np.ones(1))
-    assert fails("eval", tiny, "--coef", path).endswith(
-        "must have 2 (the features) or 3 (with the intercept last)"
+    assert fails("eval", tiny, "--coef", path) == (
+        f"{path} has 1 numbers, must have 2 (the features) or 3 (with the intercept last); "
+        f"the largest id is 2, in line 2 of {tiny}"
     )
-    np.save(path, np.ones((1, 2)))
-    assert fails("eval", tiny, "--coef", path) == f"{path} must be 1-D for two classes, got shape (1, 2)"
+    assert fails("eval", tiny, "--coef", path, "--n-features", 9).endswith("; --n-features says so")
+    np.save(path, np.ones((2, 2)))
+    message = fails("eval", tiny, "--coef", path)
+    assert message == f"{path} must be 1-D, or one row, for two classes, got shape (2, 2)"
     np.save(path, np.ones(2, complex))
-    assert "got complex128 (2,)" in fails("eval", tiny, "--coef", path)
+    assert fails("eval", tiny, "--coef", path) == f"{path} must hold real numbers, got complex128"
     np.save(path, np.array([1, "x"], object), allow_pickle=True)
-    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
-    path.write_bytes(b"")
-    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
-    path.write_text("1 2 3")
-    assert fails("eval", tiny, "--coef", path) == f"{path} is not an .npy file of numbers"
+    assert fails("eval", tiny, "--coef", path) == f"{path} must hold real numbers, got object"
+    for content in (b"", b"1 2 3"):
+        path.write_bytes(content)
+        assert fails("eval", tiny, "--coef", path) == f"{path} must be an IDX or .npy file to be read as coef"
     with path.open("wb") as file:
         np.savez(file, np.ones(2))
-    assert "got an .npz archive" in fails("eval", tiny, "--coef", path)
+    assert fails("eval", tiny, "--coef", path).startswith(f"{path} is a zip archive (.zip, .npz): unpack it;")
     path.unlink()
     assert fails("eval", tiny, "--coef", path) == f"cannot read {path}: No such file or directory"
+
+
+@pytest.mark.parametrize("coef", [[[2, 0.5]], [[2, 0.5, -1]]])
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "f2"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_one_row_of_coef_is_that_of_two_classes(run_json, tiny, tmp_path, coef, dtype, order):
+    np.save(tmp_path / "flat.npy", np.array(coef[0], dtype))
+    (tmp_path / "row.npy.gz").write_bytes(gzip.compress(npy(np.array(coef, dtype, order=order))))
+    expected, result = (
+        without_times(run_json("eval", tiny, "--loss", "hinge", "--coef", tmp_path / name))
+        for name in ("flat.npy", "row.npy.gz")
+    )
+    del expected["coef"], result["coef"]
+    assert result == expected
+    value = 0.25 if len(coef[0]) == 3 else 0.75  # margins 1 and 0.5; 2 and -0.5
+    assert result["losses"][0]["value"] == value
+
+
+def npy(array):
+    """The bytes of an .npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -873,9 +916,35 @@ def test_coef_files_that_do_not_fit(fails, run_json, tiny, tmp_path):
     [
         (["--alpha", "-1"], "argument --alpha: must be finite and >= 0"),
         (["--alpha", "nan"], "argument --alpha: must be finite and >= 0"),
-        (["--alpha", "x"], "argument --alpha"),
+        (["--alpha", "x"], "argument --alpha: must be finite and >= 0, got 'x'"),
+        (["--alpha", "1e400"], "argument --alpha: must be finite and >= 0, got '1e400'"),
+        (["--alpha", "1_0"], "argument --alpha: must be finite and >= 0, got '1_0'"),
+        (["--alpha", "a\nb"], r"argument --alpha: must be finite and >= 0, got 'a\nb'"),
+        (["--alpha", "9" * 5000 + "x"], "argument --alpha: must be finite and >= 0, got '999"),
         (["--threads", "0"], "argument --threads: must be a positive integer or -1"),
-        (["--threads", "2.0"], "argument --threads"),
+        (["--threads", "2.0"], "argument --threads: must be a positive integer or -1, got '2.0'"),
+        (["--threads", "1_0"], "argument --threads: must be a positive integer or -1, got '1_0'"),
+        (["--threads", "9" * 5000], "argument --threads: must be a positive integer or -1, got '999"),
+        (["--n-features", "1_0"], "argument --n-features: must be a positive integer, got '1_0'"),
+        (["--n-features", "\u0663"], "argument --n-features: must be a positive integer, got '\u0663'"),
+        (["--n-features", "9" * 5000], "argument --n-features: must be a positive integer, got '999"),
+        (["--n-features", str(2**63)], "argument --n-features: must be a positive integer, got '9223"),
+        (
+            ["--classes", "1_0,2"],
+            "argument --classes: must be two numbers NEG,POS or more integers, got '1_0,2'",
+        ),
+        (["--classes", "-1,1e400"], "argument --classes: must be different finite numbers"),
+        (
+            ["--classes", "," * 5000],
+            "argument --classes: must be two numbers NEG,POS or more integers, got ',,,",
+        ),
+        (["--loss", "x" * 5000], "loss is 'xxx"),
+        (["--loss", "top_k_hinge" * 500], "... is not for the command line"),
+        (["--loss", "a\nb"], r"loss is 'a\nb', must be one of"),
+        (["--dtype", "x" * 5000], '... (see "hingefast eval --help")'),
+        (["--" + "x" * 5000], '... (see "hingefast --help")'),
+        (["a\nb"], r"unrecognized arguments: a\nb"),
+        (["--zero-based=1"], "argument --zero-based"),
         (["--n-features", "0"], "argument --n-features: must be a positive integer"),
         (["--n-features", "1"], "line 2: the id in '2:1' is larger than n_features=1"),
         (["--classes", "1"], "argument --classes: must be two numbers NEG,POS or more integers"),
@@ -906,10 +975,232 @@ def test_a_broken_thread_setting_of_the_environment_is_told(fails, tiny, monkeyp
     assert "HINGEFAST_NUM_THREADS is 'many'" in fails("info")
 
 
-@pytest.mark.parametrize("feature_id", [2**48, 2**60, 2**63 - 1])
-def test_too_many_features_for_memory_are_told(fails, tmp_path, feature_id):
-    (tmp_path / "data.svm").write_text(f"1 1:1\n-1 {feature_id}:1\n")
-    assert fails("eval", tmp_path / "data.svm") == "not enough memory"
+# ---- memory that the number of features decides
+
+
+@pytest.mark.parametrize("feature_id", [2**42, 2**48, 2**60, 2**63 - 1])
+@pytest.mark.parametrize("zero_based", [False, True])
+def test_an_id_too_large_for_memory_is_told_with_its_line(fails, tmp_path, feature_id, zero_based):
+    path = tmp_path / "data.svm"
+    path.write_text(f"# a comment\n1 1:1\n\n-1 {feature_id - zero_based}:1\n1 {2**41}:1\n")
+    arguments = ("eval", path, "--zero-based") if zero_based else ("eval", path)
+    assert fails(*arguments) == (
+        f"not enough memory: coef needs {feature_id:,} numbers; "
+        f"the largest id is {feature_id - zero_based}, in line 4 of {path}"
+    )
+    assert fails(*arguments, "--loss", "crammer_singer").startswith(
+        f"not enough memory: coef needs {feature_id:,} numbers for each of 2 classes; the largest id is "
+    )
+
+
+def test_a_number_of_features_too_large_for_memory_is_told(fails, tiny):
+    assert fails("eval", tiny, "--n-features", 2**63 - 1) == (
+        f"not enough memory: coef needs {2**63 - 1:,} numbers; --n-features says so"
+    )
+
+
+def test_memory_that_runs_out_is_told(fails, tiny, three, tmp_path, monkeypatch):
+    """Wherever it does: the number of features is told where it is what takes the memory."""
+
+    def nothing_left(*arguments, **keywords):
+        raise MemoryError
+
+    (tmp_path / "wide.svm").write_text("1 1:1\n-1 9:1\n")
+    np.save(tmp_path / "rows.npy", np.eye(3))
+    np.save(tmp_path / "labels.npy", [3, 1, 2])
+    dense = (tmp_path / "rows.npy", "--labels", tmp_path / "labels.npy")
+    with monkeypatch.context() as patch:
+        patch.setattr(hf, "linear_value_and_grad", nothing_left)
+        assert fails("eval", tmp_path / "wide.svm") == (
+            f"not enough memory: coef needs 9 numbers; the largest id is 9, in line 2 of {tmp_path / 'wide.svm'}"
+        )
+        assert fails("eval", tiny) == "not enough memory to evaluate 2 numbers"
+        assert fails("eval", *dense) == "not enough memory to evaluate 9 numbers"
+    with monkeypatch.context() as patch:
+        patch.setattr(_evaluation, "read_data", nothing_left)
+        assert fails("eval", tiny) == f"not enough memory to read {tiny}"
+    with monkeypatch.context() as patch:
+        patch.setattr(_evaluation, "_physical_memory", lambda: 8 * (2 * 3 + 3) * 2 - 1)
+        assert "coef needs 2 numbers for each of 3 classes" in fails("eval", three)
+
+
+# ---- numbers far from 1
+
+
+@pytest.mark.parametrize("power", [-700, -500, 0, 500, 1000])
+@pytest.mark.parametrize("layout", ["csr", "dense"])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_default_coef_scales_with_the_features(four, power, layout, n_classes):
+    """Squares of features beyond 1e154 overflow, those below 1e-162 vanish; powers of two change no bit."""
+    y = four.y % n_classes
+    X = four.X if layout == "dense" else read_svmlight(four.svm)[0]
+    coef, intercept = _evaluation._nearest_mean(X, y, n_classes)
+    scaled = np.ldexp(X, power) if layout == "dense" else dataclasses.replace(X, data=np.ldexp(X.data, power))
+    other, other_intercept = _evaluation._nearest_mean(scaled, y, n_classes)
+    assert np.array_equal(other, np.ldexp(coef, -power)) and np.array_equal(other_intercept, intercept)
+    assert np.abs(coef).min() > 0
+
+
+@pytest.mark.parametrize("size", ["1e300", "1e-200", "5e-324"])
+def test_features_far_from_1_are_told_apart(run, run_json, tmp_path, size):
+    (tmp_path / "data.svm").write_text(f"1 1:{size} 3:1\n-1 2:{size} 3:1\n")
+    arguments = ("eval", tmp_path / "data.svm", "--loss", "hinge", "squared_hinge")
+    if size == "5e-324":  # coef would be 4e323, beyond all numbers: nothing right to show, but nothing breaks
+        assert run(*arguments)[0] == 0
+        return
+    for line in run_json(*arguments)["losses"]:
+        assert line["errors"] == 0 and line["value"] == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_the_norm_of_a_gradient_neither_overflows_nor_underflows(run_json, tmp_path, scale):
+    (tmp_path / "data.svm").write_text(
+        f"1 1:{3 * scale!r} 2:{4 * scale!r}\n1 1:{3 * scale!r} 2:{4 * scale!r}\n"
+    )
+    np.save(tmp_path / "w.npy", [0.0, 0.0])
+    for loss in ("hinge", "crammer_singer"):
+        np.save(tmp_path / "w.npy", np.zeros((2, 2) if loss == "crammer_singer" else 2))
+        result = run_json(
+            "eval", tmp_path / "data.svm", "--coef", tmp_path / "w.npy", "--classes", "0,1", "--loss", loss
+        )
+        # d loss / d score is -1, and +1 for the other class; the intercepts have a gradient of 1 each.
+        length = 5 * scale if scale > 1 else 1
+        rows = 2 if loss == "crammer_singer" else 1
+        assert result["losses"][0]["gradient_norm"] == pytest.approx(length * math.sqrt(rows), rel=1e-15)
+
+
+@pytest.mark.parametrize("library", ["SciPy", "NumPy"])
+def test_the_callers_floating_point_state_changes_nothing(run, tmp_path, monkeypatch, library):
+    if library == "NumPy":
+        without_scipy(monkeypatch)
+    else:
+        pytest.importorskip("scipy")
+    for values in (("1e300", "-1e300"), ("1e-200", "5e-324"), ("inf", "nan"), ("1e39", "1e-45")):
+        (tmp_path / "data.svm").write_text("1 1:{} 2:1\n-1 1:{} 2:2\n2 1:1\n".format(*values))
+        for dtype in ("float32", "float64"):
+            for classes in ([], ["--loss", "crammer_singer:logistic", "one_vs_rest:psi_m"]):
+                command = ["eval", tmp_path / "data.svm", "--json", "--dtype", dtype, "--compare", *classes]
+                code, expected, err = run(*command)
+                with np.errstate(all="raise"):
+                    result = run(*command)
+                assert (code, err) == (0, "") and result[0] == 0
+                assert without_times(json.loads(result[1])) == without_times(json.loads(expected))
+
+
+def test_huge_labels_are_written_briefly(run, run_json, fails, tmp_path):
+    path = tmp_path / "data.svm"
+    path.write_text("1e300 1:1\n-1e300 2:1\n9007199254740992 1:1\n")
+    code, out, _ = run("eval", path)
+    assert code == 0 and "-1e+300 (1 row), 9007199254740992 (1 row), 1e+300 (1 row)" in out
+    assert run_json("eval", path)["classes"] == [-1e300, 2**53, 1e300]
+    path.write_text("".join(f"{k}e300 1:1\n" for k in range(1, 40)))
+    assert "has the labels 1e+300, 2e+300, " in fails("eval", path, "--classes", "0,1")
+
+
+def test_a_clock_that_sees_no_time_pass(run, run_json, tiny, monkeypatch):
+    monkeypatch.setattr(_evaluation.time, "perf_counter", lambda: 1.0)
+    assert run_json("eval", tiny, "--compare")["losses"][0]["comparison"]["ratio"] is None
+    assert run("eval", tiny, "--compare")[0] == 0
+
+
+# ---- ids that count from 0
+
+
+def test_ids_count_from_0_where_the_file_or_the_option_says_so(run_json, fails, tmp_path, tiny_coef):
+    says_zero, rows = "# Column indices are zero-based\n", TINY.replace("1:1", "0:1").replace("2:1", "1:1")
+    path = tmp_path / "data.svm"
+    for content, option, value in (
+        (says_zero + rows, [], 0.25),
+        (rows, ["--zero-based"], 0.25),
+        (says_zero + TINY, ["--no-zero-based"], 0.25),
+        (TINY.replace("1:1", "0:1"), ["--zero-based", "--n-features", "3"], None),
+    ):
+        path.write_text(content)
+        command = ["eval", path, "--loss", "hinge", "--coef", tiny_coef, *option]
+        if value is not None:
+            result = run_json(*command)
+            assert result["features"] == 2 and result["losses"][0]["value"] == value
+    np.save(tiny_coef, [2.0, 9.0, 0.5, -1.0])
+    assert run_json(*command)["losses"][0]["value"] == 0.25
+    path.write_text(rows)
+    assert fails("eval", path) == (
+        f"{path}: line 1: the id in '0:1' must be at least 1 (--zero-based reads ids that count from 0)"
+    )
+
+
+# ---- names that a terminal may not know
+
+
+NAMES = ["\u0434\u0430\u043d\u043d\u044b\u0435", "d\udce9", "a\nb", "\x1b[31m"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_the_output_cannot_encode_are_escaped(tmp_path, tiny_coef, name, encoding):
+    data, coef, absent = (str(tmp_path / (name + suffix)) for suffix in (".svm", ".npy", ".none"))
+    try:
+        Path(data).write_text(TINY)
+        os.rename(tiny_coef, coef)
+    except (OSError, ValueError):
+        pytest.skip("no file can be called so here")
+    variables = {"PYTHONIOENCODING": encoding}
+    done = process("eval", data, "--coef", coef, **variables)
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode(encoding).splitlines()
+    shown = name if name.isprintable() else name.encode("unicode_escape").decode()
+    shown = shown.encode(encoding, "backslashreplace").decode(encoding)
+    assert lines[0] == str(tmp_path / shown) + ".svm" and str(tmp_path / shown) + ".npy" in lines[6]
+
+    done = process("eval", data, "--json", **variables)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.decode(encoding))["file"] == data
+
+    done = process("eval", absent, **variables)
+    message = f"hingefast: error: cannot read {tmp_path / shown}.none: No such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr.decode(encoding)) == (2, b"", message)
+
+
+def test_a_long_name_makes_a_short_message(fails, tmp_path):
+    for name in ("x" * 5000, "\u0434" * 3000, "\n" * 3000, "a/" * 2000):
+        assert len(fails("eval", tmp_path / name)) < 480
+        assert len(fails("eval", "data", "--dtype", name)) < 480
+    assert fails("eval", "") == "cannot read '': No such file or directory"
+    assert fails("eval", "a\0b") == r"cannot read a\x00b: No such file or directory"
+
+
+# ---- files that cannot be read
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no such file here")
+def test_a_file_whose_reading_fails_is_named(fails, four):
+    assert fails("eval", "/proc/self/mem") == "cannot read /proc/self/mem: Input/output error"
+    assert fails("eval", four.rows, "--labels", "/proc/self/mem").startswith("cannot read /proc/self/mem: ")
+    assert fails("eval", four.svm, "--coef", "/proc/self/mem").startswith("cannot read /proc/self/mem: ")
+
+
+def test_folders_and_files_without_permission_are_named(fails, tiny, four, tmp_path):
+    closed = tmp_path / "closed"
+    closed.write_text(TINY)
+    closed.chmod(0)
+    files = [(tmp_path, "Is a directory")] if sys.platform != "win32" else []
+    if not os.access(closed, os.R_OK):
+        files.append((closed, "Permission denied"))
+    for path, reason in files:
+        for command in ([path], [four.rows, "--labels", path], [tiny, "--coef", path]):
+            assert fails("eval", *command) == f"cannot read {path}: {reason}"
+
+
+def test_a_broken_thread_setting_is_told_before_the_file_is_read(fails, tmp_path, monkeypatch):
+    monkeypatch.setenv("HINGEFAST_NUM_THREADS", "many")
+    assert "HINGEFAST_NUM_THREADS is 'many'" in fails("eval", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("text", ["all", "0", "3500m", "4.0", "-3", "9" * 5000])
+def test_what_others_may_mean_by_their_variable_is_ignored(run, run_json, tiny, monkeypatch, text):
+    monkeypatch.delenv("HINGEFAST_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    run_json("eval", tiny)
+    assert run("info")[0] == 0
 
 
 # ---- as a process
@@ -917,6 +1208,78 @@ def test_too_many_features_for_memory_are_told(fails, tmp_path, feature_id):
 
 def environment():
     return {**os.environ, "HINGEFAST_NUM_THREADS": "1"}
+
+
+def process(*arguments, **variables):
+    """Run the command as a process in which every warning is an error; stdout and stderr are bytes."""
+    return subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-m", "hingefast", *map(str, arguments)],
+        env={**environment(), **variables},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+
+
+COMMANDS = ["", "--help", "info", "eval --help", "eval {} --all --compare", "eval {} --json"]
+needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="the redirections are those of a POSIX shell")
+
+
+def shell(command, redirection, **variables):
+    """Run the command behind a redirection of a POSIX shell."""
+    script = f'exec "{sys.executable}" -P -W error -m hingefast {command} {redirection}'
+    return subprocess.run(
+        ["sh", "-c", script],
+        env={**environment(), **variables},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@needs_sh
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such file here")
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told(tiny, command, unbuffered):
+    done = shell(command.format(tiny), ">/dev/full", PYTHONUNBUFFERED=unbuffered)
+    message = b"hingefast: error: cannot write: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, message)
+
+
+@needs_sh
+@pytest.mark.parametrize("command", COMMANDS)
+def test_closed_outputs(tiny, command):
+    command = command.format(tiny)
+    done = shell(command, ">&-")
+    assert (done.returncode, done.stderr) == (2, b"hingefast: error: cannot write: the output is closed\n")
+    done = shell(command, ">&- 2>&-")
+    assert (done.returncode, done.stderr) == (2, b"")
+    done = shell(command, "2>&-")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout
+    done = shell(command, "<&-")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout
+
+
+@needs_sh
+@pytest.mark.parametrize("redirection", ["2>&-", ">&- 2>&-", "2>/dev/full", ">/dev/full 2>/dev/full"])
+def test_errors_that_cannot_be_told_keep_their_code(redirection):
+    if "/dev/full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("no such file here")
+    done = shell("eval", redirection)
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", b"")
+
+
+def test_an_output_without_a_file_behind_it(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert _cli.main([]) == 2
+    assert capsys.readouterr().err == "hingefast: error: cannot write: No space left on device\n"
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert _cli.main([]) == 2
 
 
 def test_python_m_hingefast_is_the_command(tiny, tmp_path):
@@ -942,11 +1305,12 @@ def test_python_m_hingefast_is_the_command(tiny, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGPIPE")
-def test_a_closed_pipe_ends_quietly(tiny, tmp_path):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_closed_pipe_ends_quietly(tiny, tmp_path, command):
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        command = [sys.executable, "-m", "hingefast", "eval", tiny, "--all"]
+        command = [sys.executable, "-m", "hingefast", *command.format(tiny).split()]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment(), stdout=writing, stderr=subprocess.PIPE, check=False
         )

@@ -10,11 +10,12 @@ import os
 import struct
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from hingefast._datafiles import DataFileError, read_data
+from hingefast._datafiles import DataFileError, read_array, read_data
 from hingefast._svmlight import CSR, SvmlightError
 
 IDX_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
@@ -42,6 +43,12 @@ def npy(array, version=None):
     file = io.BytesIO()
     np.lib.format.write_array(file, np.asarray(array), version=version, allow_pickle=True)
     return file.getvalue()
+
+
+def npy_of_shape(shape):
+    """The beginning of an .npy file whose header holds this text as the shape."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
 
 
 @pytest.fixture
@@ -149,6 +156,60 @@ def test_a_pipe_is_read_once(tmp_path, labels, content):
     assert X.shape == ((4, 2) if content.startswith(b"1") else (4, 6))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("content", [idx(NUMBERS), npy(NUMBERS), gzip.compress(npy(NUMBERS)), b"1 2:3\n" * 4])
+def test_a_pipe_may_be_filled_byte_by_byte(tmp_path, labels, content):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    def fill():
+        with open(pipe, "wb", buffering=0) as file:
+            for k in range(len(content)):
+                file.write(content[k : k + 1])
+
+    writer = threading.Thread(target=fill)
+    writer.start()
+    try:
+        X, _ = read_data(pipe, None if content.startswith(b"1") else labels)
+    finally:
+        writer.join()
+    assert X.shape == ((4, 2) if content.startswith(b"1") else (4, 6))
+
+
+def test_ids_count_from_0_if_the_caller_says_so(write, labels):
+    path = write(b"1 0:3\n-1 1:4\n")
+    X, _ = read_data(path, zero_based=True)
+    assert X.indices.tolist() == [0, 1]
+    path = write(idx(NUMBERS))
+    assert refused(path, labels, zero_based=True) == (
+        f"{path} is an IDX file, which holds no ids: leave out --zero-based"
+    )
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize("make", [idx, npy])
+def test_an_array_alone_has_its_own_shape_and_dtype(write, make, compress):
+    array = read_array(str(write(compress(make(NUMBERS)))), "coef")
+    assert array.shape == (4, 2, 3) and array.dtype.kind in "ui" and array.tolist() == NUMBERS.tolist()
+
+
+def test_a_header_of_python_2_is_read_without_a_warning(write, labels):
+    content = npy(NUMBERS).replace(b"(4, 2, 3), }   ", b"(4L, 2L, 3L), }")
+    assert b"3L" in content
+    assert read_data(write(content), labels)[0].tolist() == NUMBERS.reshape(4, 6).tolist()
+
+
+def test_the_callers_floating_point_state_changes_nothing(write, labels):
+    big = write(npy(np.array([[1e300], [1e-300], [1], [-1e39]])))
+    with np.errstate(all="raise"):
+        X, _ = read_data(big, labels, dtype=np.float32)
+    assert X.tolist() == [[np.inf], [0], [1], [-np.inf]]
+    if np.finfo(np.longdouble).max > np.finfo(float).max:
+        huge = write(npy(np.array([0, 1, 2, np.longdouble("1e4000")])), "labels")
+        with np.errstate(all="raise"):
+            assert refused(big, huge) == f"{huge} has the label inf in row 3, labels must be finite"
+
+
 # ---- what is refused
 
 
@@ -196,6 +257,14 @@ def test_files_that_do_not_fit_together(write, labels):
             " has labels beyond 2^53, labels must be in [-2^53, 2^53]",
         ),
         (npy(np.array(list("abcd"))), " must hold real numbers, got <U1"),
+        (
+            b"PK\x03\x04" + bytes(30),
+            " is a zip archive (.zip, .npz): unpack it; it must be an IDX or .npy file to be read as labels",
+        ),
+        (
+            b"\xff\xfe1\x00\n\x00",
+            " is text in UTF-16: save it as UTF-8; it must be an IDX or .npy file to be read as labels",
+        ),
         (npy(LABELS.astype(complex)), " must hold real numbers, got complex128"),
     ],
 )
@@ -230,6 +299,24 @@ def test_labels_that_are_none(write, content, reason):
             ": damaged: the header promises 96 bytes (float32 of shape (4, 2, 3)), only 92 follow",
         ),
         (b"\x93NUMPY\x09\x09", ": damaged: its .npy header cannot be read"),
+        (npy(NUMBERS).replace(b"(4, 2, 3)", b"(4, -2,)*9"), ": damaged: its .npy header cannot be read"),
+        (
+            npy(np.zeros(2, [(f"a{i}", "f8") for i in range(300)])),
+            " must hold real numbers, got "
+            + str(np.dtype([(f"a{i}", "f8") for i in range(300)]))[:97]
+            + "...",
+        ),
+        (npy_of_shape(f"({10**30}, 2)"), f": damaged: an array of shape ({10**30}, 2)"),
+        (npy_of_shape(f"({'9' * 4000}, 2)"), f": damaged: an array of shape ({'9' * 96}..."),
+        (npy_of_shape(f"({'9' * 5000}, 2)"), ": damaged: its .npy header cannot be read"),
+        (npy_of_shape("(" + "1, " * 65 + ")"), f": damaged: an array of shape {str((1,) * 65)[:97]}..."),
+        (npy_of_shape("(" * 2000 + ")" * 2000), ": damaged: its .npy header cannot be read"),
+        (npy_of_shape("(2.0, 2)"), ": damaged: its .npy header cannot be read"),
+        (npy_of_shape("(4, -2)"), ": damaged: an array of shape (4, -2)"),
+        (
+            npy_of_shape((2**60, 2**60)),
+            f": damaged: the header promises {2**123:,} bytes (float64 of shape {(2**60, 2**60)}), only 0 follow",
+        ),
         (npy(NUMBERS).replace(b"(4, 2, 3)", b"(4, 2,-3)"), ": damaged: an array of shape (4, 2, -3)"),
         (npy(NUMBERS).replace(b"(4, 2, 3)", b"(4, 2; 3)"), ": damaged: its .npy header cannot be read"),
         (npy(NUMBERS).replace(b"'<i8'", b"'<q9'"), ": damaged: its .npy header cannot be read"),
@@ -245,6 +332,46 @@ def test_a_header_that_promises_too_much_takes_no_memory(write, labels):
     assert message.endswith(", only 64 follow")
     # No numbers at all, but dimensions beyond any array.
     refused(write(struct.pack(">BBBB4I", 0, 0, 0x08, 4, 4, 2**32 - 1, 2**32 - 1, 0)), labels)
+
+
+def test_a_header_that_is_too_long_is_not_read(write, labels):
+    """Four bytes of a damaged file may ask for gigabytes of header, which a compressed file can well hold."""
+    content = b"\x93NUMPY\2\0" + struct.pack("<I", 2**26) + bytes(2**26)
+    path = write(lzma.compress(content, preset=0))
+    tracemalloc.start()
+    try:
+        assert refused(path, labels) == f"{path}: damaged: its .npy header cannot be read"
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
+def test_archives_and_other_encodings_are_told_by_name(write, labels, compress):
+    archive = io.BytesIO()
+    np.savez(archive, NUMBERS)
+    for content, kind in (
+        (archive.getvalue(), "a zip archive (.zip, .npz): unpack it"),
+        ("1 1:2\n".encode("utf-16"), "text in UTF-16: save it as UTF-8"),
+        (b"\0\0\xfe\xff" + "1 1:2\n".encode("utf-32-be"), "text in UTF-32: save it as UTF-8"),
+    ):
+        path = write(compress(content))
+        assert refused(path) == refused(path, labels) == f"{path} is {kind}"
+        with pytest.raises(DataFileError) as caught:
+            read_array(str(path), "coef")
+        assert str(caught.value) == f"{path} is {kind}; it must be an IDX or .npy file to be read as coef"
+
+
+def test_many_long_names_still_make_a_short_message(tmp_path):
+    folder = tmp_path / ("x" * 200) / ("y" * 200)
+    try:
+        folder.mkdir(parents=True)
+    except OSError:
+        pytest.skip("the file system has no such long names")
+    (folder / "rows.npy").write_bytes(npy(NUMBERS))
+    (folder / "labels.npy").write_bytes(npy(LABELS[:3]))
+    message = refused(folder / "rows.npy", folder / "labels.npy")
+    assert "y/labels.npy has 3 labels but ..." in message and message.endswith("y/rows.npy has 4 rows")
 
 
 @pytest.mark.parametrize("make", [idx, npy])
