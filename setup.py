@@ -118,7 +118,7 @@ def kernel(name):
         f"hingefast._kernels.{name}",
         [f"hingefast/_kernels/{name}.pyx"] + (["hingefast/_loops/cpu.c"] if name == "loops" else []),
         include_dirs=["hingefast/_loops", numpy.get_include()],
-        libraries=[] if X86_64 or os.name == "nt" else ["m"],  # fegetenv and fesetenv (port.h)
+        libraries=[] if os.name == "nt" else ["m"],  # fegetenv and fesetenv
         define_macros=MACROS + (LOOPS_MACROS if name == "loops" else []),
         depends=C_FILES,
         py_limited_api=LIMITED_API,

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.loops import default_environment
+
 __all__ = [
     "InvalidCSRError",
     "as_integer",
@@ -370,7 +372,7 @@ def euclidean_norm(*arrays: npt.ArrayLike) -> float:
     It neither overflows nor underflows where the result does not: the numbers are scaled by a power of two first. NaN
     where one of them is NaN.
     """
-    with np.errstate(all="ignore"):  # what vanishes is too small to count; what overflows is infinite
+    with default_environment():  # what vanishes is too small to count; what overflows is infinite
         parts = [np.ravel(np.asarray(array, np.float64)) for array in arrays]
         largest = max((float(np.abs(part).max(initial=0.0)) for part in parts), key=lambda x: (x != x, x))
         if largest == 0 or not math.isfinite(largest):
@@ -399,7 +401,7 @@ def to_float(array: Array) -> float:
     """The only number in an array; infinite for a long double beyond float64."""
     if array.dtype.itemsize <= 8:
         return float(array.item())
-    with np.errstate(all="ignore"):
+    with default_environment():
         return float(array.reshape(()))
 
 

@@ -34,6 +34,7 @@ from hingefast._arrays import (
     type_name,
     write_number,
 )
+from hingefast._kernels.loops import default_environment
 
 __all__ = [
     "as_alpha",
@@ -151,7 +152,7 @@ def declared_classes(classes: Any) -> tuple[int, Array | None]:
     if given.ndim != 1 or given.shape[0] < 2:
         raise ValueError(f"classes has shape {given.shape}, must be an int or 2 labels or more")
     given = given.copy()
-    with np.errstate(all="ignore"):  # NaN and what is too large become some integer, which is unequal
+    with default_environment():  # NaN and what is too large become some integer, which is unequal
         labels = given.astype(np.int64)
         wrong = labels != given
         rounded = np.abs(given) > MAX_EXACT if given.dtype.kind == "f" else np.zeros(given.shape, bool)
@@ -462,7 +463,7 @@ def as_class_intercept(intercept: Any, n_classes: int) -> Array:
         raise ValueError(
             f"intercept has shape {array.shape}, must be a number or ({n_classes},), one for each class"
         )
-    with np.errstate(all="ignore"):
+    with default_environment():
         return np.full(n_classes, array, np.float64)
 
 
@@ -479,7 +480,7 @@ def _contiguous(array: Array) -> Array:
         return array
     dtype = array.dtype.newbyteorder("=")
     if dtype not in FLOATS:
-        with np.errstate(all="ignore"):  # a long double beyond float64 is infinite
+        with default_environment():  # a long double beyond float64 is infinite
             return array.astype(np.float64, order="C")
     return np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
 
@@ -557,7 +558,7 @@ def binary_index(y: Array, classes: tuple[float, float]) -> Array:
 
 def class_index(y: Array, n_classes: int, labels: Array | None) -> Array:
     """The place of each label among K classes, -1 for what is none of them."""
-    with np.errstate(all="ignore"):  # NaN and what is too large become some integer, which is unequal
+    with default_environment():  # NaN and what is too large become some integer, which is unequal
         numbers = y.astype(np.int64)
         known = numbers == y
     if labels is None:
@@ -606,7 +607,7 @@ def balanced_weights(
     if empty.size:
         name = write_number(classes[empty[0]])
         raise ValueError(f"class_weight='balanced' needs rows of every class, but class {name} has none")
-    with np.errstate(all="ignore"):
+    with default_environment():
         total, exponent = _scaled_sum(parts, exponents)
         weights: Array = np.ldexp(total / (len(classes) * parts), exponent - exponents)
     huge = np.flatnonzero(~(weights < math.inf))
@@ -649,7 +650,7 @@ def _scaled_sum(parts: Array, exponents: Array) -> tuple[float, int]:
     mantissas, more = np.frexp(parts[is_used])
     exponents = exponents[is_used] + more
     largest = int(exponents.max())
-    with np.errstate(all="ignore"):
+    with default_environment():
         return float(np.ldexp(mantissas, exponents - largest).sum()), largest
 
 
@@ -669,7 +670,7 @@ def class_totals(
             np.maximum.at(largest, index, weight)
         exponents = np.frexp(largest)[1]
     totals = np.zeros(n_classes)
-    with np.errstate(all="ignore"):
+    with default_environment():
         for start in pieces:
             index, weight = _piece(y, index_of, sample_weight, start)
             if weight is not None:
@@ -691,7 +692,7 @@ def _piece(
 
 def _as_finite(given: Array) -> tuple[npt.NDArray[np.float64], Array]:
     """A copy of weights as float64, and the places of those that are not finite and >= 0."""
-    with np.errstate(all="ignore"):
+    with default_environment():
         weights = given.astype(np.float64)
         return weights, np.flatnonzero(~((weights >= 0) & (weights < math.inf)))
 

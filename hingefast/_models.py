@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hingefast import _arrays, _checks
 from hingefast._kernels import arrangements, class_linear, linear, slopes
+from hingefast._kernels.loops import default_environment
 
 __all__ = ["BinaryModel", "ClassModel", "Model"]
 
@@ -251,5 +252,5 @@ Model: TypeAlias = BinaryModel | ClassModel
 def _in_float64(intercept: Array) -> Array:
     if intercept.dtype == np.float64:
         return np.ascontiguousarray(intercept)
-    with np.errstate(all="ignore"):  # a signalling NaN
+    with default_environment():  # a signalling NaN
         return np.ascontiguousarray(intercept, np.float64)

@@ -14,6 +14,7 @@ import math
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from pathlib import PurePosixPath
 from queue import SimpleQueue
@@ -50,22 +51,18 @@ if hasattr(os, "register_at_fork"):
 
 def _serve(queue: _Queue, number: int) -> None:
     """What a helper does: whatever is handed out, for ever."""
-    try:
+    with suppress(BaseException):  # no memory, say: it works without a name
         threading.current_thread().name = f"hingefast-{number}"  # for debuggers and profilers
-    except BaseException:  # no memory, say: it works without a name
-        pass
     while True:
-        try:
+        with suppress(BaseException):  # the job keeps what it met, for its caller
             queue.get()()
-        except BaseException:
-            pass  # the job keeps what it met, for its caller
 
 
 def hand_out(work: Callable[[], None], n_helpers: int) -> None:
     """Let up to `n_helpers` other threads call ``work()`` as they become free.
 
-    Threads are help, never a need: where none can be started there are fewer. There are as many as the largest call asked
-    for, no more: callers at the same time share them.
+    Threads are help, never a need: where none can be started there are fewer. There are as many as the largest call
+    asked for, no more: callers at the same time share them.
     """
     global _n_helpers
     queue = _queue
@@ -189,9 +186,7 @@ def _from_environment() -> int | None:
     if text:
         n_threads = _read_count(text)
         if n_threads is None:
-            raise ValueError(
-                f"HINGEFAST_NUM_THREADS is {quote(text)}, must be a positive integer or -1"
-            )
+            raise ValueError(f"HINGEFAST_NUM_THREADS is {quote(text)}, must be a positive integer or -1")
         return n_threads
     # Not ours: what is no count there is meant for somebody else. A list names one number per nesting level.
     return _read_count(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])

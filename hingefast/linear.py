@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hingefast import _arrays, _checks
 from hingefast._kernels import csr, dense, fortran, linear
+from hingefast._kernels.loops import default_environment
 from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._names import get_loss
 from hingefast.losses import Loss
@@ -160,7 +161,7 @@ def linear_value_and_grad(
         intercept_out[:] = grad_intercept
         return value, grad, out[1]
     if given.shape == (1,):
-        with np.errstate(all="ignore"):  # rounded to the dtype of coef
+        with default_environment():  # rounded to the dtype of coef
             return value, grad, np.array([grad_intercept], coefs.dtype)
     return value, grad, grad_intercept
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast import _arrays, _checks
+from hingefast._kernels.loops import default_environment
 
 __all__ = ["MarginReport", "margin_report"]
 
@@ -155,7 +156,7 @@ def margin_report(
     counts = np.zeros(3, np.int64)
     sums = np.zeros(3)
     n_rows, support_vectors, smallest = 0, 0, math.inf
-    with np.errstate(all="ignore"):  # NaN and infinite scores have their place; nothing is a surprise
+    with default_environment():  # NaN and infinite scores have their place; nothing is a surprise
         for start in range(0, scores.shape[0], BLOCK):
             part = slice(start, start + BLOCK)
             margins = margins_of(labels[part], scores[part], start)
@@ -170,6 +171,7 @@ def margin_report(
             if margins.size:
                 smallest = float(np.minimum(smallest, margins.min()))
         weight_of_all = float(sums.sum())
+        margin_width = None if coef is None else _margin_width(coef, n_classes)
     confident, inside, wrong = (int(count) for count in counts)
     confident_weight, inside_weight, wrong_weight = (float(total) for total in sums)
     return MarginReport(
@@ -183,7 +185,7 @@ def margin_report(
         confident_weight=confident_weight,
         inside_weight=inside_weight,
         wrong_weight=wrong_weight,
-        margin_width=None if coef is None else _margin_width(coef, n_classes),
+        margin_width=margin_width,
         n_classes=n_classes,
         weighted=weights is not None,
     )

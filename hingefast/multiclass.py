@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from hingefast import _arrays
 from hingefast._kernels import arrangements, class_scores
+from hingefast._kernels.loops import default_environment
 from hingefast.losses import Hinge, Loss, MarginLoss, as_margin_loss
 
 __all__ = [
@@ -297,7 +298,7 @@ MULTICLASS_LOSSES: dict[str, type[_MarginArrangement]] = {
 
 def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
     """A read-only copy of a cost matrix."""
-    with np.errstate(all="ignore"):  # a long double beyond float64 is infinite
+    with default_environment():  # a long double beyond float64 is infinite
         matrix = np.array(_arrays.real_array(cost, "cost"), np.float64, order="C")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
         raise ValueError(f"cost has shape {matrix.shape}, must be (K, K) for K >= 2 classes")

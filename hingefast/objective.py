@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hingefast import _arrays, _checks
 from hingefast._checks import FLOATS
-from hingefast._kernels import loops
+from hingefast._kernels.loops import default_environment
 from hingefast._kernels.scores import is_plain_output
 from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._names import get_loss
@@ -144,8 +144,8 @@ class Objective:
         inputs |= _arrays.memory(class_weight, "class_weight") | _arrays.memory(classes, "classes")
         self._inputs = inputs  # what no output may overlap
         if isinstance(class_weight, str) and class_weight == "balanced":
-            # Sums of weights, so under the same rounding as every pass.
-            class_weight = loops.in_default_environment(self._model.balanced_weights, labels, weights)
+            with default_environment():
+                class_weight = self._model.balanced_weights(labels, weights)
         self._class_weight = _checks.as_class_weights(class_weight, self._model.n_classes)
         self._targets: Any = self._model.targets(n_rows, labels, weights, self._class_weight)
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
@@ -194,23 +194,23 @@ class Objective:
         ``reduction="sum"`` the loss is not divided by their sum, so it is 1/alpha. O(n) where there are weights.
         """
         total, exponent = 1.0, 0
-        if self._is_mean:
-            total, exponent = loops.in_default_environment(
-                _checks.weight_exponent,
-                self._inputs["y"],
-                self._model.n_classes,
-                self._model.index,
-                self._inputs["sample_weight"],
-                self._class_weight,
-            )
-        if self._alpha == 0 or total == 0:
-            return float("inf")
-        # Neither the product nor its reciprocal overflows on the way.
-        (alpha, of_alpha), (total, of_total) = math.frexp(self._alpha), math.frexp(total)
-        try:
-            return math.ldexp(1 / (alpha * total), -(of_alpha + of_total + exponent))
-        except OverflowError:
-            return float("inf")
+        with default_environment():
+            if self._is_mean:
+                total, exponent = _checks.weight_exponent(
+                    self._inputs["y"],
+                    self._model.n_classes,
+                    self._model.index,
+                    self._inputs["sample_weight"],
+                    self._class_weight,
+                )
+            if self._alpha == 0 or total == 0:
+                return float("inf")
+            # Neither the product nor its reciprocal overflows on the way.
+            (alpha, of_alpha), (total, of_total) = math.frexp(self._alpha), math.frexp(total)
+            try:
+                return math.ldexp(1 / (alpha * total), -(of_alpha + of_total + exponent))
+            except OverflowError:
+                return float("inf")
 
     def value(self, theta: npt.ArrayLike, *, rows: Any = None) -> float:
         """The objective at theta, over the batch `rows` (default: all rows).
@@ -317,7 +317,7 @@ class Objective:
             self._n_threads,
         )
         if self._fit_intercept:
-            with np.errstate(all="ignore"):  # rounded to the dtype of v
+            with default_environment():  # rounded to the dtype of v
                 result[model.n_coefs :] = of_intercept
         return result
 
@@ -395,7 +395,7 @@ class Objective:
         coefs = self._model.as_coef(coef)
         intercepts = np.ravel(self._model.as_intercept(intercept))
         if self._fit_intercept:
-            with np.errstate(all="ignore"):  # rounded to the dtype of coef
+            with default_environment():  # rounded to the dtype of coef
                 return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
         other = np.flatnonzero(intercepts)
         if other.size:
@@ -481,10 +481,10 @@ class Objective:
             return value
         if type(grad_intercept) is not float:
             grad[model.n_coefs :] = grad_intercept
-        elif 1e-37 < abs(grad_intercept) < 3e38:
+        elif grad.dtype == np.float64:
             grad[model.n_coefs] = grad_intercept
         else:
-            with np.errstate(all="ignore"):  # float32 rounds it, whatever the caller's NumPy says of that
+            with default_environment():  # float32 rounds it
                 grad[model.n_coefs] = grad_intercept
         return value
 

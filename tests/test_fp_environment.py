@@ -150,6 +150,57 @@ def test_losses_made_under_it(strange):
             assert bits(made.value_and_grad(data.signs, data.scores)) == bits(want), (cls, parameter)
 
 
+def test_what_numpy_rounds_for_us(strange):
+    """Casts and sums outside the kernels are independent of it too: intercepts, long doubles, weights, reports."""
+    rng = np.random.default_rng(8)
+    X, y = rng.standard_normal((60, 7)), np.where(np.arange(60) % 3, 1, -1)
+    classes, third = np.arange(60) % 3, np.longdouble(1) / 3
+    coef, theta, thetas = (rng.standard_normal(n) for n in (7, 8, 24))
+    weights = rng.uniform(0.1, 1, 60)
+    # All inputs are made here: what NumPy multiplies for the test obeys the environment.
+    long = {"X": X * third, "coef": coef * third, "weights": weights * third, "scores": (X @ coef) * third}
+    scores, narrow, rows = X @ coef, np.eye(3, 7) * third, [third, 2 * third]
+    in_f32 = {"X": X.astype(np.float32), "coef": coef.astype(np.float32)}
+    in_f32 |= {"theta": theta.astype(np.float32), "thetas": thetas.astype(np.float32)}
+    made = hf.Objective(X, y, loss="psi_g", sample_weight=weights, alpha=0.3)
+    made_of_classes = hf.Objective(
+        X, classes, loss="one_vs_rest:psi_g", classes=3, penalize_intercept=True, alpha=0.3
+    )
+
+    def answers():
+        balanced = hf.Objective(
+            in_f32["X"], y, loss="logistic", class_weight="balanced", sample_weight=long["weights"]
+        )
+        stepped, stepped_classes = in_f32["theta"].copy(), in_f32["thetas"].copy()
+        made.step(stepped, 0.1)
+        made_of_classes.step(stepped_classes, 0.1)
+        report = hf.margin_report(y, scores, sample_weight=long["weights"], coef=long["coef"])
+        return bits(
+            made.value_and_grad(in_f32["theta"]),
+            made.hessp(theta, in_f32["theta"]),
+            made_of_classes.value_and_grad(in_f32["thetas"]),
+            made_of_classes.hessp(thetas, in_f32["thetas"]),
+            stepped,
+            stepped_classes,
+            made.C,
+            balanced.value_and_grad(theta),
+            made.pack(in_f32["coef"], third),
+            hf.linear_value_and_grad(X, y, in_f32["coef"], [third], loss="psi_m"),
+            hf.linear_value_and_grad(long["X"], y, long["coef"], third, sample_weight=long["weights"]),
+            hf.linear_value_and_grad(X, classes, narrow, [third] * 3, loss="crammer_singer"),
+            hf.LogisticLoss().value_and_grad(y, long["scores"], class_weight=rows),
+            tuple(v for v in vars(report).values() if isinstance(v, (int, float))),
+        )
+
+    want = answers()
+    with environment_of(**strange):
+        before = control_bits()
+        got = answers()
+        after = control_bits()
+    assert before == after
+    assert got == want
+
+
 @every_dtype
 @every_default_loss
 def test_no_flag_is_raised_or_lost(loss, dtype):

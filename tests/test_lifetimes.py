@@ -1,4 +1,4 @@
-"""Promise: a call returns or raises when the last thread has left it, whatever happens; and nothing of it is left behind.
+"""Promise: a call returns or raises when the last thread has left it, whatever happens; and nothing is left behind.
 
 Every moment is made certain from outside: `hand_out`, which brings helpers, or what starts a thread, is replaced by
 something that does the same and then raises, forks, or sends a signal.
@@ -274,7 +274,9 @@ print("fine")
 
 
 @pytest.mark.parametrize("granted", [0, 1])
-@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=["refused", "memory"])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), MemoryError()], ids=["refused", "memory"]
+)
 def test_threads_that_cannot_be_had(monkeypatch, granted, error):
     """A limit of the system: the same bits on fewer threads, at last on the calling one."""
     start, started = _parallel._thread.start_new_thread, []
@@ -531,8 +533,8 @@ def test_indices_that_change_during_a_sparse_step(loss, K):
 def test_row_pointers_that_another_process_changes():
     """Two sound states of indptr in turn: tasks cut by one and walked by the other stay inside the arrays.
 
-    Tasks that take turns at one accumulator are one block each; what a block left open is what is accumulated. An earlier
-    call of a larger matrix leaves row pointers behind that would lead far outside.
+    Tasks that take turns at one accumulator are one block each; what a block left open is what is accumulated. An
+    earlier call of a larger matrix leaves row pointers behind that would lead far outside.
     """
     code = """
 import mmap, os, signal, time

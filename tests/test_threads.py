@@ -355,7 +355,9 @@ NONSENSE = ["0", "-2", "two", "2.5", "1e1", "all", "3500m", "9" * 5000]
 
 @pytest.mark.parametrize("value", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_in_our_variable_is_told(value):
-    done = run_python(f"N_THREADS = None\n{COUNT}", check=False, HINGEFAST_NUM_THREADS=value, OMP_NUM_THREADS=None)
+    done = run_python(
+        f"N_THREADS = None\n{COUNT}", check=False, HINGEFAST_NUM_THREADS=value, OMP_NUM_THREADS=None
+    )
     assert done.returncode == 1
     last = done.stderr.decode().strip().splitlines()[-1]
     assert last.startswith("ValueError") and "HINGEFAST_NUM_THREADS" in last and value[:50] in last
@@ -423,7 +425,9 @@ print("fine")
     assert run_python(code, HINGEFAST_NUM_THREADS="5").stdout.strip() == b"fine"
 
 
-@pytest.mark.parametrize("wrong,error", [(0, ValueError), (-2, ValueError), (True, TypeError), (2.0, TypeError), ("2", TypeError)])
+@pytest.mark.parametrize(
+    "wrong,error", [(0, ValueError), (-2, ValueError), (True, TypeError), (2.0, TypeError), ("2", TypeError)]
+)
 def test_a_block_of_a_wrong_number(wrong, error):
     with raises(error, "n "):
         hf.threads(wrong)

@@ -98,7 +98,9 @@ def test_linear(name, layout, dtype, scale):
     case = problem(900, 20, dtype, seed=3)
     X, weights = LAYOUTS[layout](case.X), weights_of(900)
     want = hf.linear_value_and_grad(X, case.y, case.coef, 0.5, loss=name, sample_weight=weights, alpha=0.1)
-    got = hf.linear_value_and_grad(X, case.y, case.coef, 0.5, loss=name, sample_weight=weights * scale, alpha=0.1)
+    got = hf.linear_value_and_grad(
+        X, case.y, case.coef, 0.5, loss=name, sample_weight=weights * scale, alpha=0.1
+    )
     for a, b in zip(got, want, strict=True):
         assert_same(a, b, dtype)
 
@@ -183,7 +185,9 @@ def test_weights_whose_sum_overflows(dtype):
         assert_same(a, b, dtype)
     scores = (case.X @ case.coef).astype(dtype)
     assert_same(
-        hf.Hinge().grad(case.y, scores, sample_weight=large), hf.Hinge().grad(case.y, scores, sample_weight=weights), dtype
+        hf.Hinge().grad(case.y, scores, sample_weight=large),
+        hf.Hinge().grad(case.y, scores, sample_weight=weights),
+        dtype,
     )
 
 

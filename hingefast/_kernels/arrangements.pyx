@@ -8,9 +8,10 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_loss,
-    hf_real_loops,
+    HF_FAULT_LABEL, BoundLoss, active, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, SLOPE, VALUE, Block, Fault, Targets, describe
@@ -36,7 +37,6 @@ cdef class BoundArrangement:
     """
 
     def __cinit__(self, str kind, BoundLoss margin, Py_ssize_t k=0, cost=None):
-        cdef hf_fp_state caller
         self.kind = kind
         self.number = KINDS.index(kind)
         self.margin = margin
@@ -44,12 +44,8 @@ cdef class BoundArrangement:
         self.k = k
         self.has_curvature = margin.has_curvature and self.number <= ONE_VS_REST
         if cost is not None:
-            caller = hf_fp_enter()
-            try:
-                with np.errstate(over="ignore"):   # a cost that float32 cannot hold is infinite there
-                    self.costs = (cost.astype(np.float32), cost)
-            finally:
-                hf_fp_leave(caller)
+            with default_environment():   # a cost that float32 cannot hold is infinite there
+                self.costs = (cost.astype(np.float32), cost)
             self.cost[0] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[0])
             self.cost[1] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[1])
             self.n_classes = cnp.PyArray_DIM(<cnp.ndarray>cost, 0)

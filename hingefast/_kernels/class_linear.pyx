@@ -9,6 +9,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast._kernels.arrangements cimport (
     BoundArrangement, ClassTargets, find_class_slopes, find_curved_class_slopes,
 )
@@ -160,7 +162,7 @@ cdef ClassCoef pack(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.n
 
 cdef cnp.ndarray rounded_to(cnp.ndarray intercept, cnp.ndarray coef):
     """Intercepts in coef's dtype, which a penalty on them and their gradient are made of."""
-    with np.errstate(all="ignore"):
+    with default_environment():
         return np.ascontiguousarray(intercept, coef.dtype)
 
 
@@ -275,7 +277,7 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
     cdef void* grad
     cdef bint few_columns = alpha == 0 and layout.is_sparse()
     cdef hf_fp_state caller
-    intercept = theta[size:].astype(np.float64) if has_intercept else np.zeros(n_classes)
+    intercept = theta[size:].astype(np.float64) if has_intercept else np.zeros(n_classes)   # exact
     try:
         prepare(work, layout, targets, arrangement, VALUE | SLOPE, theta, intercept)
         if few_columns and work.use_slots(n_classes):

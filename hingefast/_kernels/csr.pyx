@@ -13,6 +13,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
@@ -451,7 +453,7 @@ cdef class CSR(Layout):
             data = np.concatenate([self.data[span.starts[i]:span.ends[i]] for i in range(n)] or [self.data[:0]])
             columns = np.concatenate(
                 [self.indices[span.starts[i]:span.ends[i]] for i in range(n)] or [self.indices[:0]])
-            with np.errstate(all="ignore"):
+            with default_environment():
                 data = np.ascontiguousarray(data, dtype=dtype)
             columns = np.ascontiguousarray(columns, dtype=np.int64)
             length = cnp.PyArray_NBYTES(<cnp.ndarray>data)

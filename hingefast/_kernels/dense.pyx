@@ -12,6 +12,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
     HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots,
@@ -319,7 +321,7 @@ cdef class Dense(Layout):
                 first = block.first_row + at * targets.row_step
                 source = [self.X[first + i * targets.row_step] for i in range(n)] if targets.row_step < 0 else (
                     self.X[first:first + n * targets.row_step:targets.row_step])
-            with np.errstate(all="ignore"):
+            with default_environment():
                 cast = np.ascontiguousarray(source, dtype=np.float64 if self.is_f64 else np.float32)
             memcpy(tile, cnp.PyArray_DATA(<cnp.ndarray>cast), n * self.n_features * self.itemsize)
             return 0

@@ -132,13 +132,33 @@ cdef class BoundLoss:
         self.has_curvature = self.real[1].family != HF_HINGE
 
 
-def in_default_environment(function, *arguments):
-    """``function(*arguments)`` under the default floating-point environment; the caller's is restored."""
-    cdef hf_fp_state caller = hf_fp_enter()
-    try:
-        return function(*arguments)
-    finally:
-        hf_fp_leave(caller)
+cdef extern from "<fenv.h>":
+    ctypedef struct fenv_t:
+        pass
+    const fenv_t* FE_DFL_ENV
+    int fegetenv(fenv_t* environment)
+    int fesetenv(const fenv_t* environment)
+
+
+cdef class default_environment:
+    """A context in which NumPy computes as the kernels do, whatever the caller's rounding mode and error state are.
+
+    Used as ``with default_environment():``, by one thread, once. All of the environment, unlike `hf_fp_enter`: NumPy
+    rounds long doubles in the x87 unit.
+    """
+
+    cdef fenv_t caller
+    cdef object errstate
+
+    def __enter__(self):
+        self.errstate = np.errstate(all="ignore")
+        self.errstate.__enter__()
+        fegetenv(&self.caller)   # last: an interruption before has changed nothing that is not undone
+        fesetenv(FE_DFL_ENV)
+
+    def __exit__(self, *error):
+        fesetenv(&self.caller)
+        self.errstate.__exit__(*error)
 
 
 def elementary(str name, cnp.ndarray x):

@@ -6,6 +6,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast import _checks, _parallel
 from hingefast._kernels.loops cimport (
     HF_HINGE, HF_S_FAMILY, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
@@ -224,7 +226,7 @@ cdef class ScorePass:
     cdef int cast_scores(self, void* to, Py_ssize_t at, Py_ssize_t n, Fault* fault) noexcept with gil:
         """`bring_scores` by NumPy."""
         try:
-            with np.errstate(all="ignore"):
+            with default_environment():
                 cast = np.ascontiguousarray(self.foreign_scores[at:at + n],
                                             dtype=np.float64 if self.is_f64 else np.float32)
             memcpy(to, cnp.PyArray_DATA(<cnp.ndarray>cast), n * self.row_size * (8 if self.is_f64 else 4))

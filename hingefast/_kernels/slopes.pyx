@@ -13,6 +13,8 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast._kernels.loops import default_environment
+
 from hingefast._kernels.loops cimport (
     HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
     HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave,
@@ -276,7 +278,7 @@ cdef class Targets:
         """Cast the block's labels or weights of a dtype that the loops do not know, as `elements` does."""
         cdef Py_ssize_t i, last
         try:
-            with np.errstate(all="ignore"):
+            with default_environment():
                 source = self.y if labels else self.sample_weight
                 if block.row_index != NULL:
                     source = source[[block.rows[i] for i in range(n)]]
