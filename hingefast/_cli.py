@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 
 import hingefast as hf
 from hingefast import _evaluation
-from hingefast._arrays import shorten
+from hingefast._arrays import quote, shorten
 from hingefast._decompress import printable
 from hingefast._evaluation import UserError, evaluate, n_threads
 from hingefast._evaluation_text import as_json, as_text
@@ -247,21 +247,21 @@ def _number(kind: Callable[[str], Number], text: str) -> Number | None:
 def _alpha(text: str) -> float:
     alpha = _number(float, text)
     if alpha is None or not 0 <= alpha < math.inf:
-        raise argparse.ArgumentTypeError(f"must be finite and >= 0, got {shorten(text)!r}")
+        raise argparse.ArgumentTypeError(f"must be finite and >= 0, got {quote(text)}")
     return alpha
 
 
 def _threads(text: str) -> int:
     threads = _number(int, text)
     if threads is None or (threads < 1 and threads != -1):
-        raise argparse.ArgumentTypeError(f"must be a positive integer or -1, got {shorten(text)!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer or -1, got {quote(text)}")
     return threads
 
 
 def _positive(text: str) -> int:
     number = _number(int, text)
     if number is None or not 1 <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"must be a positive integer, got {shorten(text)!r}")
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {quote(text)}")
     return number
 
 

@@ -88,6 +88,18 @@ def test_longdouble():
     assert bits(hf.linear_value_and_grad(np.eye(2), y, [2.0, -3.0], classes=pair)[0]) == bits(want[0])
     top = np.array([2**64 - 1, 2**63], np.longdouble)
     assert bits(hf.Hinge().value_and_grad(top, [-3.0, 2.0], classes=(2**63, 2**64 - 1))[0]) == bits(3.5)
+    ends = np.where(np.arange(N) % 2, 2**63 - 1, -(2**63) + 1).astype(np.longdouble)
+    signs, scores = np.where(np.arange(N) % 2, 1, -1), np.linspace(-2, 2, N)
+    pair = (-(2**63) + 1, 2**63 - 1)
+    want = bits(hf.Hinge().value_and_grad(signs, scores))
+    assert bits(hf.Hinge().value_and_grad(ends, scores, classes=pair)) == want
+    report = hf.margin_report(ends, scores, classes=pair)
+    assert report == hf.margin_report(signs, scores)
+    weighted = hf.Objective(scores[:, None], ends, loss="hinge", classes=pair, class_weight="balanced")
+    assert bits(weighted.value([1.0, 0.0])) == bits(hf.Hinge().value(signs, scores))
+    ends[5] = 0.5  # one that is none beside many that are: told, and no other
+    with raises(ValueError, "y[5] is 0.5"):
+        hf.Hinge().value(ends, scores, classes=pair)
     near = np.array([1, -1, 1], np.longdouble)
     near[2] += np.longdouble(2) ** -60
     with raises(ValueError, "y[2] is 1.000000000000000000"):

@@ -38,15 +38,16 @@ indices = (np.arange(8 * n) * 7919 % 1000).astype(np.int32)
 sparse = SimpleNamespace(data=np.linspace(-1, 1, 8 * n), indices=indices, indptr=indptr, shape=(n, 1000))
 turns = SimpleNamespace(data=sparse.data, indices=indices, indptr=indptr, shape=(n, 70_000))   # one accumulator
 classes = np.arange(n) % 3
-weights = np.linspace(0.5, 1.5, n)
+weights = np.linspace(0.5, 1.5, z.size)
 
 def scores(n_threads):
     out = np.zeros(z.size)
     return out, lambda: hf.GaussianHinge().value_and_grad(labels, z, out=out, n_threads=n_threads)
 
 def weighted_scores(n_threads):
-    out = np.zeros(n)
-    return out, lambda: hf.GaussianHinge().value_and_grad(y, z[:n], sample_weight=weights, out=out, n_threads=n_threads)
+    out = np.zeros(z.size)
+    loss = hf.SquaredHinge()
+    return out, lambda: loss.value_and_grad(labels, z, sample_weight=weights, out=out, n_threads=n_threads)
 
 def class_scores(n_threads):
     out = np.zeros((n, 3))

@@ -8,10 +8,11 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast import _checks
 from hingefast._kernels.loops import default_environment
 
 from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, BoundLoss, active, hf_loss, hf_real_loops,
+    HF_FAULT_LABEL, BoundLoss, active, hf_class_labels, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, SLOPE, VALUE, Block, Fault, Targets, describe
@@ -169,16 +170,22 @@ cdef class ClassTargets(Targets):
                          Fault* fault) noexcept nogil:
         """Columns of the n rows loaded, as int32."""
         cdef int dtype
+        cdef hf_class_labels index    # of labels that are indices already
         cdef const char* found = self.elements(&self.labels, block, True, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = active.decode_classes[dtype](found, n, &self.class_labels_, <int32_t*>block.sign_buffer)
+        index.n_classes, index.first, index.sorted, index.columns = self.n_classes, 0, NULL, NULL
+        at = active.decode_classes[dtype](found, n, &self.class_labels_ if self.labels.convertible >= 0 else &index,
+                                          <int32_t*>block.sign_buffer)
         block.signs = block.sign_buffer
         if at >= 0:
             self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
             return -1
         return 0
+
+    cdef object index_of(self, y):
+        return _checks.class_index(y, self.n_classes, self.given_labels)
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
         active.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.scale.by_class,

@@ -94,6 +94,7 @@ cdef class Targets:
     cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil
+    cdef object index_of(self, y)
     cdef bint needs_numpy(self) noexcept
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n, int* dtype,
                               Fault* fault) noexcept nogil

@@ -13,12 +13,13 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast import _checks
 from hingefast._kernels.loops import default_environment
 
 from hingefast._kernels.loops cimport (
     HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
-    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_fp_enter, hf_fp_leave,
-    hf_fp_state, hf_labels, hf_loss, hf_real_loops,
+    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_classes,
+    hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_real_loops,
 )
 
 cnp.import_array()
@@ -34,6 +35,11 @@ cdef enum:
 cdef double EXTREME = 2.0 ** 540
 
 cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
+
+
+# The classes of labels that are indices already.
+cdef hf_classes INDEX
+INDEX.negative_int, INDEX.positive_int = 0, 1
 
 
 cdef int64_t as_int64(value) except? -1:
@@ -244,7 +250,7 @@ cdef class Targets:
         """The block's n elements of labels or weights, one behind the other; NULL with the error noted if a cast failed.
 
         `dtype` is what they are then: their own, in this machine's byte order, or float64 for one that not all loops
-        read. Integers always keep their own: float64 holds not all of them.
+        read. Integers always keep their own: float64 holds not all of them. See `stage` for what NumPy has to cast.
         """
         cdef Py_ssize_t step = self.row_step * vector.stride, i
         dtype[0] = vector.dtype if vector.dtype >= 0 else HF_FLOAT64
@@ -275,33 +281,34 @@ cdef class Targets:
         return self.has_labels and self.labels.convertible < 0 or self.has_weights and self.weights.convertible < 0
 
     cdef int stage(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil:
-        """Cast the block's labels or weights of a dtype that the loops do not know, as `elements` does."""
+        """Bring the block's labels or weights of a dtype that the loops do not know, as `elements` does.
+
+        Weights become float64, labels the index of their class as int64, -1 for none: no label is met by rounding.
+        """
         cdef Py_ssize_t i, last
         try:
+            source = self.y if labels else self.sample_weight
+            if block.row_index != NULL:
+                source = source[[block.rows[i] for i in range(n)]]
+            else:
+                last = block.first_row + (n - 1) * self.row_step
+                source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
+                          else source[last:block.first_row + 1:-self.row_step][::-1])
             with default_environment():
-                source = self.y if labels else self.sample_weight
-                if block.row_index != NULL:
-                    source = source[[block.rows[i] for i in range(n)]]
+                if labels:
+                    cast = np.ascontiguousarray(self.index_of(source), dtype=np.int64)
+                    dtype[0] = HF_INT64
                 else:
-                    last = block.first_row + (n - 1) * self.row_step
-                    source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
-                              else source[last:block.first_row + 1:-self.row_step][::-1])
-                cast = np.ascontiguousarray(source, dtype=np.float64)
-                inexact = cast != source
-                if labels and inexact.any():
-                    # No class may be met by rounding: integers as such, and what no float64 is is no class.
-                    for number, kind in ((HF_INT64, np.int64), (HF_UINT64, np.uint64)):
-                        whole = np.ascontiguousarray(source, dtype=kind)
-                        if (whole == source).all():
-                            cast, dtype[0] = whole, number
-                            break
-                    else:
-                        cast[inexact] = np.nan
+                    cast = np.ascontiguousarray(source, dtype=np.float64)
             memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
             return 0
         except BaseException as error:
             keep_error(fault, error)
             return -1
+
+    cdef object index_of(self, y):
+        """0 and 1 for labels of the negative and the positive class, -1 for others."""
+        return _checks.binary_index(y, self.given_classes)
 
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil:
         """Labels of all rows as the loops read them in place; False where they must be gathered or cast first."""
@@ -422,7 +429,8 @@ cdef class Targets:
                 memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
                 block.signs = block.sign_buffer
         else:
-            real.decode_labels[dtype](found, n, &self.classes, block.sign_buffer)
+            real.decode_labels[dtype](found, n, &self.classes if self.labels.convertible >= 0 else &INDEX,
+                                      block.sign_buffer)
             block.signs = block.sign_buffer
         at = real.find_bad_sign(block.signs, n)
         if at >= 0:
