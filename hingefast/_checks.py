@@ -541,7 +541,7 @@ def as_theta(theta: Any, name: str, size: int) -> Array:
 # ---- labels and weights in NumPy, for what needs no kernel --------------------------------------------
 
 
-def equal_to(y: Array, label: float) -> Array:
+def equal_to(y: Array, label: Any) -> Array:
     """Where numbers of any real dtype are this one exactly: NumPy would round integers beside floats."""
     if y.dtype.kind == "f":
         # A long double is read from text: through a float it would lose what makes it one.
