@@ -543,19 +543,13 @@ def as_theta(theta: Any, name: str, size: int) -> Array:
 
 def equal_to(y: Array, label: Any) -> Array:
     """Where numbers of any real dtype are this one exactly: NumPy would round integers beside floats."""
-    if y.dtype.kind == "f":
-        # A long double is read from text: through a float it would lose what makes it one.
-        exact = (
-            np.float64(label)
-            if y.dtype.itemsize <= 8 or isinstance(label, float)
-            else np.longdouble(str(label))
-        )
-        return (
-            np.equal(y, exact) if isinstance(label, float) or int(exact) == label else np.zeros(y.shape, bool)
-        )
-    if y.dtype.kind != "f" and int(label) == label:
-        return np.equal(y, int(label))
-    return np.zeros(y.shape, bool)
+    if y.dtype.kind != "f":
+        return np.equal(y, int(label)) if int(label) == label else np.zeros(y.shape, bool)
+    exact: Any = np.float64(label)
+    if y.dtype.itemsize > 8 and isinstance(label, int):
+        exact = np.longdouble(str(label))  # through a float it would lose what makes it one
+    is_exact = isinstance(label, float) or int(exact) == label
+    return np.equal(y, exact) if is_exact else np.zeros(y.shape, bool)
 
 
 def binary_index(y: Array, classes: tuple[float, float]) -> Array:

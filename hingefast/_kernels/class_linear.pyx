@@ -130,7 +130,7 @@ cdef class ClassPass(LinearPass):
 
 cdef ClassPass prepare(ClassPass work, Layout layout, ClassTargets targets, BoundArrangement arrangement, int want,
                        cnp.ndarray coef, cnp.ndarray intercept):
-    """Make a pass ready to run; `coef` is a contiguous (K, d) array of float32 or float64, `intercept` (K,) of float64."""
+    """Make a pass ready to run; `coef` is a contiguous (K, d) array of float32 or float64, `intercept` (K,) float64."""
     begin(work, layout, targets, want)
     work.keep = (coef, intercept)
     work.arrangement = arrangement
@@ -264,8 +264,8 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
          double rate, double alpha, double intercept_alpha, bint mean, n_threads):
     """theta -= rate * gradient of the batch, in place; returns the value before the step.
 
-    `theta` is contiguous float32 or float64: coef row by row, then the K intercepts if there are any. As in `linear.step`,
-    a sparse batch touches the columns that it stores, if alpha is 0.
+    `theta` is contiguous float32 or float64: coef row by row, then the K intercepts if there are any. As in
+    `linear.step`, a sparse batch touches the columns that it stores, if alpha is 0.
     """
     cdef ClassPass work = ClassPass.__new__(ClassPass)
     cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64

@@ -42,8 +42,8 @@ cdef enum:
     # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
     MAX_CLASS_GRADIENT = 1048576
     # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
-    # and there. And its step sums by slots: those cost a search an entry, a gradient of d numbers is zeroed and read. An
-    # estimate of what these cost, not a measurement.
+    # and there. And its step sums by slots: those cost a search an entry, a gradient of d numbers is zeroed and read.
+    # An estimate of what these cost, not a measurement.
     ENTRIES_WORTH_PACKING = 4
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.

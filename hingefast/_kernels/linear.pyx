@@ -194,7 +194,7 @@ cdef class LinearPass(Job):
         return 0
 
     cdef int release(self) except -1:
-        """Let go of the caller's arrays and of the buffers: the queue of the helpers may hold the pass itself longer."""
+        """Let go of the caller's arrays and of the buffers: the helpers' queue may hold the pass itself longer."""
         self.closed = True
         give_back(self.scratch)
         self.keep = self.layout = self.targets = self.scratch = None
@@ -263,7 +263,7 @@ cdef class LinearPass(Job):
         return 0
 
     cdef int use_slots(self, Py_ssize_t n_classes) except -1:
-        """Give the gradient a place a slot, if the batch is sparse enough: 1 then, else 0. It costs nothing of X's width then."""
+        """Give the gradient a place a slot, if the batch is sparse enough: 1 then, and X's width costs nothing; else 0."""
         cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets), size = 4
         if n_entries == 0 or n_entries > MAX_SLOTS:
             return 0
@@ -447,9 +447,9 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
          double alpha, double intercept_alpha, bint mean, n_threads):
     """theta -= rate * gradient of the batch, in place; returns the value before the step.
 
-    `theta` is contiguous float32 or float64: coef, then the intercept if there is one. Where the layout stores only some
-    of the columns and alpha is 0, only those with a gradient are touched; and where the batch stores few of them, the
-    step costs no more than its entries.
+    `theta` is contiguous float32 or float64: coef, then the intercept if there is one. Where the layout stores only
+    some of the columns and alpha is 0, only those with a gradient are touched; and where the batch stores few of them,
+    the step costs no more than its entries.
     """
     cdef LinearPass work = LinearPass.__new__(LinearPass)
     cdef int is_f64 = cnp.PyArray_TYPE(theta) == cnp.NPY_FLOAT64
@@ -486,8 +486,8 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
                     active.real[0].step(rounded, 1, rate, at_intercept)
             if few_columns:
                 active.real[is_f64].step_columns(
-                    work.slots.columns, work.slots.n if work.is_sparse_step else n_features, work.total, 1, 1, n_features,
-                    divisor, rate, data)
+                    work.slots.columns, work.slots.n if work.is_sparse_step else n_features, work.total, 1, 1,
+                    n_features, divisor, rate, data)
             else:
                 active.finish_grad[is_f64](work.total, n_features, divisor, alpha, data, grad)
                 active.real[is_f64].step(grad, n_features, rate, data)

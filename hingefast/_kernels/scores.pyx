@@ -14,8 +14,8 @@ from hingefast._kernels.loops cimport (
 )
 from hingefast._kernels.scratch cimport Scratch, borrow_scratch, give_back
 from hingefast._kernels.slopes cimport (
-    FAULT_ERROR, LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, Vector, add_sums, block_in,
-    convertible_type, describe, element_type, keep_error, no_scale, reduced_by, take_error,
+    FAULT_ERROR, LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, Vector, add_sums,
+    block_in, convertible_type, describe, element_type, keep_error, no_scale, take_error,
 )
 
 cnp.import_array()

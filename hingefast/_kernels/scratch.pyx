@@ -1,4 +1,4 @@
-"""Buffers of one thread. Small ones are kept, so that most calls allocate nothing; large ones live as long as a call."""
+"""Buffers of one thread. Small ones are kept, so that most calls allocate nothing; large ones live for one call."""
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 

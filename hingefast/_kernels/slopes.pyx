@@ -247,7 +247,7 @@ cdef class Targets:
 
     cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n, int* dtype,
                               Fault* fault) noexcept nogil:
-        """The block's n elements of labels or weights, one behind the other; NULL with the error noted if a cast failed.
+        """The block's n elements of labels or weights, one behind the other; NULL with the error noted if NumPy failed.
 
         `dtype` is what they are then: their own, in this machine's byte order, or float64 for one that not all loops
         read. Integers always keep their own: float64 holds not all of them. See `stage` for what NumPy has to cast.
@@ -341,7 +341,7 @@ cdef class Targets:
                 return 0
 
     cdef bint fit_scale(self, double* sum, Scale* scale) noexcept:
-        """Let the scale bring the sum of the weights near 1, and the sum too; True where it has to be formed again first."""
+        """Let the scale bring the sum of the weights near 1, and the sum too; True where it must be formed again first."""
         cdef bint is_first = scale.sample == 1 and scale.by_class == 1
         cdef bint vanish = self.has_weights and self.has_class_weight and sum[0] < 1 / EXTREME
         cdef double fitting

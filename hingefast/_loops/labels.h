@@ -55,8 +55,8 @@ HF_DEFINE_DECODE_CLASSES(f32, float, hf_is_int64((double)at))
 HF_DEFINE_DECODE_CLASSES(f64, double, hf_is_int64(at))
 
 /* weights[i] *= by_class*of_class[columns[i]], and then the scale. O(n). */
-static void class_weights_by_column(const int32_t *columns, const double *of_class, double by_class, double scale,
-                                    ptrdiff_t n, double *weights) {
+static void class_weights_by_column(const int32_t *columns, const double *of_class, double by_class,
+                                    double scale, ptrdiff_t n, double *weights) {
     for (ptrdiff_t i = 0; i < n; i++)
         weights[i] = weights[i] * (of_class[columns[i]] * by_class) * scale;
 }

@@ -79,7 +79,8 @@ static void FN(step_columns)(const int64_t *columns, ptrdiff_t n, const double *
                              ptrdiff_t n_classes, ptrdiff_t n_features, double divisor, double rate,
                              void *theta) {
     const real by = (real)rate;
-    for (ptrdiff_t first = 0; first < n; first += 64) /* of whose totals every class finds its own in the cache */
+    for (ptrdiff_t first = 0; first < n;
+         first += 64) /* of whose totals every class finds its own in the cache */
         for (ptrdiff_t k = 0; k < n_classes; k++) {
             real *to = (real *)theta + k * n_features;
             for (ptrdiff_t s = first; s < first + 64 && s < n; s++) {
