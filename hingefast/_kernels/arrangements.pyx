@@ -74,8 +74,8 @@ cdef class BoundArrangement:
 cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f64, const void* scores, Py_ssize_t at,
                             Py_ssize_t n, Py_ssize_t n_classes, int want, const double* all_weights, double factor,
                             Scratch scratch, void* slopes) noexcept nogil:
-    """Values of n rows of the block from row `at` on, and slopes (n, K) times `factor`, and times their weights where the
-    block's are given, from the scores of these rows.
+    """Values of n rows of the block from row `at` on, and slopes (n, K) times `factor`, and times their weights where
+    the block's are given, from the scores of these rows.
 
     `slopes` always has room; without SLOPE in `want` it holds nothing of use.
     """

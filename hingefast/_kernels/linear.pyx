@@ -263,7 +263,7 @@ cdef class LinearPass(Job):
         return 0
 
     cdef int use_slots(self, Py_ssize_t n_classes) except -1:
-        """Give the gradient a place a slot, if the batch is sparse enough: 1 then, and X's width costs nothing; else 0."""
+        """Give the gradient a place a slot, if the batch is sparse enough: 1 then, at no cost of d; else 0."""
         cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets), size = 4
         if n_entries == 0 or n_entries > MAX_SLOTS:
             return 0

@@ -341,7 +341,7 @@ cdef class Targets:
                 return 0
 
     cdef bint fit_scale(self, double* sum, Scale* scale) noexcept:
-        """Let the scale bring the sum of the weights near 1, and the sum too; True where it must be formed again first."""
+        """Let the scale bring the sum of weights near 1, and the sum too; True where it must be formed again first."""
         cdef bint is_first = scale.sample == 1 and scale.by_class == 1
         cdef bint vanish = self.has_weights and self.has_class_weight and sum[0] < 1 / EXTREME
         cdef double fitting
