@@ -227,6 +227,13 @@ def test_labels_at_the_ends_of_int64(label_dtype):
                 CS(np.array([bad], label_dtype), zeros, classes=classes)
 
 
+def test_integer_classes_beside_float_ones_are_exact():
+    """NumPy makes floats of both, and of 2^53 + 1 its neighbour."""
+    for big in (2**53 + 1, -(2**53) - 1):
+        with raises(ValueError, "classes[1] is"):
+            CS([0], np.zeros((1, 2)), classes=[0.0, big])
+
+
 def test_float_classes_are_exact():
     """Beyond 2^53 a float may stand for an integer beside it, and is refused; below, and as an int, it is a label."""
     zeros = np.zeros((1, 2))

@@ -229,3 +229,11 @@ def test_out_that_is_not_aligned(name, layout, n_classes, dtype):
         with raises(ValueError, "out", "aligned"):
             call(case, out)
         assert not store.any()
+
+
+@every_dtype
+@pytest.mark.parametrize("form", FORMS[1:])
+@pytest.mark.parametrize("name,layout,n_classes", [case for case in CASES if case[1] == "csr"])
+def test_out_over_row_pointers_that_are_converted(name, layout, n_classes, form, dtype):
+    case, _, like, call = described(name, layout, n_classes, dtype)
+    check_overlap(case, "indptr", form, like, call)

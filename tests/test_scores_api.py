@@ -396,6 +396,19 @@ def test_classes_at_the_ends_of_a_dtype(label_dtype, pair):
                         ask()
 
 
+@pytest.mark.parametrize("label_dtype", ["float32", "float64", ">f8"])
+def test_float_labels_are_compared_exactly_with_integer_classes(label_dtype):
+    """A float that a class is only rounded to is not equal to it."""
+    for bad in (2.0**53, -(2.0**53), 2.0**60, 2.0**63):
+        y = np.full(20, 2, label_dtype)
+        y[3] = bad
+        for beside in (int(bad) + 1, int(bad) - 1):
+            for pair in ((beside, 2), (2, beside)):
+                for ask in everywhere(y, classes=pair):
+                    with raises(ValueError, "y[3] is"):
+                        ask()
+
+
 @pytest.mark.parametrize("label_dtype", ["int8", "uint8", "int16", "uint16"])
 def test_classes_that_a_narrow_dtype_does_not_hold(label_dtype):
     """A class that is equal to a label in the label's bits only is not equal to it."""
