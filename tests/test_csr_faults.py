@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import bits, least_growth, raises
+from conftest import LEVELS, bits, least_growth, raises, run_at_level
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from linear_cases import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
@@ -86,6 +86,93 @@ def test_every_position_is_checked(parts):
             scores_call(matrix(parts), parts.y, parts.coef)
         parts.indices[position] = good[position]
     one_call(matrix(parts), parts.y, parts.coef)
+
+
+# Rows of every length around the lanes of a group of entries; of another dtype X goes through a tile.
+LENGTHS = np.arange(18)
+X_DTYPES = ("f4", "f8", "f2", ">f8")
+
+
+def outside(index_dtype, d):
+    """Columns that a matrix of d columns does not have, some of which are one of its columns in fewer bits."""
+    for bad in (d, -1, d + 1, 2**31 - 1, -(2**31), 2**32, 2**32 + 3, -(2**32) + 1, 2**63 - 1, -(2**63)):
+        if np.iinfo(index_dtype).min <= bad <= np.iinfo(index_dtype).max:
+            yield bad
+
+
+def refuse_columns(x_dtype, n_classes):
+    """Columns outside in the last place of a row of each length and in every place of the longest; counts refusals."""
+    d, n, refused = 50, len(LENGTHS), 0
+    rng = np.random.default_rng(0)
+    indptr = np.concatenate([[0], np.cumsum(LENGTHS)])
+    columns, data = rng.integers(0, d, indptr[-1]), rng.integers(-3, 4, indptr[-1]).astype(x_dtype)
+    y = np.where(rng.random(n) < 0.5, -1, 1) if n_classes == 1 else rng.integers(0, n_classes, n)
+    coef = rng.standard_normal(d if n_classes == 1 else (n_classes, d))
+    loss = "logistic" if n_classes == 1 else "weston_watkins"
+    calls = (
+        lambda X: hf.decision_function(X, coef),
+        lambda X: hf.linear_value_and_grad(X, y, coef, loss=loss),
+        lambda X: hf.decision_function(X, coef, rows=[*range(n), 0]),
+        lambda X: hf.decision_function(X, coef, rows=[row]),  # so few entries that coef is read in place
+    )
+    for index_dtype in (np.int32, np.int64):
+        indices = columns.astype(index_dtype)
+        X = namespace(indptr.astype(index_dtype), indices, data, (n, d))
+        for position in [*(indptr[2:] - 1), *range(indptr[-2], indptr[-1])]:
+            row, good = int(np.searchsorted(indptr, position, side="right")) - 1, columns[position]
+            every_bad = list(outside(index_dtype, d))
+            for bad in [d, every_bad[1 + position % (len(every_bad) - 1)]]:
+                indices[position] = bad
+                for call in calls:
+                    with pytest.raises(hf.InvalidCSRError) as caught:
+                        call(X)
+                    where = f"X.indices[{position}] (row {row}) is {bad}, must be in [0, {d})"
+                    assert where in str(caught.value), (x_dtype, n_classes, index_dtype)
+                    refused += 1
+            indices[position] = good
+        for call in calls:
+            call(X)
+    return refused
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_columns_outside_for_every_dtype_and_level(level):
+    code = f"""
+import hingefast as hf
+from test_csr_faults import X_DTYPES, refuse_columns
+assert hf.show_config(mode="dicts")["level"] == {level!r}
+print(*(refuse_columns(dtype, k) for dtype in X_DTYPES for k in (1, 3, 20) if k == 1 or dtype in ("f4", "f8")))
+"""
+    assert min(map(int, run_at_level(level, code).split())) > 500
+
+
+@pytest.mark.parametrize("x_dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+def test_an_objective_refuses_them_when_it_is_made(loss, index_dtype, x_dtype):
+    """In the first and the last row, and on both sides of where blocks of rows may end."""
+    n, d, per_row = 1_100, 30, 5
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, n)
+    indices = rng.integers(0, d, n * per_row).astype(index_dtype)
+    indptr = (np.arange(n + 1) * per_row).astype(index_dtype)
+    X = namespace(indptr, indices, rng.integers(-3, 4, n * per_row).astype(x_dtype), (n, d))
+    keywords = {"loss": loss, "classes": (0, 1) if loss == "hinge" else 2}
+    hf.Objective(X, y, **keywords)
+    for row in (0, 255, 256, 511, 512, 1_023, 1_024, n - 1):
+        for position in (row * per_row, row * per_row + per_row - 1):
+            for bad in list(outside(index_dtype, d))[:4]:
+                good, indices[position] = indices[position], bad
+                with pytest.raises(hf.InvalidCSRError) as caught:
+                    hf.Objective(X, y, **keywords)
+                where = f"X.indices[{position}] (row {row}) is {bad}, must be in [0, {d})"
+                assert where in str(caught.value)
+                indices[position] = good
+    for row in (1, 511, 512, 600, 1_024, n - 1):
+        good, indptr[row] = indptr[row], n * per_row + 1
+        with pytest.raises(hf.InvalidCSRError, match="indptr"):
+            hf.Objective(X, y, **keywords)
+        indptr[row] = good
 
 
 @every_call
@@ -443,6 +530,56 @@ def test_order_of_faults(parts, n_threads, position):
     assert "indptr" in message()
     parts.indices[position] = -1
     assert "indptr" in message()
+
+
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+@pytest.mark.parametrize("behind", [1, 15, 254, 600])
+def test_faults_behind_a_row_that_is_not_there(loss, behind):
+    """A bad number in `rows` is told last, whether the other fault is in the same block of rows or in a later one."""
+    n, d, per_row = 40, 6, 3
+    rng = np.random.default_rng(2)
+    coef = rng.standard_normal((2, d)) if loss == "crammer_singer" else rng.standard_normal(d)
+    indptr, indices = np.arange(n + 1) * per_row, rng.integers(0, d, n * per_row)
+    X = namespace(indptr, indices, rng.standard_normal(n * per_row), (n, d))
+    y, weights = rng.integers(0, 2, n), np.ones(n)
+    keywords = {"loss": loss, "sample_weight": weights}
+    classes = (0, 1) if loss == "hinge" else 2
+    objective = hf.Objective(X, y, classes=classes, **keywords)
+    theta = np.zeros(objective.size)
+    rows = np.full(700, 7)
+    rows[20] = n + 2
+    rows[20 + behind] = 30
+    calls = {
+        "linear": lambda: hf.linear_value_and_grad(X, y, coef, classes=(0, 1), rows=rows, **keywords),
+        "value": lambda: objective.value(theta, rows=rows),
+        "gradient": lambda: objective.value_and_grad(theta, rows=rows),
+        "step": lambda: objective.step(theta, 0.1, rows=rows),
+        "scores": lambda: hf.decision_function(X, coef, rows=rows),
+        "Objective's scores": lambda: objective.decision_function(theta, rows=rows),
+    }
+
+    def told():
+        """What each call says first."""
+        first = {}
+        for name, call in calls.items():
+            with pytest.raises(ValueError) as caught:
+                call()
+            first[name] = str(caught.value).split()[0]
+        return first
+
+    of_rows = dict.fromkeys(calls, "rows[20]")
+    of_scores = {"scores": "rows[20]", "Objective's scores": "rows[20]"}
+    assert told() == of_rows
+    weights[30] = -1
+    assert told() == dict.fromkeys(calls, "sample_weight[30]") | of_scores
+    y[30] = 5
+    with pytest.raises(ValueError, match=r"y\[30\] is 5"):
+        calls["linear"]()
+    assert told() == dict.fromkeys(calls, "y") | of_scores
+    indices[92] = d
+    assert told() == dict.fromkeys(calls, "X.indices[92]")
+    indptr[31] = n * per_row + 1
+    assert all(first.startswith("X.indptr[") for first in told().values())
 
 
 @pytest.mark.no_sanitizer

@@ -1,8 +1,14 @@
-"""Exactly at the kink, u = t - y z = 0: one rule in every path, lane, tail, dtype and arrangement."""
+"""Exactly at the kink, u = t - y z = 0: one rule in every path, lane, tail, dtype and arrangement; and the second
+derivative where it jumps.
+"""
+
+from itertools import product
 
 import numpy as np
 import pytest
-from conftest import THREADS, every_dtype, telling_scores
+import reference
+from conftest import CATALOGUE, THREADS, every_dtype, telling_scores
+from linear_cases import as_csr, named
 
 import hingefast as hf
 
@@ -144,3 +150,95 @@ def test_kink_in_large_data_on_any_threads(dtype):
     for n_threads in THREADS:
         grad = hf.Hinge(kink_slope=-0.5).grad(signs, scores, reduction="sum", n_threads=n_threads)
         np.testing.assert_array_equal(grad, want)
+
+
+# The second derivative
+
+
+def jumps(loss):
+    """Margins at which phi'' jumps: the kink, and the joint of the parabola and the line."""
+    p = loss.params
+    t = p.get("margin", 0.0)
+    return {
+        "squared_hinge": lambda: (t,),
+        "smooth_hinge": lambda: (t, t - p["width"]),
+        "modified_huber": lambda: (t, t - 2),
+        "huberized_hinge": lambda: (t + p["half_width"], t - p["half_width"]),
+        "huber_margin": lambda: (t, t - p["delta"]),
+    }[loss.name]()
+
+
+CURVED = {key: loss for key, loss in CATALOGUE.items() if loss.smoothness != "nonsmooth"}
+JUMPING = {key: loss for key, loss in CURVED.items() if loss.smoothness == "c1"}
+LAYOUTS = {"dense": np.asarray, "fortran": np.asfortranarray, "csr": as_csr}
+
+
+def curvatures(loss, margins, label, layout):
+    """phi'' at these margins: the Hessian's diagonal where each row has a feature of its own."""
+    n = margins.size
+    X, theta = LAYOUTS[layout](np.eye(n, dtype=margins.dtype)), label * margins
+    objective = hf.Objective(X, np.full(n, label), loss=loss, fit_intercept=False, reduction="sum")
+    return objective.hessp(theta, np.ones_like(theta))
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("key", JUMPING)
+def test_the_second_derivative_is_zero_where_it_jumps(key, layout, dtype):
+    loss = JUMPING[key]
+    for label, n in product((-1, 1), (1, 7, 16, 37)):
+        for jump in jumps(loss):
+            at = np.full(n, jump, dtype)
+            assert (curvatures(loss, at, label, layout) == 0).all()
+            # Beside it, far enough for u = t - m to be another number, it is that of its side.
+            beside = at + np.where(np.arange(n) % 2, 1, -1).astype(dtype) * dtype(2.0**-20)
+            want = reference.curvature(*named(loss), beside)
+            got = curvatures(loss, beside, label, layout)
+            np.testing.assert_allclose(got, want, rtol=1e-6)
+            assert n == 1 or ((got == 0).any() and (got > 0).any())
+
+
+@every_dtype
+@every_label
+@pytest.mark.parametrize("key", CURVED)
+def test_the_second_derivative_anywhere(key, label, dtype):
+    """Far from the kink on both sides, at it where it does not jump there, and NaN for NaN."""
+    loss = CURVED[key]
+    t = loss.params.get("margin", 0.0)
+    margins = t + np.array([-1e4, -37.0, -3.25, -1.75, -0.625, 0.125, 0.6875, 2.5, 40.0, 1e4])
+    if key not in JUMPING:
+        margins = np.append(margins, t)
+    want = reference.curvature(*named(loss), margins)
+    got = curvatures(loss, margins.astype(dtype), label, "dense")
+    # psi_G and softplus take exp of numbers up to v^2/2, rounded.
+    tolerance = 64 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(got, want, rtol=tolerance, atol=1e-30)
+    assert np.isnan(curvatures(loss, np.array([np.nan], dtype), label, "dense")).all()
+
+
+@every_dtype
+@pytest.mark.parametrize("key", JUMPING)
+def test_the_second_derivative_of_classes_is_zero_where_it_jumps(key, dtype):
+    """Rows whose own class is ahead of one other, or of 0, by the margin of the jump, and far ahead of the rest."""
+    loss, n = JUMPING[key], 9
+    for kind, n_classes in product((hf.CrammerSinger, hf.WestonWatkins, hf.OneVsRest), (3, 20)):
+        objective = hf.Objective(
+            np.eye(n, dtype=dtype),
+            np.zeros(n, int),
+            loss=kind(loss),
+            classes=n_classes,
+            fit_intercept=False,
+            reduction="sum",
+        )
+        for jump, move in product(jumps(loss), (0.0, -(2.0**-20), 2.0**-20)):
+            coef = np.full((n_classes, n), -1000, dtype)
+            coef[0] = jump + move
+            if kind is not hf.OneVsRest:
+                coef[1] = 0
+            direction = np.zeros_like(coef)
+            direction[0] = 1
+            curved = objective.hessp(coef.ravel(), direction.ravel()).reshape(coef.shape)
+            want = 0.0 if move == 0 else reference.curvature(*named(loss), jump + move)
+            np.testing.assert_allclose(curved[0], want, rtol=1e-6)
+            np.testing.assert_array_equal(curved[1], 0 if kind is hf.OneVsRest else -curved[0])
+            assert not curved[2:].any()

@@ -66,6 +66,21 @@ def test_every_shape(d, dtype):
             assert (np.abs(scores - want.scores) <= want.scores_bound).all()
 
 
+@pytest.mark.parametrize("d", [600, 1500, 3001, 5000])
+@every_dtype
+def test_long_rows(d, dtype):
+    """On both sides of 4 KB and of 16 KB a row, from which on other loops take them."""
+    for n in (1, 2, 3, 4, 5, 7, 9, 64, 70):
+        case = problem(n, d, dtype, seed=46)
+        for loss, weights in (("squared_hinge", None), ("logistic", case.weights)):
+            want = expected(case.X, case.y, case.coef, case.intercept, loss, weights=weights)
+            for convert in LAYOUTS.values():
+                check(convert(case.X), case, loss, want, sample_weight=weights)
+        for convert in LAYOUTS.values():
+            scores = hf.decision_function(convert(case.X), case.coef, case.intercept)
+            assert (np.abs(scores - want.scores) <= want.scores_bound).all()
+
+
 @every_layout
 def test_exact_numbers(layout):
     """Small dyadic numbers, worked out by hand: nothing may be rounded."""

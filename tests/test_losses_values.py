@@ -318,6 +318,57 @@ def test_smooth_losses_lie_just_above_the_hinge(width, t, dtype):
         assert abs(gap[-1] - most) <= 4 * eps * most, loss  # reached at m = t
 
 
+# Too narrow for float32, in which 1/width would be infinite: the smallest width whose reciprocal float64 can hold, and
+# some between. The slope at the kink is that of the middle of the bend, or, where the bend ends there, 0.
+NARROW = [
+    (cls, parameter, 1 / width if parameter == "beta" else width, kink_slope)
+    for cls, parameter, kink_slope in (
+        (hf.SmoothHinge, "width", 0.0),
+        (hf.HuberizedHinge, "half_width", 0.0),
+        (hf.GaussianHinge, "sigma", -0.5),
+        (hf.AlgebraicHinge, "sigma", -0.5),
+        (hf.SoftplusHinge, "beta", -0.5),
+    )
+    for width in (1e-308, 1e-100, 1e-45, 1e-42, 1e-39)
+]
+
+
+@pytest.mark.parametrize("cls,parameter,width,kink_slope", NARROW)
+@pytest.mark.parametrize("t", [0.0, 1.0])
+def test_too_narrow_for_float32_becomes_the_hinge(t, cls, parameter, width, kink_slope):
+    loss = cls(margin=t, **{parameter: width})
+    bend = t + width if cls is hf.HuberizedHinge else t
+    hinge = hf.Hinge(margin=bend, kink_slope=kink_slope)
+    rng = np.random.default_rng(0)
+    for n in (5, 40, 1_000):
+        m = np.concatenate([rng.uniform(-3, 3, n), [t, t, 0, 1e30, -1e30, np.inf, -np.inf]]).astype(
+            np.float32
+        )
+        for label in (-1, 1):
+            values, slopes = of_margins(loss, m, label)
+            want, want_slopes = of_margins(hinge, m, label)
+            np.testing.assert_allclose(values, want, rtol=0, atol=1e-38)
+            np.testing.assert_array_equal(slopes, want_slopes)
+            finite, y = label * m[:-2], np.full(m.size - 2, label)
+            value, grad = loss.value_and_grad(y, finite, reduction="sum")
+            assert value == pytest.approx(hinge.value(y, finite, reduction="sum"), rel=1e-12)
+            np.testing.assert_array_equal(label * grad, want_slopes[:-2])
+    # NaN stays, and neither K classes nor a linear model see another loss.
+    assert np.isnan(of_margins(loss, np.array([np.nan], np.float32))[0]).all()
+    scores, y = rng.standard_normal((50, 4)).astype(np.float32), rng.integers(0, 4, 50)
+    for kind in (hf.CrammerSinger, hf.WestonWatkins, hf.OneVsRest):
+        value, grad = kind(loss).value_and_grad(y, scores)
+        want, want_grad = kind(hinge).value_and_grad(y, scores)
+        assert value == pytest.approx(want, rel=1e-7)
+        np.testing.assert_array_equal(grad, want_grad)
+    y = np.where(y > 1, 1, -1)
+    coef = np.ones(4, np.float32)
+    got = hf.linear_value_and_grad(scores, y, coef, loss=loss)
+    want = hf.linear_value_and_grad(scores, y, coef, loss=hinge)
+    assert got[0] == pytest.approx(want[0], rel=1e-7) and got[2] == want[2]
+    np.testing.assert_array_equal(got[1], want[1])
+
+
 @every_dtype
 def test_special_cases_of_parameters(dtype):
     m = telling_scores(300, dtype, spread=9.0).scores

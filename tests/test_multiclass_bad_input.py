@@ -2,6 +2,8 @@
 lowest position for any number of threads, and lose nothing.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 from conftest import THREADS, bits, misaligned, raises, strided
@@ -166,6 +168,98 @@ def test_labels_that_wrap_around():
         CS(np.array([2**63], dtype=np.uint64), zeros, classes=(low, low + 1, low + 2))
     with raises(ValueError, "y[0] is"):
         CS(np.array([2.0**63]), zeros, classes=(low, low + 1, low + 2))
+
+
+@pytest.mark.parametrize(
+    "label_dtype", ["int8", "int16", "int32", "int64", "uint64", "float32", "float64", ">i4"]
+)
+def test_labels_beside_declared_ones_that_do_not_follow_one_another(case, label_dtype):
+    """Below all of them, above all of them, and between: of any number of labels."""
+    for n_classes in (2, 3, 4, 7, 8, 15, 16, 17, 33, 40):
+        labels = np.arange(1, 2 * n_classes, 2)
+        y = np.resize(labels, 50).astype(label_dtype)
+        scores = np.zeros((50, n_classes))
+        assert hf.OneVsRest()(y, scores, classes=labels) == n_classes
+        for bad in (0, 2 * n_classes, 2 * n_classes + 1, 127, 2, 2 * n_classes - 2):
+            y[[11, 40]] = bad
+            # What lies behind the sorted labels should not be equal to the label: memory that was freed is full of it.
+            for size in range(n_classes, n_classes + 3):
+                full = [np.full(size, bad) for _ in range(20)]
+                del full
+            for classes in (labels, labels[::-1]):
+                with raises(ValueError, f"y[11] is {bad}"):
+                    CS(y, scores, classes=classes)
+    labels = np.array([3, 7, 2, 100])
+    y = labels[case.y].astype(label_dtype)
+    for bad in (101, 127, 1):
+        y[5] = bad
+        with raises(ValueError, f"y[5] is {bad}"):
+            run(case, y=y, classes=labels)
+        with raises(ValueError, f"y[5] is {bad}"):
+            hf.Objective(case.A, y, loss="crammer_singer", classes=labels)
+
+
+@pytest.mark.parametrize("label_dtype", ["int64", "uint64", "float64"])
+def test_labels_at_the_ends_of_int64(label_dtype):
+    """Declared ones, whether they follow one another or not, and those beside them."""
+    low, high = -(2**63), 2**63 - 1
+    zeros = np.zeros((1, 3))
+    for classes in ([low, low + 1, low + 2], [low, 0, high], [high - 2, high - 1, high], [high, 5, high - 7]):
+        for label in classes:
+            if label_dtype != "float64" and label >= np.iinfo(label_dtype).min:
+                assert CS(np.array([label], label_dtype), zeros, classes=classes) == 1.0
+        for bad in {
+            low,
+            low + 3,
+            low + 2**10,
+            -1,
+            1,
+            high - 3,
+            high - 2**10,
+            2**63,
+            2**63 + 2**11,
+            2**64 - 1,
+        }:
+            inside = label_dtype == "float64" or np.iinfo(label_dtype).min <= bad <= np.iinfo(label_dtype).max
+            if not inside or bad in classes or int(np.array(bad, label_dtype)) in classes:
+                continue
+            with raises(ValueError, "y[0] is"):
+                CS(np.array([bad], label_dtype), zeros, classes=classes)
+
+
+def test_integer_classes_beside_float_ones_are_exact():
+    """NumPy makes floats of both, and of 2^53 + 1 its neighbour."""
+    for big in (2**53 + 1, -(2**53) - 1):
+        with raises(ValueError, "classes[1] is"):
+            CS([0], np.zeros((1, 2)), classes=[0.0, big])
+
+
+def test_float_classes_are_exact():
+    """Beyond 2^53 a float may stand for an integer beside it, and is refused; below, and as an int, it is a label."""
+    zeros = np.zeros((1, 2))
+    X, coef, loss = np.ones((1, 1)), np.ones((2, 1)), "crammer_singer"
+    for big in (2.0**53 + 2, -(2.0**53) - 2, 2.0**60, -(2.0**62), 2.0**63, 1e30):
+        for classes in (
+            [0.0, big],
+            [big, 0.0],
+            np.array([0, big]),
+            np.array([0, 4 * big], np.float32),
+            (1, big),
+        ):
+            calls = (
+                partial(CS, [0], zeros, classes=classes),
+                partial(hf.linear_value_and_grad, X, [0], coef, loss=loss, classes=classes),
+                partial(hf.Objective, X, [0], loss=loss, classes=classes),
+            )
+            for ask in calls:
+                with raises(ValueError, f"classes[{np.argmax(np.abs(classes))}] is"):
+                    ask()
+    for fine in (2.0**52, -(2.0**52) - 1, 2.0**24, 5.0):
+        assert CS([int(fine)], zeros, classes=[0.0, fine]) == 1.0
+    for fine in (2**53 + 1, -(2**53) - 1, 2**62 + 1):
+        assert CS([fine], zeros, classes=[0, fine]) == 1.0
+        with raises(ValueError, "y[0] is"):
+            CS([fine + 1], zeros, classes=[0, fine])
 
 
 def test_one_label_repeated_by_a_zero_stride():

@@ -439,6 +439,31 @@ def test_coefs_not_finite_follow_ieee():
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("sparse_too", [False, True], ids=["dense", "csr"])
+def test_blocks_that_take_turns_at_one_gradient_are_whole(sparse_too, n_threads):
+    """Of so many products that a call could look for Ctrl-C more often than once a block: none of its rows is lost."""
+    rng = np.random.default_rng(78)
+    if sparse_too:
+        n_classes, n, d = 2, 1_200, 300_000
+        X = sparse.csr_array(
+            (rng.standard_normal(4 * n), rng.integers(0, d, 4 * n), np.arange(n + 1) * 4), shape=(n, d)
+        )
+    else:
+        n_classes, n, d = 1_000, 70, 9_000
+        X = rng.standard_normal((n, d)).astype(np.float32)
+    coef = (rng.standard_normal((n_classes, d)) / 100).astype(X.dtype)
+    assert 60 * n_classes * d > 2**27 / 4 and n_classes * d * 8 > 2**20
+    y = rng.integers(0, n_classes, n)
+    value, slopes = hf.CrammerSinger().value_and_grad(y, hf.decision_function(X, coef))
+    assert (slopes != 0).any(axis=1).mean() > 0.9
+    got = hf.linear_value_and_grad(X, y, coef, loss="crammer_singer", n_threads=n_threads)
+    assert got[0] == pytest.approx(value, rel=1e-12)
+    want = np.asarray(X.T @ slopes).T
+    assert np.abs(got[1] - want).max() < 1e-6
+    np.testing.assert_allclose(got[2], slopes.sum(axis=0, dtype=np.float64), atol=1e-6)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
 def test_very_wide_rows(n_threads):
     """Rows so long that a few of them are worth a look for Ctrl-C, and a gradient beyond 64 MiB: blocks stay whole."""
     n, d, n_classes = 19, 1_100_000, 8

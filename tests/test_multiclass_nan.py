@@ -2,11 +2,13 @@
 out of bounds for it.
 """
 
+import multiclass_reference as oracle
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, every_level, run_at_level
 from linear_cases import as_csr
 from multiclass_cases import (
+    FEW,
     every_multiclass_loss,
     few_multiclass_losses,
     problem,
@@ -64,6 +66,57 @@ print("done")
 @every_dtype
 def test_every_class_and_row(dtype, level):
     assert run_at_level(level, _SWEEP.format(dtype=dtype.__name__)) == b"done\n"
+
+
+def sweep_tails(dtype):
+    """NaN or an infinity in every row, in other places of any number of classes and rows: what the definition says, and
+    nothing in the rows beside it. Counts rows.
+    """
+    made, tolerance = 0, 256 * float(np.finfo(dtype).eps)
+    keys = (
+        "crammer_singer:hinge",
+        "weston_watkins:squared_hinge",
+        "weston_watkins:logistic",
+        "one_vs_rest:logistic",
+    )
+    for n_classes in (*range(2, 36), 47, 48, 49, 63, 64, 65, 129):
+        for n in (1, 3, 15, 16, 17, 21) if n_classes < 16 else (1, 6):
+            rng = np.random.default_rng([n, n_classes])
+            scores = rng.uniform(-3, 3, (n, n_classes)).astype(dtype)
+            labels, here = rng.integers(0, n_classes, n), np.arange(n)
+            for key in (*keys, "cost_sensitive_hinge", "top_2_beta"):
+                loss = FEW[key](n_classes)
+                what = oracle.definition(loss)
+                for bad, place in ((np.nan, 0), (np.inf, 1), (-np.inf, 2)):
+                    if n_classes == 2 and bad == -np.inf:
+                        continue  # the oracle needs a rival that is finite
+                    # From the first class on, from the last one back, or anywhere.
+                    at = (here, n_classes - 1 - here, here * 7 + place)[(n + place) % 3] % n_classes
+                    given = scores.copy()
+                    given[here[::2], at[::2]] = bad
+                    values, grad = loss.value_and_grad(labels, given, reduction="none")
+                    if np.isnan(bad):
+                        assert np.isnan(values[::2]).all() and np.isnan(grad[here, at][::2]).all()
+                        assert np.isnan(grad[here, labels][::2]).all()
+                        given, values, grad, own = given[1::2], values[1::2], grad[1::2], labels[1::2]
+                    else:
+                        own = labels
+                    want, slopes = oracle.rows(what, own, given, dtype)
+                    where = f"{loss} of {n_classes} classes, {n} rows, {bad}"
+                    np.testing.assert_allclose(values, want, rtol=tolerance, atol=tolerance, err_msg=where)
+                    np.testing.assert_allclose(grad, slopes, rtol=tolerance, atol=tolerance, err_msg=where)
+                    made += n
+    return made
+
+
+@every_level
+def test_every_tail(level):
+    code = """
+from conftest import DTYPES
+from test_multiclass_nan import sweep_tails
+print(*(sweep_tails(dtype) for dtype in DTYPES))
+"""
+    assert min(map(int, run_at_level(level, code).split())) > 10_000
 
 
 @every_dtype

@@ -600,6 +600,30 @@ def test_hessp_of_many_blocks_of_rows(key, n_classes, layout):
     assert bits(objective.value_and_grad(theta)) == before
 
 
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("x_dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_classes", [15, 16, 17, 31, 32, 33, 40, 47, 48, 63, 64, 65, 100])
+def test_hessp_of_any_number_of_classes(n_classes, x_dtype, layout):
+    """Few classes are summed one by one, many in lanes, of which the last may be cut short."""
+    case = problem(60, 8, n_classes, x_dtype, seed=79)
+    theta = np.append(case.coef.ravel(), case.intercept).astype(np.float64)
+    v = np.random.default_rng(3).standard_normal(theta.size)
+    for key in ("weston_watkins:logistic", "one_vs_rest:logistic"):
+        loss = hf.get_loss(key)
+        objective = hf.Objective(
+            LAYOUTS[layout](case.X),
+            case.y,
+            loss=loss,
+            classes=n_classes,
+            alpha=0.25,
+            sample_weight=case.weights,
+        )
+        want, bound = hessian_product(case, loss, theta, v, 0.25, case.weights, True)
+        relative = 2e-5 if x_dtype is np.float32 else 1e-12
+        excess = np.abs(objective.hessp(theta, v) - want) - (relative * bound / n_classes**0.5 + 1e-15)
+        assert (excess <= 0).all(), key
+
+
 def test_hessp_checks_v(case):
     objective = make_objective(case)
     theta = np.append(case.coef.ravel(), case.intercept)

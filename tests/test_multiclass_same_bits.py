@@ -278,6 +278,15 @@ def test_gradients_beyond_the_memory_of_tasks(dtype, sparse_too):
     np.testing.assert_allclose(want[2], slopes.sum(axis=0), atol=1e-7)
 
 
+def test_fused_and_separate_where_tasks_take_turns():
+    """The value beside a gradient too large for one a task is that of the value alone."""
+    X, y, coef, intercept = random_csr(3_000, 30_000, 30, 8, seed=56)
+    objective = hf.Objective(X, y, loss="crammer_singer:logistic", classes=8)
+    for factor in np.linspace(0.5, 1.5, 20):
+        theta = objective.pack(coef * factor, intercept)
+        assert bits(objective.value(theta)) == bits(objective.value_and_grad(theta)[0]), factor
+
+
 def test_everything_beyond_the_memory_of_tasks():
     """step, hessp, rows and faults, too, where one accumulator takes the rows in their order."""
     n_classes, d = 290, 30_000

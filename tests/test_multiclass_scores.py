@@ -661,6 +661,29 @@ def test_out_is_filled_and_returned(make, reduction, dtype):
             loss.value(y, z, reduction=reduction, out=np.empty(70, dtype=dtype))
 
 
+@every_dtype
+@pytest.mark.parametrize("n_classes", [2, 3, 16, 64, 100, 1_000])
+def test_gradients_past_the_caches(n_classes, dtype):
+    """Of more than 12 MiB: those of a few rows at a time, wherever the gradient begins, and nothing beside it."""
+    n = 13 * 2**20 // (n_classes * np.dtype(dtype).itemsize)
+    rng = np.random.default_rng(n_classes)
+    scores = rng.standard_normal((n, n_classes)).astype(dtype)
+    labels = rng.integers(0, n_classes, n)
+    some = np.append(rng.integers(0, n, 500), [0, 1, n - 2, n - 1])
+    for place, key in enumerate(
+        ("crammer_singer:hinge", "weston_watkins:squared_hinge", "crammer_singer:hinge")
+    ):
+        loss = hf.get_loss(key)
+        want = loss.grad(labels[some], scores[some], reduction="sum")
+        room = np.full(n * n_classes + 16, 99, dtype)
+        out = room[3 * place : 3 * place + n * n_classes].reshape(n, n_classes)
+        loss.grad(labels, scores, reduction="sum", out=out, n_threads=1 + place)
+        assert bits(out[some]) == bits(want)
+        assert (room[: 3 * place] == 99).all() and (room[3 * place + n * n_classes :] == 99).all()
+        total = out.sum(axis=1, dtype=np.float64)
+        assert np.abs(total).max() < 1e-3 * n_classes  # slopes of a row sum to 0: none is left as it was
+
+
 def test_out_for_other_score_dtypes():
     y = np.array([1, 0, 2])
     for scores in (np.arange(9, dtype=np.int8).reshape(3, 3), np.eye(3, dtype=np.float16)):

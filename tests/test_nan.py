@@ -1,8 +1,19 @@
 """NaN in, NaN out: in every lane and tail, at every level, for every loss, and nowhere else."""
 
+from itertools import product
+
 import numpy as np
 import pytest
-from conftest import bits, every_dtype, every_level, every_loss, run_at_level, telling_scores
+from conftest import (
+    bits,
+    every_dtype,
+    every_level,
+    every_loss,
+    misaligned,
+    run_at_level,
+    strided,
+    telling_scores,
+)
 
 import hingefast as hf
 
@@ -149,3 +160,52 @@ def test_weight_zero_leaves_a_nan_row_out(loss, dtype):
             assert np.isfinite(value)
             assert np.isfinite(grad).all()
             assert (grad[y == y[position]] == 0).all()
+
+
+SCORE_LAYOUTS = {
+    "in place": np.ascontiguousarray,
+    "fortran": np.asfortranarray,
+    "every second": lambda z: np.repeat(z, 2, axis=0)[::2],
+    "backwards": lambda z: z[::-1].copy()[::-1],
+    "misaligned": misaligned,
+    "other byte order": lambda z: z.astype(z.dtype.newbyteorder()),
+    "float16": lambda z: z.astype(np.float16),
+    "longdouble": lambda z: z.astype(np.longdouble),
+}
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", SCORE_LAYOUTS)
+def test_weight_zero_leaves_nan_rows_out_in_every_layout(layout, dtype):
+    """One class or several, a few rows and many, by either kind of weight: the bits of finite scores there."""
+    change = SCORE_LAYOUTS[layout]
+    losses = (hf.Hinge(), hf.LogisticLoss(), hf.CrammerSinger("squared_hinge"), hf.WestonWatkins("logistic"))
+    for loss, n in product((*losses, hf.TopKHinge(2), hf.OneVsRest()), (3, 17, 600)):
+        rng = np.random.default_rng(n)
+        shape = (n,) if loss in losses[:2] else (n, 4)
+        scores = rng.standard_normal(shape).astype(dtype)
+        y = rng.integers(0, 2 if len(shape) == 1 else 4, n)
+        y[:2] = 0, 1
+        classes = {"classes": (0, 1)} if len(shape) == 1 else {}
+        by_row = rng.uniform(0.5, 2, n)
+        by_row[::3] = 0
+        by_class = np.array([0.0, 1.5, 0.5, 2.0])[: 2 if len(shape) == 1 else 4]
+        weightings = (
+            ({"sample_weight": by_row}, by_row == 0),
+            ({"sample_weight": strided(by_row > 0)}, by_row == 0),
+            ({"class_weight": by_class}, y == 0),
+            (
+                {"sample_weight": by_row.astype(np.float32), "class_weight": by_class},
+                (by_row == 0) | (y == 0),
+            ),
+        )
+        for (weights, left_out), reduction in product(weightings, ("mean", "sum", "none")):
+            keywords = {**weights, **classes, "reduction": reduction}
+            want = loss.value_and_grad(y, change(scores), **keywords)
+            for bad in (np.nan, np.inf, -np.inf):
+                given = scores.copy()
+                given[left_out] = bad
+                got = loss.value_and_grad(y, change(given), **keywords)
+                assert bits(got) == bits(want), (loss, n, weights, bad)
+                assert bits(loss.value(y, change(given), **keywords)) == bits(want[0])
+            assert not np.asarray(got[1])[left_out].any()

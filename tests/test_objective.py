@@ -51,6 +51,30 @@ def test_value_and_gradient(case, loss, layout):
 
 
 @every_layout
+@every_dtype
+@pytest.mark.parametrize("d", [600, 1500, 3001])
+def test_long_rows(d, layout, dtype):
+    """Value, gradient, step and Hessian product of rows of 2 to 24 KB, which different loops take."""
+    long = problem(70, d, dtype, seed=79)
+    objective = make(long, layout, loss="logistic", sample_weight=long.weights)
+    theta = objective.pack(long.coef, long.intercept)
+    want = expected(long.X, long.y, long.coef, long.intercept, "logistic", alpha=0.25, weights=long.weights)
+    value, grad = objective.value_and_grad(theta)
+    assert_close((value, grad[:-1], grad[-1]), want, out_eps=float(np.finfo(dtype).eps))
+    stepped = theta.copy()
+    assert objective.step(stepped, 0.5) == value
+    np.testing.assert_array_equal(stepped, theta - theta.dtype.type(0.5) * grad)
+    v = np.random.default_rng(7).standard_normal(objective.size)
+    Z = np.hstack([long.X.astype(np.float64), np.ones((70, 1))])
+    terms = reference.curvature("logistic", {}, long.y * (Z @ theta.astype(np.float64))) * long.weights
+    terms = terms / long.weights.sum()
+    product = Z.T @ (terms * (Z @ v)) + 0.25 * np.append(v[:-1], 0)
+    bound = np.abs(Z).T @ (terms * (np.abs(Z) @ np.abs(v))) + 0.25 * np.abs(v)
+    relative = 2e-5 if dtype is np.float32 else 1e-12
+    assert (np.abs(objective.hessp(theta, v) - product) <= relative * bound).all()
+
+
+@every_layout
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_without_an_intercept(case, layout, reduction):
     objective = make(case, layout, fit_intercept=False, reduction=reduction)

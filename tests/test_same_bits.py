@@ -246,6 +246,25 @@ def test_address_does_not_matter(loss, dtype):
     assert len(results) == 1
 
 
+@every_dtype
+def test_address_of_a_large_weighted_gradient_does_not_matter(dtype):
+    """Beyond 12 MiB it is written past the caches, from a cache line on: lanes are counted by row all the same."""
+    n = 13 * 2**20 // np.dtype(dtype).itemsize
+    data, loss = telling_scores(n, dtype), hf.Hinge()
+    weights = data.weights.copy()
+    weights[[7, 40_000, 300_000, n // 2]] = 2.0**53  # what is added to their lanes later is lost
+    want = loss.value(data.signs, data.scores, sample_weight=weights)
+    room = np.empty(n + 32, dtype)
+    first = -room.ctypes.data % 64 // room.itemsize
+    grads = set()
+    for shift in range(0, 64 // room.itemsize, 3):
+        out = room[first + shift : first + shift + n]
+        value, _ = loss.value_and_grad(data.signs, data.scores, sample_weight=weights, out=out)
+        assert bits(value) == bits(want), shift
+        grads.add(bits(out[::97]))
+    assert len(grads) == 1
+
+
 def test_repeated_calls():
     data = telling_scores(LARGE)
     assert (

@@ -3,6 +3,7 @@
 import array as array_module
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -379,6 +380,115 @@ def test_classes_beyond_2_to_the_53():
     for wrong in (np.inf, np.nan, 0.5):
         with raises(ValueError, "classes[1] is", "must be an integer"):
             hf.CrammerSinger().value([0, 0], np.eye(2), classes=[0.0, wrong])
+
+
+def everywhere(y, **keywords):
+    """Calls with these labels: on scores, in place and not, few and many; on X; and making an Objective."""
+    X, z = np.ones((y.size, 1)), np.zeros(y.size)
+    many = np.concatenate([y, np.full(300, y[0])])
+    for method in METHODS:
+        yield partial(call, HINGE, method, y, z, **keywords)
+        yield partial(call, HINGE, method, strided(y), z, sample_weight=np.ones(y.size), **keywords)
+    yield lambda: HINGE.grad(many, np.zeros(many.size, np.float32), **keywords)
+    yield lambda: hf.linear_value_and_grad(X, y, [1.0], **keywords)
+    yield lambda: hf.Objective(X, y, loss="hinge", **keywords)
+
+
+@pytest.mark.parametrize("label_dtype", ["uint8", "uint16", "uint32", "uint64", ">u2", ">u4", "bool"])
+@pytest.mark.parametrize("pair", [(-1, 1), (1, -1), (-255, 1), (1, -(2**31)), (-(2**63) + 1, 1), (0.5, 1)])
+def test_unsigned_labels_where_a_class_is_none_of_theirs(pair, label_dtype):
+    """They can be the other class only: neither 0 nor what the class is in fewer bits."""
+    info = np.iinfo(np.uint8 if label_dtype == "bool" else label_dtype)
+    good = np.ones(20, label_dtype)
+    assert HINGE.value(good, np.zeros(20), classes=pair) == 1.0
+    for bad in {0, 2, info.max, info.max // 2 + 1} if label_dtype != "bool" else {0}:
+        y = good.copy()
+        y[[9, 15]] = bad
+        for ask in everywhere(y, classes=pair):
+            with raises(ValueError, "y[9] is"):
+                ask()
+
+
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
+
+
+def test_the_lowest_int64_is_no_class():
+    """It stands for what is no int64."""
+    y = np.array([LOWEST, 1, LOWEST])
+    for pair in (
+        (LOWEST, 1),
+        (1, LOWEST),
+        (np.int64(LOWEST), np.int64(1)),
+        np.array([LOWEST, 1]),
+        (float(LOWEST), 1.0),
+    ):
+        for labels in (y, y.astype(float), np.ones(3, np.int8)):
+            for ask in everywhere(labels, classes=pair):
+                with raises(ValueError, "classes", str(LOWEST)):
+                    ask()
+
+
+@pytest.mark.parametrize(
+    "label_dtype,pair",
+    [
+        ("int8", (-128, 127)),
+        ("uint8", (0, 255)),
+        ("int16", (-(2**15), 2**15 - 1)),
+        ("uint16", (0, 2**16 - 1)),
+        ("int32", (-(2**31), 2**31 - 1)),
+        ("uint32", (0, 2**32 - 1)),
+        ("int64", (LOWEST + 1, HIGHEST)),
+        ("int64", (HIGHEST - 1, HIGHEST)),
+        ("uint64", (0, 2**64 - 1)),
+        ("uint64", (HIGHEST, HIGHEST + 1)),
+        ("uint64", (2**64 - 2, 2**64 - 1)),
+        (">i2", (-(2**15), 2**15 - 1)),
+        (">i4", (-(2**31), 2**31 - 1)),
+    ],
+)
+def test_classes_at_the_ends_of_a_dtype(label_dtype, pair):
+    data = telling_scores(40)
+    for low, high in (pair, pair[::-1]):
+        y = np.array([high if sign > 0 else low for sign in data.signs], dtype=label_dtype)
+        want = bits(HINGE.value_and_grad(data.signs, data.scores))
+        for labels in (y, strided(y), misaligned(y)):
+            assert bits(HINGE.value_and_grad(labels, data.scores, classes=(low, high))) == want
+        info = np.iinfo(label_dtype)
+        for bad in {info.min, info.max, 0, 1, low + 1, low - 1, high + 1, high - 1} - {low, high}:
+            if info.min <= bad <= info.max:
+                y[[7, 30]] = bad
+                for ask in everywhere(y, classes=(low, high)):
+                    with raises(ValueError, f"y[7] is {bad}"):
+                        ask()
+
+
+@pytest.mark.parametrize("label_dtype", ["float32", "float64", ">f8"])
+def test_float_labels_are_compared_exactly_with_integer_classes(label_dtype):
+    """A float that a class is only rounded to is not equal to it."""
+    for bad in (2.0**53, -(2.0**53), 2.0**60, 2.0**63):
+        y = np.full(20, 2, label_dtype)
+        y[3] = bad
+        for beside in (int(bad) + 1, int(bad) - 1):
+            for pair in ((beside, 2), (2, beside)):
+                for ask in everywhere(y, classes=pair):
+                    with raises(ValueError, "y[3] is"):
+                        ask()
+
+
+@pytest.mark.parametrize("label_dtype", ["int8", "uint8", "int16", "uint16"])
+def test_classes_that_a_narrow_dtype_does_not_hold(label_dtype):
+    """A class that is equal to a label in the label's bits only is not equal to it."""
+    info = np.iinfo(label_dtype)
+    for bad in (0, 1, info.min, info.max):
+        for beyond in (bad + 2**8, bad + 2**16, bad - 2**16, bad + 2**32, bad + 2**62, bad + 0.5):
+            if info.min <= beyond <= info.max and beyond == int(beyond):
+                continue
+            y = np.full(40, 2, label_dtype)
+            y[3] = bad
+            for pair in ((beyond, 2), (2, beyond)):
+                for ask in everywhere(y, classes=pair):
+                    with raises(ValueError, f"y[3] is {bad}"):
+                        ask()
 
 
 @pytest.mark.parametrize("n_threads", THREADS)

@@ -134,6 +134,43 @@ def test_step_and_hessp_skip_them_too(layout):
     assert results[0] == results[1]
 
 
+@every_layout
+@every_dtype
+def test_nothing_is_read_of_a_class_of_weight_zero(layout, dtype):
+    """Its rows hold NaN: value, gradient, step and Hessian product of an Objective, of one class and of several."""
+    for n, d, n_classes in ((13, 5, 2), (70, 17, 2), (13, 5, 3), (70, 17, 9)):
+        rng = np.random.default_rng([n, d])
+        finite, y = rng.standard_normal((n, d)).astype(dtype), rng.integers(0, n_classes, n)
+        y[:2] = 0, 1
+        weights = rng.uniform(0.5, 2, n)
+        keywords = {
+            "loss": "logistic" if n_classes == 2 else "weston_watkins:logistic",
+            "class_weight": np.append(0.0, rng.uniform(0.5, 2, n_classes - 1)),
+            "alpha": 0.25,
+        }
+        results = []
+        for bad in (None, np.nan, np.inf):
+            X = finite.copy()
+            if bad is not None:
+                X[y == 0] = bad
+            X = LAYOUTS[layout](X)
+            objective = hf.Objective(
+                X, y, classes=(0, 1) if n_classes == 2 else n_classes, sample_weight=weights, **keywords
+            )
+            theta = np.linspace(-0.5, 0.5, objective.size)
+            got = [objective.value_and_grad(theta), objective.hessp(theta, theta[::-1].copy())]
+            got += [
+                objective.value(theta),
+                objective.grad(theta, rows=slice(1, None)),
+                objective.step(theta, 0.5),
+            ]
+            coef, intercept = objective.unpack(theta)
+            got.append(hf.linear_value_and_grad(X, y, coef, intercept, classes=range(n_classes), **keywords))
+            assert np.isfinite(theta).all() and np.isfinite(got[0][0])
+            results.append(bits(*got, theta))
+        assert len(set(results)) == 1, (n, d, n_classes)
+
+
 @pytest.mark.parametrize("layout", ["dense", "csr", "tile"])
 def test_a_kink_without_slope(layout):
     """Exactly at the kink, with kink_slope 0, the row is as inactive as any; with -1 it counts."""

@@ -1,0 +1,107 @@
+"""Promise: column indices that another process changes during a call lead nowhere outside memory, wherever the call
+reads them again: for the gradient, for a step, for a Hessian product.
+"""
+
+import os
+
+import pytest
+from conftest import run_python
+
+# The other process is made before NumPy is there, so that it has no threads to lose. It flips two indices of a row in
+# the middle of a block, one in a group of four entries and one in the tail, between a column of X and one so far
+# outside that a read or write there ends the process; both as int32 and as int64.
+_STORM = """
+import mmap
+import os
+import signal
+import time
+
+N_ROWS, PER_ROW, D = 500, 7, 50
+PLACES = [250 * PER_ROW + 1, 250 * PER_ROW + 5]
+FAR = {"i": [2**30, -(2**30)], "q": [2**40, -(2**40)]}
+shared = mmap.mmap(-1, 65536)
+views = {"i": memoryview(shared)[:16384].cast("i"), "q": memoryview(shared)[16384:49152].cast("q")}
+state = memoryview(shared)[49152:49153]   # 0: flip, 1: rest, please; 2: resting
+parent = os.getpid()
+other = os.fork()
+if other == 0:
+    while os.getppid() == parent:
+        if state[0]:
+            state[0] = 2
+            time.sleep(0.001)
+            continue
+        for _ in range(100):
+            for code, view in views.items():
+                for place, far in zip(PLACES, FAR[code]):
+                    view[place] = far
+                    view[place] = 3
+    os._exit(0)
+
+import numpy as np
+import hingefast as hf
+from conftest import DTYPES, bits
+from linear_cases import namespace
+
+rng = np.random.default_rng(0)
+columns = rng.integers(0, D, N_ROWS * PER_ROW)
+columns[PLACES] = 3
+numbers = rng.standard_normal(N_ROWS * PER_ROW)
+indptr = np.arange(N_ROWS + 1) * PER_ROW
+problems = []
+for code, view in views.items():
+    indices = np.frombuffer(view, code)[: columns.size]
+    indices[:] = columns
+    for dtype in DTYPES:
+        X = namespace(indptr.astype(code), indices, numbers.astype(dtype), (N_ROWS, D))
+        calm = namespace(X.indptr, indices.copy(), X.data, X.shape)
+        for loss, n_classes in (("logistic", 2), ("crammer_singer:logistic", 3), ("weston_watkins:logistic", 20)):
+            y = rng.integers(0, n_classes, N_ROWS)
+            keywords = {"loss": loss, "classes": (0, 1) if n_classes == 2 else n_classes, "n_threads": 1}
+            problems.append((X, calm, y, keywords))
+
+def settle(flipping):
+    state[0] = 0 if flipping else 1
+    while not flipping and state[0] != 2:
+        time.sleep(0.001)
+    for X, calm, *_ in problems:
+        X.indices[:] = calm.indices
+
+def call_often(call):
+    # Until changes were met and missed: no number of calls promises that.
+    met = missed = 0
+    end = time.monotonic() + 3
+    while met + missed < 300 or not (met and missed) and time.monotonic() < end:
+        try:
+            call()
+            missed += 1
+        except hf.InvalidCSRError:
+            met += 1
+    return min(met, missed)
+
+least = 10**6
+try:
+    settle(False)
+    objectives = [hf.Objective(X, y, **keywords) for X, calm, y, keywords in problems]
+    thetas = [np.linspace(-1, 1, objective.size) for objective in objectives]
+    want = [bits(objective(theta)) for objective, theta in zip(objectives, thetas)]
+    settle(True)
+    for objective, theta in zip(objectives, thetas):
+        least = min(least, call_often(lambda: objective.value_and_grad(theta)))
+        least = min(least, call_often(lambda: objective.hessp(theta, theta)))
+        least = min(least, call_often(lambda: objective.decision_function(theta)))
+    settle(False)
+    assert want == [bits(objective(theta)) for objective, theta in zip(objectives, thetas)]
+    settle(True)
+    for objective, theta in zip(objectives, thetas):
+        least = min(least, call_often(lambda: objective.step(theta, 1e-3)))
+        least = min(least, call_often(lambda: objective.step(theta, 1e-3, rows=slice(200, 300))))
+finally:
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+print(least)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="makes a process that shares memory")
+def test_indices_changed_between_scoring_and_accumulating():
+    assert int(run_python(_STORM).stdout) >= 0
