@@ -284,14 +284,15 @@ cdef class LinearPass(Job):
         cdef size_t grad_bytes = self.grad_size * sizeof(double)
         cdef Py_ssize_t threads = 1, n_rows = self.targets.n_rows, first_end
         cdef bint single, is_shared
-        self.one_accumulator = grad_bytes > self.max_task_gradient() and (self.want & SLOPE) != 0
+        # Also where no gradient is asked: tasks are cut the same.
+        self.one_accumulator = grad_bytes > self.max_task_gradient() and self.want != 0
         first_end = self.task_end(0) if n_rows > 0 else 0
         single = first_end >= n_rows
         # What is left for a second thread must be worth waking it.
         is_shared = not single and 2 * n_rows >= 3 * first_end and not self.layout.needs_numpy()
         if n_threads is not None or is_shared:
             threads = _parallel.resolve_threads(n_threads)
-        if not is_shared or self.one_accumulator and not self.can_accumulate_in_turn:
+        if not is_shared or self.want & SLOPE and self.one_accumulator and not self.can_accumulate_in_turn:
             threads = 1
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))

@@ -183,7 +183,7 @@ cdef class ScorePass:
             if self.targets.load(block, self.is_f64, at, n, fault) != 0:
                 return -1
             if self.weights_only:
-                active.real[1].sum_values(block.weights, NULL, 0, n, sums.weights)
+                active.real[1].sum_values(block.weights, NULL, at - first, n, sums.weights)
                 at += n
                 continue
             if self.foreign_scores is None:
