@@ -364,6 +364,7 @@ LABELINGS = {
     "sorted": [0, 1, 2, 3, 4],
     "reversed": [4, 3, 2, 1, 0],
     "gaps": [3, 7, 20, 21, 100],
+    "inner order": [0, 2, 1, 3, 4],
     "unsorted": [3, 7, -2, 100, 5],
     "negative": [-5, -4, -3, -2, -1],
     "one based": [1, 2, 3, 4, 5],

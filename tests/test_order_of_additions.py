@@ -198,27 +198,35 @@ def scaled(X, scale):
     return namespace(X.indptr, X.indices, X.data * np.repeat(scale, np.diff(X.indptr)), X.shape)
 
 
-def rows_of(X):
-    """(columns, entries) of each row."""
+def columns_and_entries(X):
+    """(n, L) of each: what the rows store, filled up with zeros, which change no sum."""
     if isinstance(X, np.ndarray):
-        return [(slice(None), row) for row in np.ascontiguousarray(X)]
-    return [(X.indices[a:b], X.data[a:b]) for a, b in zip(X.indptr[:-1], X.indptr[1:], strict=True)]
+        return np.broadcast_to(np.arange(X.shape[1]), X.shape), X
+    lengths = np.diff(X.indptr)
+    stored = np.arange(lengths.max()) < lengths[:, None]
+    columns, entries = np.zeros(stored.shape, np.int64), np.zeros(stored.shape, X.data.dtype)
+    columns[stored], entries[stored] = X.indices, X.data
+    return columns, entries
 
 
 def products(X, coef):
     """One class: products by the column's place in lanes of a line of 64 bytes, or by the entry's place in eight."""
+    columns, entries = columns_and_entries(X)
     n_lanes = LINE_BYTES // coef.dtype.itemsize if isinstance(X, np.ndarray) else 8
-    return np.array([in_lanes(x * coef[0, at], n_lanes) for at, x in rows_of(X)])[:, None]
+    return in_lanes(entries * coef[0, columns], n_lanes)[:, None]
 
 
 def class_products(X, coef):
     """K classes: products in the order of features, dense ones in stretches."""
-    length, sums = STRETCH if isinstance(X, np.ndarray) else X.shape[1] * 1_000, []
-    for at, x in rows_of(X):
-        terms = x[:, None] * coef[:, at].T
-        stretches = [one_by_one(terms[first : first + length]) for first in range(0, len(x), length)]
-        sums.append(one_by_one(np.array(stretches)) if stretches else np.zeros(len(coef), coef.dtype))
-    return np.array(sums)
+    columns, entries = columns_and_entries(X)
+    length = STRETCH if isinstance(X, np.ndarray) else columns.shape[1]
+    total = np.zeros((X.shape[0], len(coef)), coef.dtype)
+    for first in range(0, columns.shape[1], length):
+        sums = np.zeros_like(total)
+        for at, x in zip(columns.T[first : first + length], entries.T[first : first + length], strict=True):
+            sums = sums + x[:, None] * coef.T[at]
+        total = sums if first == 0 else total + sums
+    return total
 
 
 def gradient(X, slopes, ends):
@@ -229,12 +237,11 @@ def gradient(X, slopes, ends):
 
 
 def dense_gradient(X, slopes, first, end):
-    """Of one task: float32 rows are summed in float32 over chunks first."""
-    total = np.zeros((slopes.shape[1], X.shape[1]))
-    for at in range(first, end, CHUNK if X.dtype == np.float32 else 1):
-        stop = min(at + CHUNK, end) if X.dtype == np.float32 else at + 1
+    """Of one task: rows one by one, of float32 in float32 over a chunk first."""
+    total, length = np.zeros((slopes.shape[1], X.shape[1])), CHUNK if X.dtype == np.float32 else end - first
+    for at in range(first, end, length):
         for k in range(len(total)):
-            active = at + np.flatnonzero(slopes[at:stop, k])
+            active = at + np.flatnonzero(slopes[at : min(at + length, end), k])
             total[k] = total[k] + one_by_one(X[active] * slopes[active, k][:, None]).astype(np.float64)
     return total
 
