@@ -157,7 +157,9 @@ def declared_classes(classes: Any) -> tuple[int, Array | None]:
         wrong = labels != given
         rounded = np.abs(given) > MAX_EXACT if given.dtype.kind == "f" else np.zeros(given.shape, bool)
         if given.dtype.kind == "f" and isinstance(classes, (list, tuple)):  # integers beside floats
-            rounded |= [isinstance(c, int) and at != c for c, at in zip(classes, labels.tolist(), strict=True)]
+            rounded |= [
+                isinstance(c, int) and at != c for c, at in zip(classes, labels.tolist(), strict=True)
+            ]
     if (wrong | rounded).any():
         k = int((wrong | rounded).argmax())
         rule = "must be an integer (int64) to be a class label"
