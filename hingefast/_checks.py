@@ -551,7 +551,7 @@ def equal_to(y: Array, label: Any) -> Array:
         return np.equal(y, int(label)) if int(label) == label else np.zeros(y.shape, bool)
     exact: Any = np.float64(label)
     if y.dtype.itemsize > 8 and isinstance(label, int):
-        exact = np.longdouble(str(label))  # through a float it would lose what makes it one
+        exact = np.longdouble(str(int(label)))  # through a float it would lose what makes it one
     is_exact = isinstance(label, float) or int(exact) == label
     return np.equal(y, exact) if is_exact else np.zeros(y.shape, bool)
 

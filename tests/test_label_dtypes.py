@@ -100,6 +100,8 @@ def test_longdouble():
     ends[5] = 0.5  # one that is none beside many that are: told, and no other
     with raises(ValueError, "y[5] is 0.5"):
         hf.Hinge().value(ends, scores, classes=pair)
+    truth = np.array([0, 1], np.longdouble)
+    assert hf.Hinge().value(truth, [-3.0, 3.0], classes=(False, True)) == 0
     near = np.array([1, -1, 1], np.longdouble)
     near[2] += np.longdouble(2) ** -60
     with raises(ValueError, "y[2] is 1.000000000000000000"):
