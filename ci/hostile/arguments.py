@@ -274,6 +274,7 @@ def weights(draw, n_rows):
         safe = False
     elif kind < 0.35 and dtype.itemsize >= 8:
         found = (10.0 ** numbers.uniform(-60, 60, n_rows)).astype(dtype)
+        safe = False
     elif kind < 0.4:
         found = np.full(n_rows, {2: 6e-8, 4: 1e-42}.get(dtype.itemsize, 5e-324)).astype(dtype)
         safe = False
@@ -669,8 +670,9 @@ def spoil_csr(draw, parts, n_rows, n_features, batch):
         shapes = (
             (n_rows,), (n_rows, n_features, 1), (), ("a", "b"), ("1", "3"), (n_rows + 0.5, n_features),
             (-1, n_features), (n_rows, -1), (n_rows, 2**63), (10**400, n_features), (-(10**5000), 1), (float("inf"), 3),
-            (float("nan"), 3), None, 7, "ab", (n_rows + 1, n_features), (2**40, n_features), (None, None), [[1, 2], [3]], (2**64, 2**64),
-            (1j, 1), {1: 2}, np.zeros((2, 2)), (n_rows, n_features - 0.25), (True, "x"), (2**62, 2**62),
+            (float("nan"), 3), None, 7, "ab", (n_rows + 1, n_features), (2**40, n_features), (None, None),
+            [[1, 2], [3]], (2**64, 2**64), (1j, 1), {1: 2}, np.zeros((2, 2)), (n_rows, n_features - 0.25), (True, "x"),
+            (2**62, 2**62),
         )  # fmt: skip
         parts["shape"] = draw.choice(shapes)
         return assemble(draw, parts, {}), Fault(("X", "coef", "theta"))

@@ -521,9 +521,9 @@ def spoil_linear_output(draw, spoil, shape, dtype, n_classes):
     kind = draw.integer(4)
     spoil.faults.append(arg.Fault(("out",)))
     if kind == 0:
-        held = np.asarray(told["coef"])
+        held = np.zeros(0) if "coef" in spoil.which else np.asarray(told["coef"])
         found = None
-        if held.dtype.kind == "f" and held.shape == shape and "coef" not in spoil.which:
+        if held.dtype.kind == "f" and held.shape == shape:
             found = arg.overlap(draw, held.astype(held.dtype.newbyteorder("=")), shape, dtype)
         if found is not None and np.asarray(found[0]).dtype.newbyteorder("=") == held.dtype.newbyteorder("="):
             told["coef"], told["out"] = found

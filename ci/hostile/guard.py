@@ -1,9 +1,9 @@
 """Memory for the arrays of a hostile call: whoever reads or writes beside an array is caught.
 
 Two kinds, with the same methods. `Heap` allocates exactly the bytes of an array, for a build with AddressSanitizer,
-which watches both ends. `Guarded`, for the release build, puts an array at the very end or the very beginning of pages whose
-neighbours cannot be touched, and can forbid writing: the process dies at the instruction that goes wrong. Pages are
-used again by later calls; in between nobody may touch them, so that a worker who stays too long dies too.
+which watches both ends. `Guarded`, for the release build, puts an array at the very end or the very beginning of pages
+whose neighbours cannot be touched, and can forbid writing: the process dies at the instruction that goes wrong. Pages
+are used again by later calls; in between nobody may touch them, so that a worker who stays too long dies too.
 
 What a page holds beside the array is 0xFF (NaN as a float, -1 as an integer); `disturbed` tells whether it still is.
 """

@@ -163,7 +163,7 @@ def total_of(value, d_value, n_rows, is_f64):
     total = value.sum()
     if np.abs(value).max(initial=0) > (1e290 if is_f64 else 1e30):  # may overflow on the way
         return np.asarray(total), np.asarray(np.inf)
-    off = d_value.sum() + (n_rows + 8) * 2.0**-52 * np.abs(value).sum() + 5e-324
+    off = d_value.sum() + (n_rows + 8) * 2.0**-52 * np.abs(value).sum() + (n_rows + 1) * 5e-324
     return np.asarray(total), np.where(np.isnan(off) & ~np.isnan(total), np.inf, off) if np.isnan(
         off
     ) else off

@@ -3,8 +3,9 @@
     python ci/hostile/run.py [--calls N | --seconds S] [--seed S] [--memory guarded|heap] [--survey]
     python ci/hostile/run.py --only SEED        one program of calls, printed
 
-Workers write the seed that they are at into memory shared with the parent, which outlives their deaths. `--survey`
-goes on after faults (not after deaths) and lists them by kind. `--memory heap` is for a build with AddressSanitizer.
+Every level that the processor runs gets its share. Workers write the seed that they are at into memory shared with the
+parent, which outlives their deaths. `--survey` goes on after faults (not after deaths) and lists them by kind.
+`--memory heap` is for a build with AddressSanitizer.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import wild
 import hingefast as hf
 
 SEEDS_PER_RUN = 2**32  # programs of run S have the seeds S*2**32 + 0, 1, 2 ...
+SEEDS_PER_LEVEL = 2**29  # ... in pieces, one for each level
 HANGS_AFTER = 120  # seconds on one program
 LATER = 400  # programs until a call that was kept is made again
 SLOT = 64  # bytes of shared memory for each worker
@@ -45,6 +47,7 @@ def parse():
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--survey", action="store_true")
     parser.add_argument("--only", type=int, default=None)
+    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--state", default=None, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -126,7 +129,7 @@ def work(options):
     counts, kept = Counts(), collections.deque()
     end = time.monotonic() + options.seconds if options.seconds else None
     quota = None if options.calls is None else -(-options.calls // options.workers)
-    index, n_calls, failed = options.worker, 0, False
+    index, n_calls, failed = options.first + options.worker, 0, False
     while (end is None or time.monotonic() < end) and (quota is None or n_calls < quota):
         seed = options.seed * SEEDS_PER_RUN + index
         shared[0] = index
@@ -180,13 +183,16 @@ def work(options):
 
 def report(options, seed, fault):
     print(f"\nFAULT: {fault}\n{describe(fault.call)}")
-    print(f"  seed {seed}: python {sys.argv[0]} --only {seed} --memory {options.memory}", flush=True)
+    level = hf.show_config(mode="dicts")["level"]
+    print(
+        f"  HINGEFAST_LEVEL={level} python {sys.argv[0]} --only {seed} --memory {options.memory}", flush=True
+    )
 
 
 # ---- the parent
 
 
-def start(options, state, worker):
+def start(options, state, worker, level, first, n_calls, seconds):
     command = [sys.executable, *(["-P"] if sys.flags.safe_path else []), os.path.abspath(__file__)]
     command += [
         "--worker",
@@ -198,10 +204,10 @@ def start(options, state, worker):
         "--memory",
         options.memory,
     ]
-    command += ["--workers", str(options.workers)]
-    command += ["--calls", str(options.calls)] if options.calls else ["--seconds", str(options.seconds)]
+    command += ["--workers", str(options.workers), "--first", str(first)]
+    command += ["--calls", str(n_calls)] if n_calls else ["--seconds", str(seconds)]
     command += ["--survey"] if options.survey else []
-    return subprocess.Popen(command)
+    return subprocess.Popen(command, env={**os.environ, "HINGEFAST_LEVEL": level})
 
 
 def watch(options, processes, shared):
@@ -209,28 +215,21 @@ def watch(options, processes, shared):
     troubles, seen = [], {}
     running = dict(enumerate(processes))
     while running:
-        time.sleep(0.2)
+        time.sleep(0.1)
         for worker, process in list(running.items()):
             at = tuple(int(number) for number in shared[worker][:3])
             seed = options.seed * SEEDS_PER_RUN + at[0]
             if process.poll() is not None:
                 del running[worker]
                 if process.returncode:
-                    how = (
-                        f"died of {signal.Signals(-process.returncode).name}"
-                        if process.returncode < 0
-                        else f"exit {process.returncode}"
-                    )
-                    again = (
-                        f", while calling seed {options.seed * SEEDS_PER_RUN + at[1] - 1} again"
-                        if at[1]
-                        else ""
-                    )
-                    troubles.append(f"worker {worker}: {how} at seed {seed}{again}")
+                    how = process.returncode
+                    how = f"died of {signal.Signals(-how).name}" if how < 0 else f"exit {how}"
+                    old = options.seed * SEEDS_PER_RUN + at[1] - 1
+                    troubles.append(f"{how} at seed {seed}" + (f", calling {old} again" if at[1] else ""))
             elif seen.get(worker, (None,))[0] != at:
                 seen[worker] = at, time.monotonic()
             elif time.monotonic() - seen[worker][1] > HANGS_AFTER:
-                troubles.append(f"worker {worker} hangs at seed {seed}")
+                troubles.append(f"hangs at seed {seed}")
                 process.send_signal(signal.SIGABRT)
                 time.sleep(2)
                 process.kill()
@@ -243,6 +242,54 @@ def watch(options, processes, shared):
     return troubles
 
 
+class Total:
+    """What the workers of all levels counted."""
+
+    def __init__(self):
+        self.entries, self.refused, self.returned = collections.Counter(), 0, 0
+        self.faults, self.troubles = {}, []
+
+    def add(self, found):
+        self.entries.update(found["entries"])
+        self.refused += found["refused"]
+        self.returned += found["returned"]
+        for kind, (count, seed, text) in found["faults"].items():
+            self.faults[kind] = (self.faults.get(kind, (0,))[0] + count, seed, text)
+
+    def report(self, seconds):
+        n_calls = sum(self.entries.values())
+        for entry, count in sorted(self.entries.items()):
+            print(f"  {count:>9,}  {entry}")
+        speed = f"{n_calls:,} calls in {seconds:.0f} s, {n_calls / max(seconds, 1e-9):,.0f}/s"
+        print(f"{speed}: {self.returned:,} returned, {self.refused:,} refused")
+        for kind, (count, seed, text) in sorted(self.faults.items(), key=lambda item: -item[1][0]):
+            print(f"FAULT {count} x {kind}\n      seed {seed}: {text[:400]}")
+        for trouble in self.troubles:
+            print(f"FAULT {trouble}")
+
+
+def rage(options, level, place, n_levels, total):
+    """One level's share of calls, on all processors."""
+    n_calls = options.calls and -(-options.calls // n_levels)
+    seconds = options.seconds and options.seconds / n_levels
+    with tempfile.TemporaryDirectory() as folder:
+        state = os.path.join(folder, "state")
+        with open(state, "w+b") as file:
+            file.truncate(max(options.workers * SLOT, mmap.PAGESIZE))
+            shared = np.frombuffer(mmap.mmap(file.fileno(), 0), np.int64).reshape(-1, SLOT // 8)
+        first = place * SEEDS_PER_LEVEL
+        processes = [
+            start(options, state, worker, level, first, n_calls, seconds) for worker in range(options.workers)
+        ]
+        total.troubles += [f"{level}: {trouble}" for trouble in watch(options, processes, shared)]
+        for worker in range(options.workers):
+            try:
+                with open(f"{state}.{worker}") as file:
+                    total.add(json.load(file))
+            except FileNotFoundError:
+                pass  # it died
+
+
 def main():
     options = parse()
     if options.only is not None:
@@ -253,40 +300,15 @@ def main():
         return work(options)
     if options.calls is None and options.seconds is None:
         options.seconds = 30
-    began = time.monotonic()
-    print(
-        f"hingefast {hf.__version__} in {os.path.dirname(hf.__file__)}; seed {options.seed}, {options.workers} workers",
-        flush=True,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        state = os.path.join(folder, "state")
-        with open(state, "w+b") as file:
-            file.truncate(max(options.workers * SLOT, mmap.PAGESIZE))
-            shared = np.frombuffer(mmap.mmap(file.fileno(), 0), np.int64).reshape(-1, SLOT // 8)
-        processes = [start(options, state, worker) for worker in range(options.workers)]
-        troubles = watch(options, processes, shared)
-        total, refused, returned, faults = collections.Counter(), 0, 0, {}
-        for worker in range(options.workers):
-            try:
-                with open(f"{state}.{worker}") as file:
-                    found = json.load(file)
-            except FileNotFoundError:
-                continue
-            total.update(found["entries"])
-            refused, returned = refused + found["refused"], returned + found["returned"]
-            for kind, (count, seed, text) in found["faults"].items():
-                faults[kind] = (faults.get(kind, (0,))[0] + count, seed, text)
-    seconds = time.monotonic() - began
-    n_calls = sum(total.values())
-    for entry, count in sorted(total.items()):
-        print(f"  {count:>9,}  {entry}")
-    speed = f"{n_calls:,} calls in {seconds:.0f} s, {n_calls / max(seconds, 1e-9):,.0f}/s"
-    print(f"{speed}: {returned:,} returned, {refused:,} refused")
-    for kind, (count, seed, text) in sorted(faults.items(), key=lambda item: -item[1][0]):
-        print(f"FAULT {count} x {kind}\n      seed {seed}: {text[:400]}")
-    for trouble in troubles:
-        print(f"FAULT {trouble}")
-    return 1 if troubles or faults else 0
+    levels = hf.show_config(mode="dicts")["levels"]
+    print(f"hingefast {hf.__version__} in {os.path.dirname(hf.__file__)}, levels {', '.join(levels)}")
+    print(f"seed {options.seed}, {options.workers} workers", flush=True)
+    began, total = time.monotonic(), Total()
+    for place, level in enumerate(levels):
+        if options.survey or not (total.troubles or total.faults):
+            rage(options, level, place, len(levels), total)
+    total.report(time.monotonic() - began)
+    return 1 if total.troubles or total.faults else 0
 
 
 if __name__ == "__main__":
