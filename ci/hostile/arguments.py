@@ -455,9 +455,10 @@ def spoil_rows(draw, n_rows):
         if not outside:
             return None
         numbers[place] = draw.choice(outside)
-        return draw.dress(draw.lay_out(numbers, may_repeat=False)), Fault(
-            ("rows",), (ValueError,), f"rows[{place}]", is_content=True
-        )
+        spoiled = draw.dress(draw.lay_out(numbers, may_repeat=False))
+        if isinstance(spoiled, (list, tuple)):  # NumPy may have no integer dtype for them
+            return spoiled, Fault(("rows",))
+        return spoiled, Fault(("rows",), (ValueError,), f"rows[{place}]", is_content=True)
     if kind == 2:
         fixed = (
             slice(None, None, 0), slice(1.5, None), slice("a"), slice(None, [1]), slice(0, 2, 1.0), slice(1j), True, 0,

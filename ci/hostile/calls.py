@@ -89,6 +89,8 @@ class Spoiler:
         self.told[name], fault = found
         if fault is not None:
             self.faults.append(fault)
+        elif "rows" in self.which:  # which rows are met, and so what is told first, is open
+            self.faults.append(arg.Fault(("X", "y", "sample_weight"), is_content=True, is_sure=False))
 
 
 def keywords(told, *names):
@@ -251,7 +253,9 @@ def spoil_scores(draw, shape):
     if draw.chance() < 0.5:
         wrong = [(), (*shape, 1), (*shape, 3)]
         wrong += [(*shape, 2)] if len(shape) == 1 else [(shape[0],), (shape[0], 1), (shape[0], 0)]
-        return np.zeros(draw.choice(wrong), draw.choice((F32, F64))), arg.Fault(("scores", "y", "classes"))
+        return np.zeros(draw.choice(wrong), draw.choice((F32, F64))), arg.Fault(
+            ("scores", "y", "classes", "coef")
+        )
     return wild.no_numbers(draw, shape), arg.Fault(("scores", "y"))
 
 
@@ -1011,11 +1015,12 @@ class Objective:
             value, grad = expected
             value.check(result, "value")
             rate = float(told["lr"])
+            limit = 1e300 if dtype == F64 else 1e37  # what overflows on the way is not covered
             eps = float(np.finfo(dtype).eps)
             with np.errstate(all="ignore"):
                 wanted = before - rate * grad.value
                 off = abs(rate) * grad.off + 4 * eps * (np.abs(before) + np.abs(rate * grad.value)) + 1e-44
-                off = np.where(np.isnan(off), np.inf, off)
+                off = np.where(np.isnan(off) | (np.abs(rate * grad.value) > limit), np.inf, off)
             oracle.Answer(wanted, off, dtype).check(theta, "theta after the step")
 
         def run():

@@ -127,7 +127,7 @@ class Draw:
 
     def dress(self, laid, p=0.15):
         """`laid` itself, or with probability `p` another object that NumPy reads as the same numbers."""
-        if self.chance() >= p:
+        if self.chance() >= p or laid.ndim == 0:
             return laid
         kind = self.integer(8)
         if kind == 0:

@@ -125,6 +125,9 @@ def score_answers(loss, z, labels, weight, reduction, is_f64, grad_dtype, is_exa
         return None
     rows = rows_of(loss, z, labels, np.zeros(z.shape), is_f64, is_exact)
     value, slope, d_value, d_slope = rows.value, rows.slope, rows.d_value, rows.d_slope
+    limit = 1e300 if is_f64 else 1e37  # what overflows before it is weighted is not covered
+    d_value = np.where(np.abs(value) > limit, np.inf, d_value)
+    d_slope = np.where(np.abs(slope) > limit, np.inf, d_slope)
     share = shares.share
     if share is None:
         value, slope = value * shares.one, slope * shares.one
@@ -151,7 +154,6 @@ def score_answers(loss, z, labels, weight, reduction, is_f64, grad_dtype, is_exa
         + (slope != 0) * 2 * SUBNORMAL[grad_dtype.itemsize == 8],
         grad_dtype,
     )
-    grad.off = np.where(np.isinf(slope), np.inf, grad.off) if np.isinf(slope).any() else grad.off
     if reduction == "none":
         per_row = Answer(value, d_value + 8 * eps * np.abs(value) + least + SUBNORMAL[is_f64], computing)
         return per_row, grad
@@ -205,17 +207,20 @@ def scores_of(X, coef, intercept):
         return z, np.zeros(z.shape)
     terms = X.size @ np.abs(c).T + np.abs(b)
     off = (X.dense.shape[1] + 4) * eps * terms + NORMAL[X.is_f64] * (X.dense.shape[1] + 1)
-    # What overflows on the way to a finite score is not covered.
-    limit = 1e300 if X.is_f64 else 1e37
-    return z, np.where(np.isfinite(z), np.where(terms < limit, off, np.inf), 0.0)
+    limit = 1e300 if X.is_f64 else 1e37  # what overflows on the way to a score is not covered
+    off = np.where(terms < limit, off, np.inf)
+    if not np.isfinite(X.size).all():
+        finite = np.where(np.isfinite(X.size), X.size, 0.0) @ np.abs(c).T
+        off = np.where(np.isfinite(z), off, np.where(finite < limit, 0.0, np.inf))
+    return z, off
 
 
 def decision_answer(X, coef, intercept):
     z, off = scores_of(X, coef, intercept)
     eps = 2.0**-52 if X.is_f64 else 2.0**-23
     limit = 1e300 if X.is_f64 else 1e37
-    off = off + 2 * eps * np.abs(z)
-    off = np.where(np.isfinite(z) & (np.abs(z) < limit), off, np.where(np.isnan(z), 0.0, np.inf))
+    off = off + 2 * eps * np.abs(np.where(np.isfinite(z), z, 0.0))
+    off = np.where(np.isfinite(z) & (np.abs(z) >= limit), np.inf, off)
     if not np.isfinite(X.size).all() or not np.isfinite(round_to(coef, X.is_f64)).all():
         off = np.where(
             np.isfinite(z), off, np.inf
@@ -269,6 +274,11 @@ def linear_answers(
     if shares.counts is not None:
         value, d_value = value[shares.counts], d_value[shares.counts]
     total, off = total_of(value, d_value, n_rows, X.is_f64)
+    is_lost = np.isinf(dz) if dz.ndim == 1 else np.isinf(dz).any(axis=1)
+    if shares.counts is not None:
+        is_lost &= shares.counts
+    if is_lost.any():
+        off = np.asarray(np.inf)
     penalty = 0.5 * alpha * np.square(coef).sum() + 0.5 * intercept_alpha * np.square(intercept).sum()
     total = total + penalty
     off = off + (coef.size + 16) * 2.0**-52 * (np.abs(penalty) + np.abs(total))
@@ -280,10 +290,9 @@ def linear_answers(
     flat = flat + intercept_alpha * np.asarray(intercept, np.float64)
     is_float = loss.kind == "binary"
     eps = 2.0**-52 if is_float else eps
-    d_flat = (
-        d_flat + 4 * eps * (np.abs(flat) + np.abs(intercept_alpha * np.asarray(intercept))) + NORMAL[X.is_f64]
-    )
-    unknown = np.isnan(rows.d_value) | np.isinf(rows.d_value) | ~np.isfinite(rows.value)
+    d_flat = d_flat + 4 * eps * (np.abs(flat) + np.abs(intercept_alpha * np.asarray(intercept)))
+    d_flat = d_flat + NORMAL[X.is_f64] + 4 * SUBNORMAL[is_double]
+    unknown = is_lost | np.isnan(rows.d_value) | np.isinf(rows.d_value) | ~np.isfinite(rows.value)
     if shares.counts is not None:
         unknown &= shares.counts
     if unknown.any():  # a score that is NaN or infinite: what it gives to which column is not promised

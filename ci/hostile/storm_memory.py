@@ -46,6 +46,14 @@ def wide_problem(n_classes):
     return hf.Objective(X, y, loss=loss, classes=n_classes or None, n_threads=3)
 
 
+def wait_after(call, called, measured):
+    try:
+        call()
+    finally:
+        called.wait()
+        measured.wait()
+
+
 def given_back(n_classes, n_callers):
     def storm(choose, seconds):
         small = np.ones((40_000, 30))
@@ -60,16 +68,16 @@ def given_back(n_classes, n_callers):
             objective.step(theta, 0.1)
             objective.hessp(theta, theta)
 
-        if n_callers == 1:
-            call()
-        else:
-            callers = [threading.Thread(target=call) for _ in range(n_callers)]
-            for caller in callers:
-                caller.start()
-            for caller in callers:
-                caller.join()
+        called, measured = threading.Barrier(n_callers + 1), threading.Event()
+        callers = [
+            threading.Thread(target=wait_after, args=(call, called, measured)) for _ in range(n_callers)
+        ]
+        for caller in callers:
+            caller.start()
+        called.wait()  # they are alive still, with all that belongs to a thread
         gc.collect()
         left = resident() - before
+        measured.set()
         assert left < MOST_LEFT, f"{left / MB:.0f} MB stay after calls with a gradient of 32 MB"
 
     return storm

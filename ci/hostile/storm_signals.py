@@ -1,4 +1,4 @@
-"""Signals and forks during calls: Ctrl-C in bursts; handlers that call, fork, scribble, reshape; forks of other threads.
+"""Signals and forks during calls: Ctrl-C in bursts; handlers that call, fork, scribble, reshape; threads that fork.
 
 The moments are random; each storm goes on until its time is over.
 """
