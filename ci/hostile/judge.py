@@ -152,6 +152,11 @@ def compare(call, bits, draw):
         more = {"n_threads": draw.choice((1, 2, 3, 4))}
         if bits.differs(call.run(**more)):
             raise Fault(f"other bits with {more}")
+    if hasattr(hf, "threads"):
+        n = draw.choice((1, 2, 3, -1))
+        with hf.threads(n):
+            if bits.differs(call.run(**({"n_threads": None} if call.takes_threads else {}))):
+                raise Fault(f"other bits with hf.threads({n})")
     rounding = draw.choice(ROUNDING)
     _libm.fesetround(rounding)
     try:
