@@ -266,5 +266,5 @@ def spoil_declared(draw, n_classes, is_alone=False):
     if draw.chance() < 0.8:
         place = draw.integer(len(fixed))
         is_right_alone = is_alone and place in (0, 9, 10)
-        return fixed[place], Fault(("classes", "y", "k", "cost"), is_sure=not is_right_alone)
+        return fixed[place], Fault(("classes", "y", "k", "cost", "class_weight"), is_sure=not is_right_alone)
     return wild.no_numbers(draw, (n_classes,)), Fault(("classes",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import label_arguments
 import loss_arguments
@@ -122,7 +122,7 @@ def spoil_loss(draw):
 def batch_of(problem, rows):
     """(X, labels, weight) of the batch, weights of classes included; None for weights that may overflow."""
     weight = combined(problem.weight, problem.factor, problem.columns)
-    X = oracle.Features(problem.X.dense, problem.X.size, problem.X.is_f64, problem.is_exact)
+    X = replace(problem.X, is_exact=problem.is_exact)
     if rows is None:
         return X, problem.labels, weight
     return X.batch(rows), problem.labels[rows], None if weight is None else weight[rows]
@@ -327,8 +327,7 @@ def decision_calls(draw):
     expected = None
     if not spoil.faults:
         with np.errstate(all="ignore"):
-            X = oracle.Features(features.dense, features.size, features.is_f64, mode == "exact")
-            X = X if batch is None else X.batch(batch)
+            X = features if batch is None else features.batch(batch)
             expected = oracle.decision_answer(X, coef if n_classes else coef.reshape(-1), b)
 
     def check(result):

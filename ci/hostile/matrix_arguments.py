@@ -77,6 +77,10 @@ def csr(draw, n_rows, n_features, mode, dtype, most=9):
         values = data.astype(np.float64)
         np.add.at(dense_, (row, indices), values)
         np.add.at(size, (row, indices), np.abs(values))
+        finite = None
+        if not np.isfinite(values).all():
+            finite = np.zeros((n_rows, n_features))
+            np.add.at(finite, (row, indices), np.where(np.isfinite(values), np.abs(values), 0.0))
     index_dtypes = (np.dtype(np.int32), np.dtype(np.int64))
     strange = np.array([-1, 2**31 - 1, -(2**31), 5, 0])[:slack]
     parts = {
@@ -87,7 +91,7 @@ def csr(draw, n_rows, n_features, mode, dtype, most=9):
         "indptr": indptr.astype(draw.choice(index_dtypes)),
         "shape": (n_rows, n_features),
     }
-    features = oracle.Features(dense_, size, computes_in_float64(dtype), mode == "exact")
+    features = oracle.Features(dense_, size, computes_in_float64(dtype), mode == "exact", finite)
     return parts, features
 
 

@@ -57,12 +57,9 @@ def objective_calls(draw):
             (np.float32, "f4", int, "nonsense", 7, [], "x" * 3000, object, "O", complex)
         )
         spoil.faults.append(Fault(("dtype",)))
-    if (
-        told.get("class_weight") is not None
-        and isinstance(told["class_weight"], str)
-        and problem.factor is None
-    ):
-        spoil.faults.append(Fault(("class_weight",), (ValueError,)))
+    if isinstance(told.get("class_weight"), str) and (problem.factor is None or spoil.faults):
+        # A class without rows; or it seems so, because something else is wrong.
+        spoil.faults.append(Fault(("class_weight",), (ValueError,), is_sure=problem.factor is None))
 
     def make():
         given = dict(told)
@@ -416,7 +413,7 @@ class Objective:
             with np.errstate(all="ignore"):
                 wanted = before - rate * grad.value
                 off = abs(rate) * grad.off + 4 * eps * (np.abs(before) + np.abs(rate * grad.value)) + 1e-44
-                off = np.where(np.isnan(off) | (np.abs(rate * grad.value) > limit), np.inf, off)
+                off = np.where(np.isnan(off) | (max(abs(rate), 1) * np.abs(grad.value) > limit), np.inf, off)
             oracle.Answer(wanted, off, dtype).check(theta, "theta after the step")
 
         def run():
@@ -488,9 +485,9 @@ class Objective:
             scale = np.longdouble(self.alpha) * (total if self.reduction == "mean" else 1)
             with np.errstate(all="ignore"):
                 wanted = 1 / scale if scale > 0 else np.longdouble(np.inf)
-                oracle.Answer(np.asarray(wanted), np.asarray(1e-13 * abs(wanted)), F64).check(
-                    np.float64(result), "C"
-                )
+                oracle.Answer(
+                    np.asarray(wanted), np.asarray((1e-13 + problem.n_rows * 2.0**-52) * abs(wanted)), F64
+                ).check(np.float64(result), "C")
             if len(repr(objective)) > 2000:
                 raise oracle.Wrong("repr is long")
 

@@ -145,11 +145,13 @@ def score_answers(loss, z, labels, weight, reduction, is_f64, grad_dtype, is_exa
             slope[out] = d_slope[out] = 0.0
             least = np.where(out, 0.0, least)
             least_slope = spread(least, slope)
-    grad_eps = max(eps, float(np.finfo(grad_dtype).eps))
+    grad_eps = 8 * max(eps, float(np.finfo(grad_dtype).eps))
+    if share is not None and reduction == "mean":
+        grad_eps += n_rows * 2.0**-52  # of the sum of weights
     grad = Answer(
         slope,
         d_slope
-        + 8 * grad_eps * np.abs(slope)
+        + grad_eps * np.abs(slope)
         + least_slope
         + (slope != 0) * 2 * SUBNORMAL[grad_dtype.itemsize == 8],
         grad_dtype,
@@ -182,11 +184,11 @@ class Features:
     size: np.ndarray  # the same of absolute values
     is_f64: bool
     is_exact: bool
-    stored: np.ndarray | None = None  # which are stored at all; None: all
+    finite: np.ndarray | None = None  # `size` of what is finite; None: all, or one entry for each column
 
     def batch(self, rows):
-        stored = None if self.stored is None else self.stored[rows]
-        return Features(self.dense[rows], self.size[rows], self.is_f64, self.is_exact, stored)
+        finite = None if self.finite is None else self.finite[rows]
+        return Features(self.dense[rows], self.size[rows], self.is_f64, self.is_exact, finite)
 
 
 def round_to(values, is_f64):
@@ -210,7 +212,8 @@ def scores_of(X, coef, intercept):
     limit = 1e300 if X.is_f64 else 1e37  # what overflows on the way to a score is not covered
     off = np.where(terms < limit, off, np.inf)
     if not np.isfinite(X.size).all():
-        finite = np.where(np.isfinite(X.size), X.size, 0.0) @ np.abs(c).T
+        finite = np.where(np.isfinite(X.size), X.size, 0.0) if X.finite is None else X.finite
+        finite = finite @ np.abs(c).T
         off = np.where(np.isfinite(z), off, np.where(finite < limit, 0.0, np.inf))
     return z, off
 
@@ -249,7 +252,9 @@ def gradient_sums(X, share, slope, d_slope):
     d_flat = d_slope.sum(axis=0) + (n_rows + 8) * 2.0**-51 * np.abs(slope).sum(axis=0)
     if not X.is_f64:
         d_flat = d_flat + 4 * 2.0**-23 * np.abs(slope).sum(axis=0)
-    limit = 1e300 if X.is_f64 else 1e37  # what overflows on the way is not covered
+    limit = 1e300 if X.is_f64 else 1e37  # what overflows on the way, shares not yet taken, is not covered
+    if share is not None and share.size:
+        limit = limit * min(1.0, float(share.min(where=share > 0, initial=1.0)))
     if not (terms < limit).all():
         off = np.where(terms < limit, off, np.inf)
         grad = np.where(np.isfinite(grad), grad, 0.0)
@@ -275,6 +280,7 @@ def linear_answers(
         value, d_value = value[shares.counts], d_value[shares.counts]
     total, off = total_of(value, d_value, n_rows, X.is_f64)
     is_lost = np.isinf(dz) if dz.ndim == 1 else np.isinf(dz).any(axis=1)
+    is_lost |= np.abs(rows.value) > (1e300 if X.is_f64 else 1e37)
     if shares.counts is not None:
         is_lost &= shares.counts
     if is_lost.any():

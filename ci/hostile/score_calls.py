@@ -234,13 +234,11 @@ def margin_calls(draw):
     if "coef" in which:
         told["coef"] = draw.choice((np.zeros(()), np.zeros((n_classes + 1, 2, 2)), wild.no_numbers(draw)))
         spoil.faults.append(Fault(("coef",)))
-    if is_binary and "scores" in which:
+    if "scores" in which and isinstance(
+        told["scores"], np.ndarray
+    ):  # may be right for another number of classes
         for fault in spoil.faults:
-            fault.is_sure = (
-                fault.is_sure and np.ndim(told["scores"]) != 2
-                if isinstance(told["scores"], np.ndarray)
-                else fault.is_sure
-            )
+            fault.is_sure = False
 
     def check(report):
         if spoil.faults:
