@@ -97,6 +97,9 @@ def real_array(x: Any, name: str, *, is_vector: bool = False) -> Array:
     """
     array = x.view() if type(x) is np.ndarray else own_array(x, name, is_vector=is_vector)
     if array.dtype.kind not in REAL:
+        is_huge = (isinstance(value, int) and not -(2**63) <= value < 2**64 for value in array.flat)
+        if array.dtype.kind == "O" and any(is_huge):  # which NumPy makes objects of
+            raise ValueError(f"{name} holds an integer of more than 64 bits")
         raise TypeError(f"{name} has dtype {shorten(array.dtype)}, must be bool, integer or float")
     return array
 

@@ -357,6 +357,20 @@ def test_messages_about_classes(method, wrong):
         call(hf.CrammerSinger(), method, [1, 0], np.eye(2), classes=wrong)
 
 
+@every_method
+def test_integers_of_more_than_64_bits(method):
+    """They are integers: what is wrong is their size, not their kind."""
+    for huge in (2**64, -(2**63) - 1, 2**70):
+        with raises(ValueError, "classes", "64 bits"):
+            call(HINGE, method, [1, -1], [0.5, 2.0], classes=(1, huge))
+        with raises(ValueError, "classes", "64 bits"):
+            call(hf.CrammerSinger(), method, [1, 0], np.eye(2), classes=[1, huge])
+        with raises(ValueError, "y", "64 bits"):
+            call(HINGE, method, [1, huge], [0.5, 2.0])
+        with raises(ValueError, "sample_weight", "64 bits"):
+            call(HINGE, method, [1, -1], [0.5, 2.0], sample_weight=[1, huge])
+
+
 def test_pairs_of_classes_in_any_form():
     want = HINGE.value_and_grad([1, 2, 1], [0.5, 2.0, -1.0], classes=(1, 2))
     for classes in (
