@@ -209,3 +209,19 @@ def test_any_number_of_threads(dtype):
     coef = rng.standard_normal(1100) / 800
     found = [hf.linear_value_and_grad(X, y, coef, n_threads=n) for n in (1, 2, 3)]
     assert len({bits(*each) for each in found}) == 1
+
+
+@pytest.mark.parametrize("n_classes", [1, 4])
+def test_large_gradients_of_cast_scores(n_classes):
+    """More than 12 MiB, which a gradient of the scores' own dtype goes past the caches for."""
+    n = 13 * 2**20 // (8 * n_classes)
+    rng = np.random.default_rng(10)
+    shape = n if n_classes == 1 else (n, n_classes)
+    z = rng.integers(-8, 9, shape).astype(np.float16) / 4
+    y = rng.choice([-1, 1], n) if n_classes == 1 else rng.integers(0, n_classes, n)
+    loss = hf.SquaredHinge() if n_classes == 1 else hf.WestonWatkins("squared_hinge")
+    grad = loss.grad(y, z, reduction="sum")
+    assert grad.dtype == np.float64
+    assert np.array_equal(
+        grad, loss.grad(y, z.astype(np.float64), reduction="sum")
+    )  # numbers are quarters: exact

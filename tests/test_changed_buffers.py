@@ -1,5 +1,5 @@
-"""Promise: column indices that another process changes during a call lead nowhere outside memory, wherever the call
-reads them again: for the gradient, for a step, for a Hessian product.
+"""Promise: column indices and row numbers that another process changes during a call lead nowhere outside memory,
+wherever the call reads them again: for the gradient, for a step, for a Hessian product.
 """
 
 import os
@@ -103,3 +103,69 @@ print(least)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="makes a process that shares memory")
 def test_indices_changed_between_scoring_and_accumulating():
     assert int(run_python(_STORM).stdout) >= 0
+
+
+# As above, but the other process changes the numbers of the rows of a batch.
+_STORM_OF_ROWS = """
+import mmap
+import os
+import signal
+import time
+
+N_ROWS, N, D = 300, 256, 20
+PLACES, GOOD, FAR = list(range(0, N, 5)), 7, [2**40, -(2**40)]
+shared = mmap.mmap(-1, 8192)
+view = memoryview(shared)[: 8 * N].cast("q")
+parent = os.getpid()
+other = os.fork()
+if other == 0:
+    while os.getppid() == parent:
+        for place in PLACES:
+            for far in FAR:
+                view[place] = far
+                os.getpid()   # each state lasts for a moment: two writes at once are seen as one
+                view[place] = GOOD
+                os.getpid()
+    os._exit(0)
+
+import numpy as np
+import hingefast as hf
+from linear_cases import as_csr
+
+rng = np.random.default_rng(0)
+X = rng.standard_normal((N_ROWS, D))
+rows = np.frombuffer(view, np.int64)
+for place in set(range(N)) - set(PLACES):
+    rows[place] = place % N_ROWS
+
+def call_often(call, times):
+    # Until as many changes were met, which takes a while where there is one processor.
+    met, end = 0, time.monotonic() + 0.5
+    while met < times and time.monotonic() < end:
+        try:
+            call()
+        except ValueError as error:
+            assert str(error).startswith("rows["), error
+            met += 1
+
+try:
+    for A in (X, np.asfortranarray(X), as_csr(X), X.astype(">f4")):
+        for loss, K in (("logistic", 2), ("weston_watkins:logistic", 3)):
+            y = np.arange(N_ROWS) % K
+            weights = np.arange(N_ROWS) % 5.0
+            classes = (0, 1) if K == 2 else K
+            objective = hf.Objective(A, y, loss=loss, classes=classes, sample_weight=weights, n_threads=1)
+            theta = np.linspace(-1, 1, objective.size)
+            call_often(lambda: objective.value_and_grad(theta, rows=rows), 50)
+            call_often(lambda: objective.step(theta, 1e-3, rows=rows), 50)
+            call_often(lambda: objective.decision_function(theta, rows=rows), 1000)
+finally:
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+print("fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="makes a process that shares memory")
+def test_row_numbers_changed_between_check_and_use():
+    assert run_python(_STORM_OF_ROWS).stdout.strip() == b"fine"

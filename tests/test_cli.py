@@ -641,6 +641,15 @@ def test_blocks_of_rows_change_nothing(run_json, four, monkeypatch):
             assert all(line["comparison"]["agree"] for line in run_json("eval", *data, "--compare")["losses"])
 
 
+def test_nan_in_one_block_of_rows(run_json, tmp_path, tiny_coef, monkeypatch):
+    """The smallest margin is NaN, whichever block the NaN is in."""
+    monkeypatch.setattr(_numpy_pass, "BLOCK_NUMBERS", 1)
+    for text in ("1 1:nan\n-1 2:1\n1 1:1\n", "1 1:1\n-1 2:nan\n1 1:1\n", "1 1:1\n-1 2:1\n1 2:nan\n"):
+        (tmp_path / "data.svm").write_text(text)
+        result = run_json("eval", tmp_path / "data.svm", "--coef", tiny_coef)
+        assert result["margins"]["smallest_margin"] is None and result["margins"]["wrong"] >= 1
+
+
 @pytest.mark.parametrize("layout", ["SciPy", "NumPy", "dense"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compare_agrees_for_all_multiclass_losses(four, run_json, monkeypatch, layout, dtype):

@@ -274,6 +274,27 @@ def test_the_lowest_pointer_is_named(call, parts):
         call(matrix(parts), parts.y, parts.coef)
 
 
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+@pytest.mark.parametrize(
+    "rows",
+    [slice(None, None, 3), slice(None, None, -3), slice(3, None, 9), [5, 30, 12], [0, 12, 12]],
+    ids=str,
+)
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_a_pointer_of_a_batch_is_named(parts, loss, rows, index_dtype):
+    """The row is that of X, wherever it stands in the batch."""
+    parts.indptr = parts.indptr.astype(index_dtype)
+    parts.indptr[13] = parts.indptr[12] - 2
+    coef = parts.coef if loss == "hinge" else np.stack([parts.coef, -parts.coef])
+    labels = {"y": parts.y > 0, "loss": loss, "classes": (0, 1) if loss == "hinge" else None}
+    rows = np.array(rows) if isinstance(rows, list) else rows
+    match = rf"X.indptr\[13\] is {parts.indptr[13]}, must not be below X.indptr\[12\], which is {parts.indptr[12]}$"
+    with pytest.raises(hf.InvalidCSRError, match=match):
+        hf.linear_value_and_grad(matrix(parts), coef=coef, rows=rows, **labels)
+    with pytest.raises(hf.InvalidCSRError, match=match):
+        hf.decision_function(matrix(parts), coef, rows=rows)
+
+
 @pytest.mark.parametrize("n_threads", THREADS)
 def test_the_lowest_pointer_for_any_number_of_threads(large, n_threads):
     X, y, coef, _ = large

@@ -327,6 +327,15 @@ def test_data_that_is_damaged_or_of_the_wrong_kind(write, labels, content, reaso
     assert refused(path, labels) == f"{path}{reason}"
 
 
+@pytest.mark.parametrize("n_bytes", [2**20, 2**21])
+def test_a_byte_behind_a_large_array_is_told(write, n_bytes):
+    """Files are read in pieces: also where the array fills the last one."""
+    content = npy(np.zeros(n_bytes, np.uint8))
+    assert read_array(str(write(content)), "labels").size == n_bytes
+    with pytest.raises(DataFileError, match=r", more follow$"):
+        read_array(str(write(content + b"\0")), "labels")
+
+
 def test_a_header_that_promises_too_much_takes_no_memory(write, labels):
     message = refused(write(struct.pack(">BBBB2I", 0, 0, 0x0E, 2, 2**32 - 1, 2**32 - 1) + bytes(64)), labels)
     assert message.endswith(", only 64 follow")

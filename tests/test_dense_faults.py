@@ -434,6 +434,19 @@ def test_arrays_reshaped_between_check_and_use(X_dtype, moment, n_classes):
     assert bits(got[0], np.frombuffer(out.tobytes()), got[2]) == bits(want[0], want[1].ravel(), want[2])
 
 
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+def test_row_numbers_reshaped_between_check_and_use(loss):
+    case = problem(N_ROWS, N_FEATURES, seed=3)
+    coef = case.coef if loss == "hinge" else np.stack([case.coef, -case.coef])
+    arguments = {"X": case.X, "y": case.y > 0, "coef": coef, "loss": loss}
+    rows = np.arange(N_ROWS)[::-1].copy()
+    want = hf.linear_value_and_grad(**arguments, class_weight=[0.5, 2.0], rows=rows)
+    weight = Meanwhile([0.5, 2.0], lambda: reshape(rows))
+    got = hf.linear_value_and_grad(**arguments, class_weight=weight, rows=rows)
+    assert rows.ndim == 2
+    assert bits(*got) == bits(*want)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_scores_reshaped_during_the_call(dtype, n_classes):

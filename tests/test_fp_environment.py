@@ -188,6 +188,8 @@ def test_what_numpy_rounds_for_us(strange):
             hf.linear_value_and_grad(X, y, in_f32["coef"], [third], loss="psi_m"),
             hf.linear_value_and_grad(long["X"], y, long["coef"], third, sample_weight=long["weights"]),
             hf.linear_value_and_grad(X, classes, narrow, [third] * 3, loss="crammer_singer"),
+            hf.decision_function(np.zeros((1, 7)), coef, third),
+            hf.Hinge(third).params["margin"],
             hf.LogisticLoss().value_and_grad(y, long["scores"], class_weight=rows),
             tuple(v for v in vars(report).values() if isinstance(v, (int, float))),
         )

@@ -141,6 +141,15 @@ def test_floats(dtype):
         hf.Hinge().value(y, scores, classes=(-2.0, 1.5))
 
 
+def test_declared_floats_are_exact_up_to_2_53():
+    y, scores = np.array([0, 2**53, -(2**53)]), np.eye(3)
+    want = hf.CrammerSinger().value_and_grad([0, 1, 2], scores)
+    for declared in ([0.0, 2.0**53, -(2.0**53)], np.array([0, 2.0**53, -(2.0**53)])):
+        assert bits(hf.CrammerSinger().value_and_grad(y, scores, classes=declared)) == bits(want)
+    with raises(ValueError, "classes[1]", "beyond 2^53"):
+        hf.CrammerSinger().value(y, scores, classes=[0.0, 2.0**53 + 2, -(2.0**53)])
+
+
 @pytest.mark.parametrize("dtype", [">i8", ">u2", ">f4", "<f2", ">f8", np.longdouble])
 def test_weights_of_any_dtype(dtype):
     """Weights are read likewise, and told as they are where they are bad."""

@@ -15,7 +15,7 @@ from conftest import bits, run_python
 from linear_cases import random_csr
 
 import hingefast as hf
-from hingefast import _parallel
+from hingefast import _checks, _parallel
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -372,6 +372,57 @@ print(_parallel._n_helpers)
     assert run_python(code).stdout.strip() == b"3"
 
 
+def test_work_that_waits_keeps_no_data():
+    """All helpers are busy elsewhere: a call ends without them, and what waits for them holds nothing of it."""
+    code = """
+import gc, threading, weakref
+import numpy as np
+import hingefast as hf
+from hingefast import _parallel
+gc.disable()
+
+n = 150_000
+y = np.arange(n) % 3
+signs = np.where(y, 1, -1)
+X, Z, z = np.ones((n, 32)), np.ones((6 * n, 3)), np.linspace(-2, 2, 6 * n)
+coef = np.ones((3, 32))
+calls = {
+    "scores": lambda: hf.Hinge().value_and_grad(np.tile(signs, 6), z, n_threads=3),
+    "scores of classes": lambda: hf.CrammerSinger().value(np.tile(y, 6), Z, n_threads=3),
+    "linear": lambda: hf.linear_value_and_grad(X, signs, coef[0], n_threads=3),
+    "linear of classes": lambda: hf.linear_value_and_grad(X, y, coef, loss="one_vs_rest", n_threads=3),
+    "decision function": lambda: hf.decision_function(X, coef[0], n_threads=3),
+}
+busy = threading.Event()
+_parallel.hand_out(lambda: busy.wait(100), 2)
+for call in calls.values():
+    call()
+assert _parallel._queue.qsize() >= 2 * len(calls) and _parallel._n_helpers == 2
+calls.clear()
+call = None
+gone = [weakref.ref(array) for array in (X, Z, z, coef, y, signs)]
+del X, Z, z, coef, y, signs
+print([name for name, array in zip(["X", "Z", "z", "coef", "y", "signs"], gone) if array() is not None])
+busy.set()
+"""
+    assert run_python(code).stdout.strip() == b"[]"
+
+
+def test_work_that_waits_is_bounded():
+    """However many calls are made while all helpers are busy: what waits for them is given up at some number."""
+    code = """
+import threading
+from hingefast import _parallel
+busy = threading.Event()
+_parallel.hand_out(lambda: busy.wait(100), 2)
+for _ in range(10_000):
+    _parallel.hand_out(lambda: None, 2)
+print(_parallel._queue.qsize() <= _parallel.MAX_WAITING + 2)
+busy.set()
+"""
+    assert run_python(code).stdout.strip() == b"True"
+
+
 LET_GO = """
 import gc, weakref
 import numpy as np
@@ -496,6 +547,35 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:   # threads that stay
     assert float(run_python(code).stdout) < 5 * 6
 
 
+@needs_proc
+@pytest.mark.no_sanitizer
+def test_helpers_give_memory_back():
+    """Task gradients of 16 MB live in the threads that help; none of it stays with them."""
+    code = """
+import resource
+import numpy as np
+import hingefast as hf
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 2**20
+
+d = 2_000_000
+X, y = np.broadcast_to(np.ones(d), (64 * 6, d)), np.ones(64 * 6)   # six tasks of one row in memory
+coef, out = np.zeros(d), np.ones(d)
+
+def call():
+    hf.linear_value_and_grad(X, y, coef, loss="squared_hinge", out=out, n_threads=4)
+
+hf.linear_value_and_grad(X[:1], y[:1], coef, out=out)
+before = resident()
+for _ in range(3):
+    call()
+print(resident() - before)
+"""
+    # Four threads may keep a few MB each.
+    assert float(run_python(code).stdout) < 4 * 6
+
+
 @needs_posix
 @pytest.mark.parametrize("loss,K", [("squared_hinge", None), ("weston_watkins:squared_hinge", 3)])
 def test_indices_that_change_during_a_sparse_step(loss, K):
@@ -528,6 +608,37 @@ def test_indices_that_change_during_a_sparse_step(loss, K):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
     assert spoilt
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no labels that NumPy looks up")
+@pytest.mark.parametrize("loss,K", [("squared_hinge", None), ("weston_watkins:squared_hinge", 3)])
+def test_rows_that_grow_during_a_sparse_step(monkeypatch, loss, K):
+    """There is room for as many columns as there were entries; what comes later is nowhere outside."""
+    n, d = 10, 20_000
+    few, many = np.arange(n + 1) * 100, np.arange(n + 1) * 400
+    indptr = few.copy()
+    X = SimpleNamespace(
+        data=np.ones(4_000), indices=np.arange(4_000, dtype=np.int32) * 5, indptr=indptr, shape=(n, d)
+    )
+    y = (np.arange(n) % (K or 2)).astype(np.longdouble)
+    objective = hf.Objective(X, y, loss=loss, classes=K or (0, 1), sample_weight=np.ones(n), n_threads=1)
+    theta = np.zeros(objective.size)
+    want = objective.grad(theta)
+    name = "binary_index" if K is None else "class_index"
+    look_up = getattr(_checks, name)
+
+    def grow(*arguments):  # first when weights are summed, after the entries were counted
+        indptr[:] = many
+        return look_up(*arguments)
+
+    monkeypatch.setattr(_checks, name, grow)
+    objective.step(theta, 0.1)
+    monkeypatch.undo()
+    coef, _ = objective.unpack(theta)
+    assert np.array_equal(indptr, many)
+    assert np.count_nonzero(np.reshape(coef, (-1, d)).any(axis=0)) <= few[-1]
+    indptr[:] = few
+    assert np.array_equal(objective.grad(np.zeros(objective.size)), want)
 
 
 @needs_fork

@@ -66,6 +66,11 @@ def test_defaults_smoothness_and_documentation(loss):
     assert type(loss).__doc__
 
 
+def test_the_two_zeros_are_one_parameter():
+    one, other = hf.Hinge(0.0, 0.0), hf.Hinge(-0.0, -0.0)
+    assert one == other and hash(one) == hash(other) and repr(one) == repr(other)
+
+
 @pytest.mark.parametrize("alias", reference.ALIASES)
 def test_aliases(alias):
     canonical = reference.ALIASES[alias]

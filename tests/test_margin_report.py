@@ -6,6 +6,7 @@ from conftest import raises, telling_scores
 from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
+from hingefast._arrays import euclidean_norm
 
 
 def counted(signs, scores, weights=None):
@@ -100,6 +101,18 @@ def test_classes(classes, dtype):
     negative, positive = classes or (False, True)
     y = np.where(data.signs > 0, positive, negative).astype(dtype)
     assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.signs, data.scores)
+
+
+@pytest.mark.parametrize("others", [[0.0], [np.inf], [3.0, 4.0], []], ids=str)
+def test_a_norm_with_nan_is_nan(others):
+    """Of one array and of several, wherever the NaN is."""
+    others, nan = np.array(others), np.array([0.0, np.nan])
+    norms = [
+        euclidean_norm(others, nan),
+        euclidean_norm(nan, others),
+        euclidean_norm(np.append(others, nan)),
+    ]
+    assert np.isnan(norms).all()
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2)])

@@ -102,7 +102,7 @@ def test_unknown_names(wrong):
 
 @pytest.mark.parametrize("name", ["top_k_hinge", "cost_sensitive_hinge"])
 def test_losses_that_need_a_parameter_have_no_name_to_reach_them(name):
-    with raises(ValueError, "loss"):
+    with raises(ValueError, "loss", "needs a parameter", "Hinge("):
         hf.get_loss(name)
 
 

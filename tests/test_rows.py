@@ -319,3 +319,42 @@ def test_a_few_rows_cost_a_few_rows():
     np.testing.assert_array_equal(
         hf.decision_function(X, np.ones(8), rows=slice(2**40 - 3, 2**40)), [28.0] * 3
     )
+
+
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+def test_a_row_longer_than_a_task(loss):
+    """CSR rows of more entries than a task holds: each is one by itself, in a batch too."""
+    n, d, per_row = 5, 20, 300_000
+    rng = np.random.default_rng(5)
+    X = namespace(
+        np.arange(n + 1) * per_row,
+        rng.integers(0, d, n * per_row).astype(np.int32),
+        rng.standard_normal(n * per_row),
+        (n, d),
+    )
+    y = np.arange(n) % 2
+    coef = rng.standard_normal(d) / 500
+    coef = coef if loss == "hinge" else np.stack([coef, -coef])
+    keywords = {"loss": loss, "classes": (0, 1) if loss == "hinge" else 2}
+    want = hf.linear_value_and_grad(X, y, coef, **keywords)
+    got = hf.linear_value_and_grad(X, y, coef, rows=np.arange(n), **keywords)
+    assert bits(*got) == bits(*want)
+    got = hf.linear_value_and_grad(X, y, coef, rows=slice(n - 1, None, -1), **keywords)
+    assert got[0] == pytest.approx(want[0], rel=1e-12)
+
+
+@pytest.mark.parametrize("rows", [slice(None, None, -1), slice(140, 3, -7), slice(2, 99, 5)], ids=str)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_labels_and_weights_that_numpy_casts(rows, n_classes):
+    """Rows keep their order where labels and weights go through a cast."""
+    case = problem(N_ROWS, N_FEATURES, seed=23)
+    y = np.arange(N_ROWS) % 7 % n_classes
+    coef = case.coef if n_classes == 2 else np.stack([case.coef, -case.coef, case.coef / 2])
+    keywords = {"loss": "hinge", "classes": (0, 1)} if n_classes == 2 else {"loss": "crammer_singer"}
+    want = hf.linear_value_and_grad(case.X, y, coef, sample_weight=case.weights, rows=rows, **keywords)
+    for labels, weights in (
+        (y.astype(np.longdouble), case.weights),
+        (y, case.weights.astype(np.longdouble)),
+    ):
+        got = hf.linear_value_and_grad(case.X, labels, coef, sample_weight=weights, rows=rows, **keywords)
+        assert bits(*got) == bits(*want)

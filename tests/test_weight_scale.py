@@ -191,6 +191,24 @@ def test_weights_whose_sum_overflows(dtype):
     )
 
 
+@both_dtypes
+@pytest.mark.parametrize("total", [2.0**1000, 2.0**1023, 1e308, np.finfo(np.float64).max], ids=str)
+def test_weights_that_sum_to_the_last_numbers_of_float64(dtype, total):
+    """Their reciprocal has bits to spare no more."""
+    case = problem(40, 5, dtype, seed=6)
+    scores = (case.X @ case.coef).astype(dtype)
+    one = np.where(np.arange(40) == 3, 1.0, 0.0)
+    case.y[3] = -1 if scores[3] > -0.5 else 1  # a row with a slope
+    want = hf.linear_value_and_grad(case.X, case.y, case.coef, sample_weight=one)
+    got = hf.linear_value_and_grad(case.X, case.y, case.coef, sample_weight=one * total)
+    for a, b in zip(got, want, strict=True):
+        assert_same(a, b, dtype)
+    want = hf.Hinge().value_and_grad(case.y, scores, sample_weight=one)
+    got = hf.Hinge().value_and_grad(case.y, scores, sample_weight=one * total)
+    assert_same(got[0], want[0], np.float64)
+    assert_same(got[1], want[1], dtype)
+
+
 @pytest.mark.parametrize("scale", [1e-50, 1e-42, 1e39, 1e300])
 @pytest.mark.parametrize("dtype", [np.int8, np.float16, np.float32, np.float64])
 def test_sums_keep_the_scale(dtype, scale):
