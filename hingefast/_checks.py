@@ -803,7 +803,8 @@ def _look_like_labels(scores: Array, negative: float, positive: float) -> bool:
     if scores.dtype.kind == "b":
         return True
     sample = scores[:10000]
-    return bool(sample.size and np.all(equal_to(sample, negative) | equal_to(sample, positive)))
+    with default_environment():  # a signalling NaN
+        return bool(sample.size and np.all(equal_to(sample, negative) | equal_to(sample, positive)))
 
 
 def _signed(value: float, other: float) -> str:

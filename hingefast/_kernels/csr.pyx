@@ -17,8 +17,8 @@ from hingefast._kernels.loops import default_environment
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
 from hingefast._kernels.loops cimport (
-    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
-    hf_slots,
+    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_pinned,
+    hf_real_loops, hf_slots,
 )
 from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
@@ -90,6 +90,7 @@ cdef class CSR(Layout):
             start, stop = (<const int64_t*>self.indptr_at)[first], (<const int64_t*>self.indptr_at)[end]
         else:
             start, stop = (<const int32_t*>self.indptr_at)[first], (<const int32_t*>self.indptr_at)[end]
+        start, stop = hf_pinned(start), hf_pinned(stop)   # read once
         if start < 0 or stop < start or stop > self.n_stored:
             return 0
         return stop - start

@@ -9,6 +9,7 @@ from cpython.exc cimport PyErr_CheckSignals
 
 import os
 import threading
+import time
 
 from hingefast import _parallel
 
@@ -33,7 +34,10 @@ class Forked(BaseException):
 
 cdef object shut_lock():
     """A lock that is released by somebody else, once."""
-    lock = threading.Lock()
+    try:
+        lock = threading.Lock()
+    except RuntimeError as error:   # "can't allocate lock"
+        raise MemoryError from error
     lock.acquire()
     return lock
 
@@ -84,10 +88,14 @@ cdef class Job:
 
     cdef int wait_before(self, Py_ssize_t number) except -1:
         """Wait until somebody wakes task `number`, or for a while."""
-        gate = shut_lock()
-        if self.gates is None:
-            self.gates = {}
-        self.gates[number] = gate
+        try:
+            gate = shut_lock()
+            if self.gates is None:
+                self.gates = {}
+            self.gates[number] = gate
+        except MemoryError:   # for so little: look around in a moment
+            time.sleep(LOOK_SECONDS / 10)
+            return self.look()
         try:
             gate.acquire(True, LOOK_SECONDS)
         finally:
@@ -115,9 +123,13 @@ cdef class Job:
         self.error = self.gates = None
         self.cancelled = self.closed = False
         self.n_inside = self.n_helpers = 0
+        if n_threads > 1:
+            try:
+                self.left = shut_lock()
+            except MemoryError:
+                n_threads = 1
         if n_threads <= 1:
             return self.share(True)
-        self.left = shut_lock()
         self.n_forks = forks_of_this_process
         self.n_helpers = n_threads - 1
         try:

@@ -211,6 +211,7 @@ cdef extern from "../_loops/loops.h" nogil:
         double (*scale_of)(double sum) noexcept nogil
         void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
 
+    int64_t hf_pinned(int64_t x)
     ctypedef int hf_fp_state
     hf_fp_state hf_fp_enter()
     void hf_fp_leave(hf_fp_state caller)

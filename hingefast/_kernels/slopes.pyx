@@ -19,7 +19,7 @@ from hingefast._kernels.loops import default_environment
 from hingefast._kernels.loops cimport (
     HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
     HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_classes,
-    hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_real_loops,
+    hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_pinned, hf_real_loops,
 )
 
 cnp.import_array()
@@ -238,6 +238,7 @@ cdef class Targets:
         block.row_index = block.rows
         for i in range(n):
             memcpy(&row, self.row_numbers + (first + i) * self.row_stride, sizeof(row))
+            row = hf_pinned(row)   # read once: it is used when it has been checked
             if row < 0 or row >= self.n_total:
                 fault.kind, fault.position, fault.row = HF_FAULT_ROW, first + i, first + i
                 fault.seen[0] = row

@@ -91,7 +91,7 @@ static void FN(flush)(void *block_grad, ptrdiff_t n, double *grad) {
                 uint64_t j[4];                                                                               \
                 HF_UNROLL                                                                                    \
                 for (int q = 0; q < 4; q++) {                                                                \
-                    j[q] = (uint64_t)(int64_t)index[k + q];                                                  \
+                    j[q] = (uint64_t)hf_pinned((int64_t)index[k + q]);                                       \
                     j[q] = j[q] < width ? j[q] : 0;                                                          \
                 }                                                                                            \
                 HF_UNROLL                                                                                    \
@@ -99,7 +99,7 @@ static void FN(flush)(void *block_grad, ptrdiff_t n, double *grad) {
                     g[j[q]] += (double)x[k + q] * s;                                                         \
             }                                                                                                \
             for (; k < end; k++) {                                                                           \
-                const uint64_t j = (uint64_t)(int64_t)index[k];                                              \
+                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);                                   \
                 g[j < width ? j : 0] += (double)x[k] * s;                                                    \
             }                                                                                                \
         }                                                                                                    \

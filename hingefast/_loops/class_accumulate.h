@@ -92,7 +92,7 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
                 for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \
                     active_slopes[k] = (double)slope[k];                                                     \
             for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
-                const uint64_t j = (uint64_t)(int64_t)index[e];                                              \
+                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);                                   \
                 double *HF_RESTRICT g = grad + (ptrdiff_t)(j < width ? j : 0) * stride;                      \
                 const double entry = (double)x[e];                                                           \
                 if (many) /* all classes in lanes; without a slope g stays, whatever the entry is */         \

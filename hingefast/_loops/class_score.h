@@ -105,7 +105,7 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
         int outside = 0;                                                                                     \
         memset(sum, 0, sizeof sum);                                                                          \
         for (int64_t k = 0; k < n; k++) {                                                                    \
-            const uint64_t j = (uint64_t)(int64_t)index[k];                                                  \
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);                                       \
             const real *at = w + (ptrdiff_t)(j < width ? j : 0) * stride, entry = x[k];                      \
             outside |= j >= width;                                                                           \
             HF_UNROLL                                                                                        \
@@ -176,7 +176,7 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
             int outside = 0;                                                                                 \
             memset(out, 0, (size_t)n_classes * sizeof(real));                                                \
             for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
-                const uint64_t j = (uint64_t)(int64_t)index[e];                                              \
+                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);                                   \
                 const TYPE *w = (const TYPE *)coef + (j < (uint64_t)n_features ? j : 0);                     \
                 outside |= j >= (uint64_t)n_features;                                                        \
                 for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \

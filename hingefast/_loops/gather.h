@@ -11,7 +11,8 @@ HF_INLINE FN(eight) FN(eight_zeros)(void) { return _mm512_setzero_pd(); }
 HF_INLINE void FN(add_products_i32)(FN(eight) *sum, const real *x, const int32_t *index, int64_t n,
                                     const real *w, uint64_t width, int *outside) {
     const __mmask8 wanted = n >= 8 ? 0xFF : (__mmask8)((1u << n) - 1);
-    const __m256i j = _mm256_maskz_loadu_epi32(wanted, index);
+    __m256i j = _mm256_maskz_loadu_epi32(wanted, index);
+    HF_PIN_VECTOR(j);
     const __mmask8 inside =
         _mm512_cmplt_epu64_mask(_mm512_cvtepi32_epi64(j), _mm512_set1_epi64((int64_t)width));
     const __m512d at =
@@ -22,7 +23,8 @@ HF_INLINE void FN(add_products_i32)(FN(eight) *sum, const real *x, const int32_t
 HF_INLINE void FN(add_products_i64)(FN(eight) *sum, const real *x, const int64_t *index, int64_t n,
                                     const real *w, uint64_t width, int *outside) {
     const __mmask8 wanted = n >= 8 ? 0xFF : (__mmask8)((1u << n) - 1);
-    const __m512i j = _mm512_maskz_loadu_epi64(wanted, index);
+    __m512i j = _mm512_maskz_loadu_epi64(wanted, index);
+    HF_PIN_VECTOR(j);
     const __mmask8 inside = _mm512_cmplt_epu64_mask(j, _mm512_set1_epi64((int64_t)width));
     const __m512d at =
         _mm512_mask_i64gather_pd(_mm512_setzero_pd(), wanted, _mm512_maskz_mov_epi64(inside, j), w, 8);
@@ -37,7 +39,8 @@ HF_INLINE FN(eight) FN(eight_zeros)(void) { return _mm256_setzero_ps(); }
 HF_INLINE void FN(add_products_i32)(FN(eight) *sum, const real *x, const int32_t *index, int64_t n,
                                     const real *w, uint64_t width, int *outside) {
     const __mmask8 wanted = n >= 8 ? 0xFF : (__mmask8)((1u << n) - 1);
-    const __m256i j = _mm256_maskz_loadu_epi32(wanted, index);
+    __m256i j = _mm256_maskz_loadu_epi32(wanted, index);
+    HF_PIN_VECTOR(j);
     const __mmask8 inside =
         _mm512_cmplt_epu64_mask(_mm512_cvtepi32_epi64(j), _mm512_set1_epi64((int64_t)width));
     const __m256 at =
@@ -48,7 +51,8 @@ HF_INLINE void FN(add_products_i32)(FN(eight) *sum, const real *x, const int32_t
 HF_INLINE void FN(add_products_i64)(FN(eight) *sum, const real *x, const int64_t *index, int64_t n,
                                     const real *w, uint64_t width, int *outside) {
     const __mmask8 wanted = n >= 8 ? 0xFF : (__mmask8)((1u << n) - 1);
-    const __m512i j = _mm512_maskz_loadu_epi64(wanted, index);
+    __m512i j = _mm512_maskz_loadu_epi64(wanted, index);
+    HF_PIN_VECTOR(j);
     const __mmask8 inside = _mm512_cmplt_epu64_mask(j, _mm512_set1_epi64((int64_t)width));
     const __m256 at =
         _mm512_mask_i64gather_ps(_mm256_setzero_ps(), wanted, _mm512_maskz_mov_epi64(inside, j), w, 4);
@@ -71,7 +75,7 @@ HF_INLINE FN(eight) FN(eight_zeros)(void) {
         HF_UNROLL                                                                                            \
         for (int lane = 0; lane < 8; lane++)                                                                 \
             if (lane < n) {                                                                                  \
-                const uint64_t j = (uint64_t)(int64_t)index[lane];                                           \
+                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[lane]);                                \
                 *outside |= j >= width;                                                                      \
                 sum->lane[lane] += x[lane] * w[j < width ? j : 0];                                           \
             }                                                                                                \

@@ -30,16 +30,18 @@ HF_INLINE int hf_is_int64(double x) { return x >= -0x1p63 && x < 0x1p63 && (doub
                 const TYPE at = label[i];                                                                    \
                 const uint64_t k = IS_INT64 ? (uint64_t)(int64_t)at - first : n_classes;                     \
                 column[i] = k < n_classes ? (int32_t)k : -1;                                                 \
-                bad |= k >= n_classes;                                                                       \
             }                                                                                                \
         else                                                                                                 \
             for (ptrdiff_t i = 0; i < n; i++) {                                                              \
                 const TYPE at = label[i];                                                                    \
                 column[i] = IS_INT64 ? hf_find_class(classes, (int64_t)at) : -1;                             \
-                bad |= column[i] < 0;                                                                        \
             }                                                                                                \
+        /* Columns are indices later: what was written is looked at, not what was read. */                   \
+        HF_READ_AGAIN();                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
+            bad |= (uint64_t)(int64_t)column[i] >= n_classes;                                                \
         for (ptrdiff_t i = 0; bad && i < n; i++)                                                             \
-            if (column[i] < 0)                                                                               \
+            if ((uint64_t)(int64_t)column[i] >= n_classes)                                                   \
                 return i;                                                                                    \
         return -1;                                                                                           \
     }

@@ -159,7 +159,8 @@ HF_DEFINE_SWAP(8, uint64_t, hf_swap_64)
         ptrdiff_t fault = -1;                                                                                \
         for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
             const ptrdiff_t row = rows ? (ptrdiff_t)rows[i] : first + i * step;                              \
-            const int64_t start = (int64_t)pointer[row], end = (int64_t)pointer[row + 1];                    \
+            const int64_t start = hf_pinned((int64_t)pointer[row]);                                          \
+            const int64_t end = hf_pinned((int64_t)pointer[row + 1]);                                        \
             const int fits = start >= 0 && start <= end && end <= n_stored;                                  \
             starts[i] = fits ? start : 0;                                                                    \
             ends[i] = fits ? end : 0;                                                                        \

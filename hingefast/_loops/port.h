@@ -79,6 +79,23 @@
 #define HF_PREFETCH(address) ((void)(address))
 #endif
 
+/* What was read from memory that others may change, and is now in a register: the compiler may not read it again. Without
+ * that, gcc checks an index and then gathers with the one that stands there by then. MSVC has no such words; it is not
+ * known to read twice. HF_READ_AGAIN: and here it must, what it has written. */
+#if defined(__GNUC__) || defined(__clang__)
+#define HF_PIN(number) __asm__("" : "+r"(number))
+#define HF_PIN_VECTOR(vector) __asm__("" : "+v"(vector))
+#define HF_READ_AGAIN() __asm__ volatile("" : : : "memory")
+#else
+#define HF_PIN(number) ((void)(number))
+#define HF_PIN_VECTOR(vector) ((void)(vector))
+#define HF_READ_AGAIN() ((void)0)
+#endif
+HF_INLINE int64_t hf_pinned(int64_t x) {
+    HF_PIN(x);
+    return x;
+}
+
 /* The bytes of a number in the other order; compilers know the pattern. */
 HF_INLINE uint16_t hf_swap_16(uint16_t x) { return (uint16_t)(x << 8 | x >> 8); }
 HF_INLINE uint32_t hf_swap_32(uint32_t x) {
