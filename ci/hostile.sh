@@ -3,12 +3,13 @@
 # Run: bash ci/hostile.sh [SECONDS | --calls N] [--seed S] [--asan-only | --release-only]
 # Random calls with an oracle (hostile/calls.py) on a build with AddressSanitizer and, between pages that cannot be touched,
 # on the release build; then storms of signals, forks, scribblers and limits (hostile/storms.py) on both.
-# SECONDS (default 600) is shared out among them; with --calls each build makes N calls, and every storm rages.
+# SECONDS (default 300, building not counted) is shared out among them; with --calls each build makes N calls and every
+# storm rages.
 # HOSTILE_WHEEL=FILE: only the release build, from that wheel. A fault tells the seed that makes it again.
 set -euo pipefail
 wheel=${HOSTILE_WHEEL:+$(realpath "$HOSTILE_WHEEL")}
 unset HOSTILE_WHEEL
-seconds=600 calls='' seed=$((RANDOM * 32768 + RANDOM)) builds="asan release"
+seconds=300 calls='' seed=$((RANDOM * 32768 + RANDOM)) builds="asan release"
 while [ $# -gt 0 ]; do
     case $1 in
         --calls) calls=$2; shift ;;
@@ -22,7 +23,6 @@ while [ $# -gt 0 ]; do
 done
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 if [ -n "$wheel" ]; then builds=release; fi
-began=$SECONDS
 
 # install BUILD: the package into a fresh environment, "$tmp/BUILD"
 install() {
@@ -53,9 +53,11 @@ python_of() {
     fi
 }
 
+title_of() { if [ "$1" = asan ]; then echo asan; else echo "guard pages"; fi; }
+
 cd "$tmp" # away from the sources
 for build in $builds; do
-    say "building: $build"
+    say "installing: $(title_of "$build")"
     install "$build"
 done
 case $builds in *asan*)
@@ -68,12 +70,10 @@ case $builds in *asan*)
     rm $(reports) ;;
 esac
 
-# In time: calls get two thirds of what building left, storms the rest; both in equal parts for each build.
-left=$((seconds - (SECONDS - began)))
-share=$((left / (3 * $(wc -w <<<"$builds"))))
+# In time: calls get two thirds, storms the rest; both in equal parts for each build.
+share=$((seconds / (3 * $(wc -w <<<"$builds"))))
 if [ "$share" -lt 5 ]; then share=5; fi
 memory_of() { if [ "$1" = asan ]; then echo heap; else echo guarded; fi; }
-title_of() { if [ "$1" = asan ]; then echo asan; else echo "guard pages"; fi; }
 summary='' storms=0
 for build in $builds; do
     say "calls: $(title_of "$build")"
