@@ -335,7 +335,8 @@ def hessian_answers(
         off = off + most * steepest * d_ahead.max(axis=1, initial=0)[:, None] + 8 * eps * np.abs(product)
     off = off + 16 * eps * np.abs(product)
     share = np.full(n_rows, shares.one) if shares.share is None else shares.share
-    unknown = ~np.isfinite(z) | ~np.isfinite(ahead)
+    # Also what may be infinite on the way in float32: how far it may be off is not known then.
+    unknown = ~np.isfinite(z) | ~np.isfinite(ahead) | np.isinf(dz) | np.isinf(d_ahead)
     unknown = unknown if unknown.ndim == 1 else unknown.any(axis=1)
     if shares.counts is not None:
         unknown &= shares.counts
