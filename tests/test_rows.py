@@ -321,6 +321,27 @@ def test_a_few_rows_cost_a_few_rows():
     )
 
 
+@pytest.mark.parametrize("rows", [slice(3, None, 4), slice(None, 2, -7), [149, 58, 7, 23]], ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.longdouble])
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+def test_what_is_wrong_is_named_by_its_row(rows, dtype, loss):
+    """By its place in the caller's arrays, not in the batch, and with the number that stands there."""
+    case = problem(N_ROWS, N_FEATURES, seed=25)
+    rows = np.array(rows) if isinstance(rows, list) else rows
+    coef = case.coef if loss == "hinge" else np.stack([case.coef, -case.coef])
+    y, weights = (np.arange(N_ROWS) % 2).astype(dtype), np.ones(N_ROWS, dtype)
+    row = int(np.arange(N_ROWS)[rows][2])
+    y[row], weights[row] = 5, -3
+    classes = (0, 1) if loss == "hinge" else None
+    with raises(ValueError, f"y[{row}] is 5"):
+        hf.linear_value_and_grad(case.X, y, coef, loss=loss, classes=classes, rows=rows)
+    y[row] = 1
+    with raises(ValueError, f"sample_weight[{row}] is -3"):
+        hf.linear_value_and_grad(
+            case.X, y, coef, loss=loss, classes=classes, rows=rows, sample_weight=weights
+        )
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("K", [2, 3])
 def test_batches_keep_the_class_weights(K, weighted):
