@@ -34,7 +34,9 @@ if other == 0:
             for code, view in views.items():
                 for place, far in zip(PLACES, FAR[code]):
                     view[place] = far
+                    os.getpid()   # each state lasts for a moment: two writes at once are seen as one
                     view[place] = 3
+                    os.getpid()
     os._exit(0)
 
 import numpy as np
@@ -68,7 +70,7 @@ def call_often(call):
     # Until changes were met and missed: no number of calls promises that.
     met = missed = 0
     end = time.monotonic() + 0.25
-    while met + missed < 80 or not (met and missed) and time.monotonic() < end:
+    while met + missed < 300 or not (met and missed) and time.monotonic() < end:
         try:
             call()
             missed += 1
@@ -123,7 +125,7 @@ if other == 0:
         for place in PLACES:
             for far in FAR:
                 view[place] = far
-                os.getpid()   # each state lasts for a moment: two writes at once are seen as one
+                os.getpid()
                 view[place] = GOOD
                 os.getpid()
     os._exit(0)

@@ -427,9 +427,13 @@ def test_arrays_reshaped_between_check_and_use(X_dtype, moment, n_classes):
     elif moment == "alpha":
         got = hf.linear_value_and_grad(**arguments, alpha=Meanwhile(0.0, lambda: reshape(*changed)), out=out)
     else:
+        outs = (out, np.empty(n_classes)) if n_classes > 1 else (out,)
         got = hf.linear_value_and_grad(
-            **arguments, n_threads=Meanwhile(1, lambda: reshape(*changed, out)), out=out
+            **arguments,
+            n_threads=Meanwhile(1, lambda: reshape(*changed, *outs)),
+            out=outs if n_classes > 1 else out,
         )
+        got = (*got[:2], got[2].ravel()) if n_classes > 1 else got
     assert got[1] is out
     assert bits(got[0], np.frombuffer(out.tobytes()), got[2]) == bits(want[0], want[1].ravel(), want[2])
 

@@ -1,8 +1,10 @@
 """Promise: X in Fortran order is read in place, and every call on it has the bits of the call on X in C order."""
 
+import os
+
 import numpy as np
 import pytest
-from conftest import LEVELS, bits, every_default_loss, every_dtype, misaligned, run_at_level
+from conftest import LEVELS, bits, every_default_loss, every_dtype, misaligned, run_at_level, run_python
 from linear_cases import FLAT_LOSSES, problem
 
 import hingefast as hf
@@ -375,3 +377,43 @@ def test_after_the_arrays_have_changed(dtype):
     assert (
         objective.value(theta) == hf.Objective(case.X * dtype(2), case.y, loss="hinge").value(theta) != before
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="protects memory by mprotect")
+def test_nothing_behind_the_last_column_is_read():
+    """X, labels and weights end where readable memory ends, for numbers of rows and columns around those of a line."""
+    code = """
+import ctypes, mmap
+import numpy as np
+import hingefast as hf
+
+protect = ctypes.CDLL(None).mprotect
+protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+def at_the_end(array):
+    size = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    room = np.frombuffer(mmap.mmap(-1, size + mmap.PAGESIZE), np.uint8)
+    assert protect(room.ctypes.data + size, mmap.PAGESIZE, 0) == 0
+    copy = room[size - array.nbytes : size].view(array.dtype).reshape(array.shape[::-1]).T
+    copy[...] = array
+    return copy
+
+rng = np.random.default_rng(0)
+for dtype in (np.float32, np.float64):
+    for n in (1, 2, 3, 5, 7, 9, 15, 17, 63, 66, 129):
+        for d in (2, 7, 9, 15, 16, 17, 33):
+            X, y = np.asfortranarray(rng.standard_normal((n, d)).astype(dtype)), rng.integers(0, 2, n)
+            weights = rng.uniform(0.5, 1, n)
+            rows = np.arange(n)[::-1].copy()
+            for coef, loss in ((rng.standard_normal(d), "logistic"), (rng.standard_normal((2, d)), "one_vs_rest")):
+                keywords = {"loss": loss, "classes": (0, 1) if loss == "logistic" else None}
+                for batch in (None, slice(None, None, 2), rows):
+                    want = hf.linear_value_and_grad(X, y, coef, sample_weight=weights, rows=batch, **keywords)
+                    got = hf.linear_value_and_grad(
+                        at_the_end(X), at_the_end(y), coef, sample_weight=at_the_end(weights), rows=batch, **keywords
+                    )
+                    for a, b in zip(got, want):
+                        assert np.array_equal(a, b)
+print("fine")
+"""
+    assert run_python(code).stdout.strip() == b"fine"

@@ -195,10 +195,11 @@ def test_what_numpy_rounds_for_us(strange):
         )
 
     want = answers()
-    with environment_of(**strange):
-        before = control_bits()
+    with environment_of(**strange), np.errstate(all="raise", under="warn"):
+        before, state = control_bits(), np.geterr()
         got = answers()
         after = control_bits()
+        assert np.geterr() == state
     assert before == after
     assert got == want
 

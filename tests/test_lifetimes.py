@@ -385,10 +385,13 @@ n = 150_000
 y = np.arange(n) % 3
 signs = np.where(y, 1, -1)
 X, Z, z = np.ones((n, 32)), np.ones((6 * n, 3)), np.linspace(-2, 2, 6 * n)
+half, halves = z.astype(np.float16), Z.astype(np.float16)   # read through a cast
 coef = np.ones((3, 32))
 calls = {
     "scores": lambda: hf.Hinge().value_and_grad(np.tile(signs, 6), z, n_threads=3),
     "scores of classes": lambda: hf.CrammerSinger().value(np.tile(y, 6), Z, n_threads=3),
+    "cast scores": lambda: hf.Hinge().value(np.tile(signs, 6), half, n_threads=3),
+    "cast scores of classes": lambda: hf.CrammerSinger().value(np.tile(y, 6), halves, n_threads=3),
     "linear": lambda: hf.linear_value_and_grad(X, signs, coef[0], n_threads=3),
     "linear of classes": lambda: hf.linear_value_and_grad(X, y, coef, loss="one_vs_rest", n_threads=3),
     "decision function": lambda: hf.decision_function(X, coef[0], n_threads=3),
@@ -400,9 +403,9 @@ for call in calls.values():
 assert _parallel._queue.qsize() >= 2 * len(calls) and _parallel._n_helpers == 2
 calls.clear()
 call = None
-gone = [weakref.ref(array) for array in (X, Z, z, coef, y, signs)]
-del X, Z, z, coef, y, signs
-print([name for name, array in zip(["X", "Z", "z", "coef", "y", "signs"], gone) if array() is not None])
+names = ["X", "Z", "z", "half", "halves", "coef", "y", "signs"]
+gone = {name: weakref.ref(globals().pop(name)) for name in names}
+print([name for name, array in gone.items() if array() is not None])
 busy.set()
 """
     assert run_python(code).stdout.strip() == b"[]"

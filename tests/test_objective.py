@@ -193,6 +193,8 @@ def test_C_is_that_of_the_svm(case, kind, alpha):
 def test_C_gives_the_svm_the_same_minimum(case):
     """By hand: one feature, all x = y = 1, squared hinge: t = 2/(2 + alpha), and 2 C W/(1 + 2 C W) for the SVM."""
     X, y = np.ones((3, 1)), np.ones(3)
+    for keywords in ({"sample_weight": [0, 0, 0]}, {"class_weight": [0, 0]}):  # the mean is not defined
+        assert np.inf == hf.Objective(X, y, loss="hinge", alpha=0.25, **keywords).C
     for keywords, total in (({}, 3), ({"sample_weight": [2, 0, 4]}, 6), ({"class_weight": [1, 5]}, 15)):
         objective = hf.Objective(X, y, loss="squared_hinge", alpha=0.25, fit_intercept=False, **keywords)
         t = 2 / 2.25

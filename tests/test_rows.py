@@ -321,6 +321,42 @@ def test_a_few_rows_cost_a_few_rows():
     )
 
 
+@pytest.mark.parametrize("rows", [slice(3, None, 4), slice(None, 2, -7), [149, 58, 7, 23]], ids=str)
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.longdouble])
+@pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
+def test_what_is_wrong_is_named_by_its_row(rows, dtype, loss):
+    """By its place in the caller's arrays, not in the batch, and with the number that stands there."""
+    case = problem(N_ROWS, N_FEATURES, seed=25)
+    rows = np.array(rows) if isinstance(rows, list) else rows
+    coef = case.coef if loss == "hinge" else np.stack([case.coef, -case.coef])
+    y, weights = (np.arange(N_ROWS) % 2).astype(dtype), np.ones(N_ROWS, dtype)
+    row = int(np.arange(N_ROWS)[rows][2])
+    y[row], weights[row] = 5, -3
+    classes = (0, 1) if loss == "hinge" else None
+    with raises(ValueError, f"y[{row}] is 5"):
+        hf.linear_value_and_grad(case.X, y, coef, loss=loss, classes=classes, rows=rows)
+    y[row] = 1
+    with raises(ValueError, f"sample_weight[{row}] is -3"):
+        hf.linear_value_and_grad(
+            case.X, y, coef, loss=loss, classes=classes, rows=rows, sample_weight=weights
+        )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("K", [2, 3])
+def test_batches_keep_the_class_weights(K, weighted):
+    """An Objective's batch has the bits of the call that is given the weights with it."""
+    case = problem(N_ROWS, N_FEATURES, seed=24)
+    y = np.arange(N_ROWS) % 7 % K
+    coef = case.coef if K == 2 else np.stack([case.coef, -case.coef, case.coef / 2])
+    keywords = {"loss": "hinge" if K == 2 else "crammer_singer", "classes": (0, 1) if K == 2 else K}
+    keywords |= {"class_weight": [0.25, 3.0, 0.5][:K], "sample_weight": case.weights if weighted else None}
+    objective = hf.Objective(case.X, y, fit_intercept=False, **keywords)
+    for rows in (slice(10, 90), slice(None, None, -3), np.array([3, 5, 5, 149])):
+        value, grad, _ = hf.linear_value_and_grad(case.X, y, coef, rows=rows, **keywords)
+        assert bits(objective.value_and_grad(coef.ravel(), rows=rows)) == bits((value, grad.ravel()))
+
+
 @pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
 def test_a_row_longer_than_a_task(loss):
     """CSR rows of more entries than a task holds: each is one by itself, in a batch too."""

@@ -11,6 +11,7 @@ from conftest import THREADS, bits, raises, run_python
 from linear_cases import as_csr, problem, random_csr
 
 import hingefast as hf
+from hingefast import _parallel
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -328,6 +329,14 @@ def test_variables_are_honoured(hingefast, omp, want):
     assert told == want
     # The calling thread may be one of them or wait for them.
     assert started == 0 if want == 1 else started in (want - 1, want)
+
+
+def test_any_positive_integer_is_a_number_of_threads():
+    for n_threads in (_parallel.MAX_THREADS + 1, 2**63, 10**30):
+        assert _parallel.resolve_threads(n_threads) == _parallel.MAX_THREADS
+        with hf.threads(n_threads):
+            assert _parallel.resolve_threads(None) == _parallel.MAX_THREADS
+    assert hf.decision_function(np.eye(2), [1.0, 2.0], n_threads=10**30).tolist() == [1.0, 2.0]
 
 
 def test_the_argument_comes_first():
