@@ -440,6 +440,7 @@ def test_out_over_a_member(parts, member, change):
     assert memory.tobytes() == before
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 def test_members_reshaped_after_the_check(parts):
     """An `Objective` keeps views of its own."""
     parts.data = parts.data.astype(np.longdouble)  # read through slices of the array

@@ -399,6 +399,7 @@ def reshape(*arrays):
             array.dtype = np.uint8
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("X_dtype", [np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("moment", ["alpha", "rows", "n_threads"])
 @pytest.mark.parametrize("n_classes", [1, 2])
@@ -438,6 +439,7 @@ def test_arrays_reshaped_between_check_and_use(X_dtype, moment, n_classes):
     assert bits(got[0], np.frombuffer(out.tobytes()), got[2]) == bits(want[0], want[1].ravel(), want[2])
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("loss", ["hinge", "crammer_singer"])
 def test_row_numbers_reshaped_between_check_and_use(loss):
     case = problem(N_ROWS, N_FEATURES, seed=3)
@@ -451,6 +453,7 @@ def test_row_numbers_reshaped_between_check_and_use(loss):
     assert bits(*got) == bits(*want)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.longdouble])
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_scores_reshaped_during_the_call(dtype, n_classes):

@@ -153,6 +153,7 @@ def test_C_is_that_of_the_svm(case):
         assert pytest.approx(1 / (0.25 * total), rel=1e-13) == make_objective(case, **keywords).C
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 def test_the_classes_given_out_are_the_callers_own(case):
     labels = np.array([30, 10, 50, 20, 40])
     objective = hf.Objective(case.X, labels[case.y], loss="one_vs_rest:logistic", classes=labels)

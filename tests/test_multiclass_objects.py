@@ -180,6 +180,7 @@ def test_cost_is_a_read_only_copy():
     assert loss.value([0, 1, 2], np.zeros((3, 3))) == want
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 def test_the_cost_given_out_is_the_callers_own():
     """Its shape and dtype may be set; its memory nobody can make writable."""
     loss = hf.CostSensitiveHinge([[0, 2, 5], [1, 0, 1], [5, 1, 0]])

@@ -211,7 +211,7 @@ def test_balanced_with_tiny_and_huge_weights(case, scale):
 
 
 def test_balanced_with_integers_of_the_largest_size(case):
-    w = np.where(np.arange(90) % 2, 2**64 - 1, 2**63).astype(np.uint64)
+    w = np.array([2**63, 2**64 - 1], np.uint64)[np.arange(90) % 2]
     want = make(case, class_weight="balanced", sample_weight=w.astype(np.float64))._class_weight
     assert bits(make(case, class_weight="balanced", sample_weight=w)._class_weight) == bits(want)
     by_hand = [float(w.astype(float).sum() / (2 * w[case.y == c].astype(float).sum())) for c in (-1, 1)]
@@ -251,6 +251,7 @@ class Meanwhile:
         return 0
 
 
+@pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")  # since NumPy 2.5
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_arrays_reshaped_between_check_and_use(case, dtype):
     """theta, out, v and what the objective keeps: a call uses the views that it checked."""
