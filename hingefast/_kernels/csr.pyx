@@ -443,7 +443,7 @@ cdef class CSR(Layout):
             return 0
         except BaseException as error:
             keep_error(fault, error)
-            return -1
+        return -1   # not inside: Cython lets go of a traceback there that need not exist
 
     cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil:
         """`fill_tile` by NumPy, for data of a dtype that the loops do not know, and for indices with gaps."""
@@ -471,7 +471,7 @@ cdef class CSR(Layout):
             return 0
         except BaseException as error:
             keep_error(fault, error)
-            return -1
+        return -1   # not inside: Cython lets go of a traceback there that need not exist
 
 
 cdef Py_ssize_t point_at_nothing(Span* span, Py_ssize_t n, const void* nothing, const void** rows) noexcept nogil:

@@ -327,7 +327,7 @@ cdef class Dense(Layout):
             return 0
         except BaseException as error:
             keep_error(fault, error)
-            return -1
+        return -1   # not inside: Cython lets go of a traceback there that need not exist
 
 
 cdef Py_ssize_t queue_active(Block* block, const void** rows, int is_f64, Py_ssize_t at, Py_ssize_t n,

@@ -88,12 +88,15 @@ cdef class Job:
 
     cdef int wait_before(self, Py_ssize_t number) except -1:
         """Wait until somebody wakes task `number`, or for a while."""
+        gate = None
         try:
             gate = shut_lock()
             if self.gates is None:
                 self.gates = {}
             self.gates[number] = gate
-        except MemoryError:   # for so little: look around in a moment
+        except MemoryError:
+            gate = None   # no return inside: Cython lets go of a traceback there that need not exist
+        if gate is None:
             time.sleep(LOOK_SECONDS / 10)
             return self.look()
         try:

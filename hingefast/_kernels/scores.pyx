@@ -233,7 +233,7 @@ cdef class ScorePass:
             return 0
         except BaseException as error:
             keep_error(fault, error)
-            return -1
+        return -1   # not inside: Cython lets go of a traceback there that need not exist
 
     cdef int run(self, bint weights_only, n_threads) except -1:
         """Do all tasks and raise what was found wrong."""

@@ -305,7 +305,7 @@ cdef class Targets:
             return 0
         except BaseException as error:
             keep_error(fault, error)
-            return -1
+        return -1   # not inside: Cython lets go of a traceback there that need not exist
 
     cdef object index_of(self, y):
         """0 and 1 for labels of the negative and the positive class, -1 for others."""
