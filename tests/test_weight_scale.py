@@ -4,6 +4,8 @@ Whatever that number is, as long as the weights are finite and not all zero, wha
 every call: a weight in float64 lies far outside the range of float32 easily.
 """
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from conftest import CATALOGUE, DTYPES, bits
@@ -169,6 +171,80 @@ def test_weights_of_samples_and_classes_together(dtype, sample, by_class):
         )
         assert_same(got[0], want[0], np.float64)
         assert_same(got[1], want[1], dtype)
+
+
+LARGE, SMALL = 1.7e308, 5e-324
+
+
+@pytest.mark.parametrize("layout", ["dense", "fortran", "csr"])
+@pytest.mark.parametrize(
+    "sample,by_class",
+    [
+        (1e-310, None), (SMALL, None), (None, SMALL), (SMALL, SMALL), (LARGE, LARGE), (2.0**500, SMALL),
+        (SMALL, 2.0**500), (2.0**1000, SMALL), (SMALL, LARGE), (1e-200, 1e-200), (1e200, 1e200),
+    ],
+)  # fmt: skip
+def test_the_only_row_of_weight_counts_whole(layout, sample, by_class):
+    """The mean's gradient is that row's, to the last bit, also where X holds the smallest normal float32."""
+    x = np.array([[-(2.0**-126), 2.0**-126, 2.0**100, 1.0]])
+    X = np.vstack([np.ones((1, 4)), x, np.ones((1, 4))]).astype(np.float32)
+    weight = None if sample is None else np.array([0.0, sample, 0.0])
+    pair = None if by_class is None else [0.0, by_class]
+    labels, coef = [-1, 1, -1], np.zeros(4, np.float32)
+    value, grad, _ = hf.linear_value_and_grad(
+        LAYOUTS[layout](X), labels, coef, sample_weight=weight, class_weight=pair
+    )
+    assert value == 1.0
+    assert grad.tolist() == (-x[0]).tolist()
+    value, grad, _ = hf.linear_value_and_grad(
+        LAYOUTS[layout](X), [0, 1, 0], np.zeros((2, 4), np.float32), loss="crammer_singer",
+        sample_weight=weight, class_weight=pair,
+    )  # fmt: skip
+    assert value == 1.0
+    assert grad.tolist() == [x[0].tolist(), (-x[0]).tolist()]
+    value, grad = hf.Hinge().value_and_grad(
+        labels, np.zeros(3, np.float32), sample_weight=weight, class_weight=pair
+    )
+    assert (value, grad.tolist()) == (1.0, [0.0, -1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "sample,by_class,x",
+    [
+        (1e-200, 1e-200, 1e300), (1e200, 1e200, 1e-300), (2.0**500, SMALL, 1e100), (SMALL, None, 1e300),
+        (None, SMALL, 1e300),
+    ],
+)  # fmt: skip
+def test_a_sum_holds_what_float64_holds(sample, by_class, x):
+    """The products of weights may leave the range of float64 where the gradient does not."""
+    _, grad, _ = hf.linear_value_and_grad(
+        np.array([[x]]), [1], np.zeros(1), classes=[-1, 1], reduction="sum",
+        sample_weight=None if sample is None else [sample], class_weight=None if by_class is None else [1, by_class],
+    )  # fmt: skip
+    want = float(-Fraction(sample or 1) * Fraction(by_class or 1) * Fraction(x))
+    assert grad[0] == pytest.approx(want, rel=1e-15, abs=0)
+
+
+@pytest.mark.parametrize(
+    "weights,pair",
+    [
+        ([1.9e-57, 1e58], [1e-300, 1e-300]), ([1e-60, 1e60], [1e-300, 1e-200]), ([1.0, 2.0**100], [SMALL, SMALL]),
+        ([1e-250, 1e-20], [1e-100, 1e-60]), ([2.0**-600, 2.0**600], [2.0**400, 1.0]), ([1e-250, 1e300], [1e300, 1e10]),
+        ([2.0**700, 2.0**300], [2.0**-900, 2.0**-400]), ([1e-20, 1.0], [1e-295, 1e-10]),
+    ],
+)  # fmt: skip
+def test_the_share_of_each_row(weights, pair):
+    """w_i/sum(w) of products of weights, some of which float64 does not hold: the gradient of the hinge at 0."""
+    products = [Fraction(w) * Fraction(c) for w, c in zip(weights, pair, strict=True)]
+    want = [float(product / sum(products)) for product in products]
+    assert min(want) > 1e-307
+    told = {"sample_weight": weights, "class_weight": pair}
+    grad = hf.Hinge().grad([-1, 1], np.zeros(2), **told)
+    np.testing.assert_allclose(grad * [1, -1], want, rtol=1e-15, atol=0)
+    grad = hf.CrammerSinger().grad([0, 1], np.zeros((2, 2)), **told)
+    np.testing.assert_allclose(-grad.diagonal(), want, rtol=1e-15, atol=0)
+    grad = hf.linear_value_and_grad(np.eye(2), [-1, 1], np.zeros(2), **told)[1]
+    np.testing.assert_allclose(grad * [1, -1], want, rtol=1e-15, atol=0)
 
 
 @both_dtypes

@@ -62,6 +62,11 @@ class Spoiler:
             self.faults.append(Fault(("X", "y", "sample_weight"), is_content=True, is_sure=False))
 
 
+def passed_on(draw, odds, **arguments):
+    """The arguments that are not None; with these odds also one that is."""
+    return {name: value for name, value in arguments.items() if value is not None or draw.chance() < odds}
+
+
 def combined(weight, factor, columns):
     """Weights of rows in longdouble, None where there are none."""
     if factor is None:

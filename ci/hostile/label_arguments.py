@@ -173,7 +173,7 @@ def weights(draw, n_rows):
     if dtype.kind in "biu":
         found = numbers.integers(0, 2 if dtype.kind == "b" else 4, n_rows).astype(dtype)
     elif kind < 0.25 and dtype.itemsize >= 8:
-        scale = draw.choice((1e-310, 1e-300, 1e-50, 1e-42, 1e30, 1e39, 1e300))
+        scale = draw.choice((5e-324, 1e-310, 1e-300, 1e-50, 1e-42, 1e30, 1e39, 2.0**500, 1e300))
         found = (numbers.integers(1, 5, n_rows) * scale).astype(dtype)
         safe = False
     elif kind < 0.35 and dtype.itemsize >= 8:
@@ -218,7 +218,7 @@ def class_weights(draw, n_classes):
     found = draw.numbers.integers(0 if kind == 0 else 1, 5, n_classes) / 2
     safe = True
     if kind == 1:
-        found = found * draw.choice((1e-300, 1e-50, 1e39, 1e300))
+        found = found * draw.choice((5e-324, 1e-300, 1e-50, 1e39, 2.0**500, 1e300))
         safe = False
     given = found.tolist() if draw.chance() < 0.4 else draw.lay_out(found)
     return given, np.asarray(given, np.float64), safe

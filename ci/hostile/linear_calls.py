@@ -12,7 +12,7 @@ import oracle
 import outputs
 import small_arguments
 import wild
-from call import Call, Spoiler, add_no_mean, combined, is_plain_number, spoiled
+from call import Call, Spoiler, add_no_mean, combined, is_plain_number, passed_on, spoiled
 from draw import F32, F64
 from faults import Fault, no_mean
 
@@ -65,12 +65,7 @@ def make_problem(draw, *, declared=False):
         loss_arguments.margin_loss(draw) if is_binary else loss_arguments.class_loss(draw, n_classes)
     )
     mode, dtype = draw.mode(), draw.real_dtype()
-    parts = None
-    if draw.chance() < 0.5:
-        X, features = matrix_arguments.dense(draw, n_rows, n_features, mode, dtype)
-    else:
-        parts, features = matrix_arguments.csr(draw, n_rows, n_features, mode, dtype)
-        X = matrix_arguments.assemble(draw, parts)
+    X, features, parts = matrix_arguments.matrix(draw, n_rows, n_features, mode, dtype)
     if is_binary:
         y, classes, labels, names = label_arguments.binary_labels(draw, n_rows)
         columns = (labels > 0).astype(int)
@@ -80,15 +75,7 @@ def make_problem(draw, *, declared=False):
     sample_weight, weight, is_safe = label_arguments.weights(draw, n_rows)
     class_weight, factor, is_safe_too = label_arguments.class_weights(draw, n_classes or 2)
     told = {"X": X, "y": y, "loss": passed}
-    told |= {
-        name: value
-        for name, value in (
-            ("sample_weight", sample_weight),
-            ("class_weight", class_weight),
-            ("classes", classes),
-        )
-        if value is not None
-    }
+    told |= passed_on(draw, 0.0, sample_weight=sample_weight, class_weight=class_weight, classes=classes)
     return Problem(
         told, n_rows, n_features, n_classes, mode, features, parts, labels, columns, tuple(names), weight, factor,
         weight is None or factor is None or (is_safe and is_safe_too), is_safe and is_safe_too, meant, easy,
@@ -178,7 +165,7 @@ def linear_calls(draw):
 
     add_no_mean(spoil, reduction, problem.n_rows if batch is None else len(batch))
     expected = None
-    if not spoil.faults and problem.has_safe_weights:
+    if not spoil.faults and (problem.has_safe_weights or reduction == "mean"):
         X, labels, weight = batch_of(problem, batch)
         with np.errstate(all="ignore"):
             expected = oracle.linear_answers(
@@ -278,12 +265,7 @@ def decision_calls(draw):
     if draw.chance() < 0.006:
         n_rows, n_features = draw.choice(LARGE)
     n_classes = 0 if draw.chance() < 0.5 else draw.integer(2, 12)
-    parts = None
-    if draw.chance() < 0.5:
-        X, features = matrix_arguments.dense(draw, n_rows, n_features, mode, dtype)
-    else:
-        parts, features = matrix_arguments.csr(draw, n_rows, n_features, mode, dtype)
-        X = matrix_arguments.assemble(draw, parts)
+    X, features, parts = matrix_arguments.matrix(draw, n_rows, n_features, mode, dtype)
     shape = (n_classes, n_features) if n_classes else draw.choice(((n_features,), (1, n_features)))
     told = {"X": X}
     told["coef"], coef, _ = matrix_arguments.coefficients(

@@ -30,6 +30,14 @@ def computes_in_float64(dtype):
     return not (dtype.kind == "b" or dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4))
 
 
+def matrix(draw, n_rows, n_features, mode, dtype):
+    """(X, `oracle.Features`, the parts of CSR or None)."""
+    if draw.chance() < 0.5:
+        return *dense(draw, n_rows, n_features, mode, dtype), None
+    parts, features = csr(draw, n_rows, n_features, mode, dtype)
+    return assemble(draw, parts), features, parts
+
+
 def dense(draw, n_rows, n_features, mode, dtype):
     """(X, `oracle.Features`)."""
     X = draw.lay_out(draw.sample((n_rows, n_features), dtype, mode))

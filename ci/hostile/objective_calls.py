@@ -68,7 +68,7 @@ def objective_calls(draw):
     objective = yield Call("Objective", make, told, spoil.faults, lambda result: None, draw=draw)
     if objective is None or spoil.faults:
         return
-    is_known = problem.has_safe_weights
+    is_known = problem.has_safe_weights or reduction == "mean"
     if forces:
         problem.X.is_f64 = True
     context = Objective(draw, problem, objective, alpha, reduction, has_intercept, penalizes, is_known, told)
@@ -485,9 +485,8 @@ class Objective:
             scale = np.longdouble(self.alpha) * (total if self.reduction == "mean" else 1)
             with np.errstate(all="ignore"):
                 wanted = 1 / scale if scale > 0 else np.longdouble(np.inf)
-                oracle.Answer(
-                    np.asarray(wanted), np.asarray((1e-13 + problem.n_rows * 2.0**-52) * abs(wanted)), F64
-                ).check(np.float64(result), "C")
+                off = (1e-13 + problem.n_rows * 2.0**-52) * abs(wanted) + oracle.SUBNORMAL[True]
+                oracle.Answer(np.asarray(wanted), np.asarray(off), F64).check(np.float64(result), "C")
             if len(repr(objective)) > 2000:
                 raise oracle.Wrong("repr is long")
 

@@ -10,7 +10,7 @@ import oracle
 import outputs
 import small_arguments
 import wild
-from call import Call, Spoiler, add_no_mean, combined, is_plain_number, spoiled
+from call import Call, Spoiler, add_no_mean, combined, is_plain_number, passed_on, spoiled
 from draw import F32, F64
 from faults import Fault, no_mean
 
@@ -55,15 +55,7 @@ def score_calls(draw):
         "reduction": passed_reduction,
         "n_threads": small_arguments.threads(draw),
     }
-    told |= {
-        name: value
-        for name, value in (
-            ("sample_weight", sample_weight),
-            ("class_weight", class_weight),
-            ("classes", classes),
-        )
-        if value is not None or draw.chance() < 0.1
-    }
+    told |= passed_on(draw, 0.1, sample_weight=sample_weight, class_weight=class_weight, classes=classes)
     computing = F64 if is_f64 else F32
     grad_dtype = read.dtype.newbyteorder("=")
     grad_dtype = grad_dtype if grad_dtype in (F32, F64) else F64
@@ -98,7 +90,8 @@ def score_calls(draw):
 
     add_no_mean(spoil, reduction, n_rows)
     total = combined(weight, factor, columns)
-    if total is not None and not (is_safe and is_safe_too) and weight is not None and factor is not None:
+    is_product = weight is not None and factor is not None
+    if is_product and not (is_safe and is_safe_too) and reduction != "mean":
         expected = None  # a product of weights may overflow or vanish
         spoil.faults.append(no_mean(is_sure=False))
     elif spoil.faults:

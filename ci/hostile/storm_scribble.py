@@ -40,6 +40,11 @@ def scribble(choose, buffers, names=None):
         flat[first : first + 1000] = flat[first : first + 1000][::-1].copy()
 
 
+def scribble_often(choose, kind):
+    for _ in range(choose.randrange(1, 20)):
+        scribble(choose, kind.buffers)
+
+
 def rage(kind, choose, seconds, stop_scribblers):
     """Call until the time is over, then be calm."""
     end, refused, returned = time.monotonic() + seconds, 0, 0
@@ -60,8 +65,7 @@ def threads(name):
 
         def write():
             while not stop.is_set():
-                for _ in range(choose.randrange(1, 20)):
-                    scribble(choose, kind.buffers)
+                scribble_often(choose, kind)
                 time.sleep(choose.random() * 0.002)
                 if choose.random() < 0.7:
                     kind.restore()
@@ -120,8 +124,7 @@ def processes(name):
                 if states and choose.random() < 0.5:
                     flip(choose, kind, states)
                 else:
-                    for _ in range(choose.randrange(1, 20)):
-                        scribble(choose, kind.buffers)
+                    scribble_often(choose, kind)
                     time.sleep(choose.random() * 0.001)
                 if choose.random() < 0.5:
                     kind.restore()

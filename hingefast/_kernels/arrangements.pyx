@@ -188,8 +188,8 @@ cdef class ClassTargets(Targets):
         return _checks.class_index(y, self.n_classes, self.given_labels)
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
-        active.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.scale.by_class,
-                             block.scale.after, n, block.weight_buffer)
+        active.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.exponent, n,
+                             block.weight_buffer)
 
     def class_labels(self):
         """The K labels in the order of the columns, or None for 0 .. K-1."""

@@ -81,7 +81,7 @@ cdef class ClassPass(LinearPass):
         cdef void* slopes = scratch.buffers[CLASS_SLOPES]
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = -1
-        block.scale = self.scale
+        block.exponent = self.exponent
         while start < end:
             # A task that takes its turn is one block, cut once: row pointers may have changed since.
             n = end - start if self.one_accumulator else self.block_end(start, end) - start
@@ -202,7 +202,7 @@ def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrange
     cdef hf_fp_state caller
     try:
         prepare(work, layout, targets, arrangement, want, coef, intercept)
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
@@ -230,7 +230,7 @@ def decision_function(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp
     try:
         prepare(work, layout, targets, None, 0, coef, intercept)
         work.scores_out = <char*>cnp.PyArray_DATA(out)
-        work.run(n_threads)
+        work.run(False, n_threads)
     finally:
         work.release()
 
@@ -247,7 +247,7 @@ def hessp(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp
     try:
         prepare(work, layout, targets, arrangement, SLOPE, coef, intercept)
         work.class_direction = pack(layout, targets, direction, direction_intercept, work.scratch, DIRECTION, 1)
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
@@ -282,7 +282,7 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
         prepare(work, layout, targets, arrangement, VALUE | SLOPE, theta, intercept)
         if few_columns and work.use_slots(n_classes):
             work.layout_size, work.grad_size = work.grad_size, work.grad_size + n_classes
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         grad = work.scratch.get(TILE, max(n_classes, 0 if few_columns else size) * itemsize)
         with nogil:

@@ -70,7 +70,7 @@ cdef class ClassScorePass(ScorePass):
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
         memset(&sums, 0, sizeof(sums))
-        block.scale = self.scale
+        block.exponent = self.exponent
         while at < end and failed == 0:
             # Targets of several blocks at once.
             n_loaded = min(self.loaded_rows, end - at)

@@ -230,7 +230,7 @@ cdef class CSR(Layout):
         cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, width, i
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
-        block.scale = work.scale
+        block.exponent = work.exponent
         while start < end and not failed:
             n = min(<Py_ssize_t>MAX_BLOCK, end - start)
             good = targets.load_rows(block, start, n, &task.fault)

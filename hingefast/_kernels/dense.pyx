@@ -129,7 +129,7 @@ cdef class Dense(Layout):
         cdef Py_ssize_t n_pending = 0, block_rows, start, n, good, at, m, fused, left
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = 0
-        block.scale = work.scale
+        block.exponent = work.exponent
         block_rows = BLOCK_BYTES // max(d * self.itemsize, <Py_ssize_t>1) // tile_rows * tile_rows
         block_rows = min(max(block_rows, tile_rows), <Py_ssize_t>CHUNK)
         if self.data == NULL:

@@ -93,7 +93,7 @@ cdef class Fortran(Dense):
         cdef const char* X
         cdef hf_fp_state caller = hf_fp_enter()
         cdef int failed = -1
-        block.scale = work.scale
+        block.exponent = work.exponent
         while start < end:
             n = min(self.block_rows, end - start)
             good = targets.load_rows(block, start, n, &task.fault)

@@ -2,7 +2,7 @@
 from hingefast._kernels.job cimport Job
 from hingefast._kernels.loops cimport hf_loss, hf_slots
 from hingefast._kernels.scratch cimport Scratch
-from hingefast._kernels.slopes cimport Block, Fault, Scale, Sums, Targets
+from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 
 cdef struct ClassCoef:
     const void* data        # as the layout's loops read it
@@ -69,7 +69,7 @@ cdef class LinearPass(Job):
     cdef char* scores_out          # decision_function's, or NULL
     cdef double total_value, total_weight, total_slope
     cdef double* total             # gradient
-    cdef Scale scale               # of the weights
+    cdef int exponent              # of the weights
     cdef hf_slots slots            # a sparse step: the gradient has a number a slot, not one a column
     cdef bint is_sparse_step
     cdef bint one_accumulator      # gradients too large for one a task: all tasks add into one, in order
@@ -77,7 +77,7 @@ cdef class LinearPass(Job):
     cdef Fault fault
     cdef Scratch scratch           # the calling thread's
     cdef int release(self) except -1
-    cdef int run(self, n_threads) except -1
+    cdef int run(self, bint mean, n_threads) except -1
     cdef int do_task(self, Task* task, Scratch scratch) except -1
     cdef int fail(self, Task* task) except -1
     cdef int merge(self, Scratch scratch, Task* task) except -1

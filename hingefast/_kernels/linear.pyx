@@ -3,6 +3,7 @@
 What happens to the rows of a task stands in dense.pyx, fortran.pyx and csr.pyx; here is what they share: buffers, the
 order in which tasks are handed out and merged, faults, interruption, and the finished value and gradient.
 """
+from libc.math cimport ldexp
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -14,7 +15,7 @@ from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leav
 from hingefast._kernels.scratch cimport (
     COEF, DIRECTION, SLOT_COLUMNS, SLOT_TABLE, TILE, TOTAL, Scratch, borrow_scratch, give_back,
 )
-from hingefast._kernels.slopes cimport FAULT_ERROR, SLOPE, SLOPE_SUM, VALUE, Targets, no_scale, reduced_by, take_error
+from hingefast._kernels.slopes cimport FAULT_ERROR, SLOPE, SLOPE_SUM, VALUE, Targets, take_error
 
 cnp.import_array()
 
@@ -276,7 +277,7 @@ cdef class LinearPass(Job):
         self.is_sparse_step = True
         return 1
 
-    cdef int run(self, n_threads) except -1:
+    cdef int run(self, bint mean, n_threads) except -1:
         """Do all tasks, on as many threads as help, and raise what was found wrong.
 
         Afterwards the sums of the call are in total_value, total_weight, total_slope and total.
@@ -297,7 +298,7 @@ cdef class LinearPass(Job):
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
         if self.want:
-            self.targets.weigh(self.layout.is_f64, &self.scale)
+            self.targets.weigh(self.layout.is_f64, mean, &self.exponent)
         if self.want & SLOPE:
             self.total = <double*>self.scratch.get(TOTAL, grad_bytes)
         self.restart()
@@ -309,10 +310,10 @@ cdef class LinearPass(Job):
         return 0
 
     cdef double divisor(self, bint mean) except? -1:
-        """What the sums are divided by: the sum of weights, for a mean, and the scale of the weights."""
+        """What the sums are divided by: the sum of weights, for a mean, or what the weights were multiplied by."""
         cdef double weight = self.total_weight
         if not mean:
-            return reduced_by(&self.scale)
+            return ldexp(1, self.exponent)
         if not self.targets.has_weights and not self.targets.has_class_weight:
             weight = self.targets.n_rows
         if weight == 0:
@@ -326,7 +327,7 @@ cdef int begin(LinearPass work, Layout layout, Targets targets, int want) except
     work.layout = layout
     work.targets = targets
     work.want = want
-    work.scale = no_scale()
+    work.exponent = 0
     return 0
 
 
@@ -392,7 +393,7 @@ def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp
     cdef hf_fp_state caller
     try:
         prepare(work, layout, targets, loss, want | (SLOPE_SUM if want & SLOPE else 0), coef, intercept)
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         with nogil:
             caller = hf_fp_enter()
@@ -416,7 +417,7 @@ def decision_function(Layout layout, Targets targets, cnp.ndarray coef, double i
     try:
         prepare(work, layout, targets, None, 0, coef, intercept)
         work.scores_out = <char*>cnp.PyArray_DATA(out)
-        work.run(n_threads)
+        work.run(False, n_threads)
     finally:
         work.release()
 
@@ -432,7 +433,7 @@ def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, doub
         prepare(work, layout, targets, loss, SLOPE | SLOPE_SUM, coef, intercept)
         work.direction = in_computing_dtype(layout, direction, work.scratch, DIRECTION)
         work.direction_intercept = direction_intercept
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         caller = hf_fp_enter()
         active.finish_grad[is_f64](work.total, layout.n_features, divisor, alpha, cnp.PyArray_DATA(direction),
@@ -468,7 +469,7 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
         prepare(work, layout, targets, loss, VALUE | SLOPE | SLOPE_SUM, theta, intercept)
         if few_columns:
             work.use_slots(1)
-        work.run(n_threads)
+        work.run(mean, n_threads)
         divisor = work.divisor(mean)
         if not few_columns:
             grad = work.scratch.get(TILE, n_features * (8 if is_f64 else 4))

@@ -90,7 +90,7 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil
         void (*decode_labels[10])(const void* labels, Py_ssize_t n, const hf_classes* classes,
                                   void* signs) noexcept nogil
-        void (*class_weights)(const void* signs, double negative, double positive, double scale, Py_ssize_t n,
+        void (*class_weights)(const void* signs, double negative, double positive, int exponent, Py_ssize_t n,
                               double* weights) noexcept nogil
         void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
                              Py_ssize_t n_classes) noexcept nogil
@@ -190,9 +190,9 @@ cdef extern from "../_loops/loops.h" nogil:
         hf_real_loops real[2]
         Py_ssize_t (*decode_classes[10])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
                                          int32_t* columns) noexcept nogil
-        void (*class_weights)(const int32_t* columns, const double* of_class, double by_class, double scale,
-                              Py_ssize_t n, double* weights) noexcept nogil
-        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, double scale,
+        void (*class_weights)(const int32_t* columns, const double* of_class, int exponent, Py_ssize_t n,
+                              double* weights) noexcept nogil
+        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, int exponent,
                                          double* out) noexcept nogil
         void (*gather[4])(const void* source, Py_ssize_t stride, const int64_t* rows, Py_ssize_t n,
                           void* out) noexcept nogil
@@ -208,7 +208,6 @@ cdef extern from "../_loops/loops.h" nogil:
                                void* out) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
-        double (*scale_of)(double sum) noexcept nogil
         void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
 
     int64_t hf_pinned(int64_t x)

@@ -4,7 +4,7 @@ cimport numpy as cnp
 from hingefast._kernels.job cimport Job
 from hingefast._kernels.loops cimport hf_labels, hf_loss
 from hingefast._kernels.scratch cimport Scratch
-from hingefast._kernels.slopes cimport Block, Fault, Scale, Sums, Targets
+from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 
 cdef enum:
     # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
@@ -27,7 +27,7 @@ cdef class ScorePass(Job):
     cdef bint stream, weights_only
     cdef bint is_large               # enough work for several threads
     cdef double factor               # of the slopes
-    cdef Scale scale                 # of the weights
+    cdef int exponent              # of the weights
     cdef double* task_sums           # one number a task
     cdef Py_ssize_t n_rows, n_tasks, next_task, fault_task
     cdef Fault fault

@@ -15,7 +15,7 @@ from hingefast._kernels.loops cimport (
 from hingefast._kernels.scratch cimport Scratch, borrow_scratch, give_back
 from hingefast._kernels.slopes cimport (
     FAULT_ERROR, LINE_BYTES, MAX_BLOCK, SLOPE, VALUE, Block, BlockSpace, Fault, Sums, Targets, Vector, add_sums,
-    block_in, convertible_type, describe, element_type, keep_error, no_scale, take_error,
+    block_in, convertible_type, describe, element_type, keep_error, take_error,
 )
 
 cnp.import_array()
@@ -55,7 +55,7 @@ cdef class ScorePass:
         """
         self.is_f64 = is_f64
         self.factor = 1
-        self.scale = no_scale()
+        self.exponent = 0
         self.scores = <const char*>cnp.PyArray_DATA(scores)
         if grad is not None:
             self.grad = <char*>cnp.PyArray_DATA(grad)
@@ -173,7 +173,7 @@ cdef class ScorePass:
         cdef Py_ssize_t at = first, n
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
-        block.scale = self.scale
+        block.exponent = self.exponent
         while at < end:
             n = min(<Py_ssize_t>MAX_BLOCK, end - at)
             if self.stream and at == first:
@@ -255,12 +255,12 @@ cdef class ScorePass:
         return 0
 
     cdef double weigh(self, n_threads) except? -1:
-        """The sum of the weights, and their scale."""
+        """The sum of the weights, with the exponent that they get."""
         cdef double sum
         while True:
             self.run(True, n_threads)
             sum = self.total()
-            if not self.targets.fit_scale(&sum, &self.scale):
+            if not self.targets.fit_exponent(&sum, &self.exponent):
                 return sum
 
     cdef double finish(self, bint is_mean, n_threads) except? -1:

@@ -29,13 +29,6 @@ cdef struct Fault:
     int64_t seen[2]       # what stood there: integers, or the bytes of a label or weight
     void* error           # a reference that the fault holds: `take_error`
 
-# What weights are multiplied by, powers of two, so that neither they nor what is made of them overflows or vanishes:
-# (sample_weight*sample) * (class_weight*by_class) * after.
-cdef struct Scale:
-    double sample
-    double by_class
-    double after
-
 cdef struct Block:
     double sign_buffer[MAX_BLOCK]
     double weight_buffer[MAX_BLOCK]
@@ -47,7 +40,7 @@ cdef struct Block:
     const int64_t* row_index     # rows, or NULL where the rows are evenly spaced
     Py_ssize_t first_row         # the first row, where they are
     const void* signs            # -1 or +1 in the computing dtype; K classes: columns, int32
-    Scale scale                  # of the weights
+    int exponent                 # the weights are those of samples times those of classes times 2^exponent
     const double* weights        # or NULL: all one
     const char* scores           # these three in the computing dtype; they point into the buffers below,
     char* values                 # or straight into the caller's arrays
@@ -85,9 +78,9 @@ cdef class Targets:
     cdef Py_ssize_t row_stride, first_row, row_step
 
     cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef int weigh(self, int is_f64, Scale* scale) except -1
-    cdef bint fit_scale(self, double* sum, Scale* scale) noexcept
-    cdef double weight_of_batch(self, int is_f64, const Scale* scale, Fault* fault) except? -1
+    cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1
+    cdef bint fit_exponent(self, double* sum, int* exponent) noexcept
+    cdef double weight_of_batch(self, int is_f64, int exponent, Fault* fault) except? -1
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil
@@ -109,8 +102,6 @@ cdef class Targets:
 cdef int element_type(cnp.ndarray x)
 cdef int convertible_type(cnp.ndarray x)
 cdef Vector describe(cnp.ndarray x)
-cdef Scale no_scale() noexcept nogil
-cdef double reduced_by(Scale* scale) noexcept nogil
 cdef void keep_error(Fault* fault, object error) noexcept
 cdef object take_error(Fault* fault)
 cdef Block* block_in(BlockSpace* space) noexcept nogil

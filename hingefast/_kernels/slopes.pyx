@@ -6,6 +6,7 @@ by block, and never holds a full-length copy; `find_slopes` applies the loss.
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.float cimport DBL_MAX
+from libc.math cimport frexp
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -30,9 +31,13 @@ cdef enum:
     # Rows whose weights are summed between two looks for Ctrl-C: a millisecond.
     SLICE_ROWS = 262144
 
-# Of the weights of samples and of classes, where the products of the two leave the range of float64: 2^-540 times the
-# largest number, squared and summed over 2^50 rows, does not overflow, and 2^540 times the smallest, squared, is not 0.
-cdef double EXTREME = 2.0 ** 540
+# Products of the weights of samples and of classes may leave the range of float64, 2^-2148 to 2^2048. Where their sum
+# has overflowed, or is so small that some may have vanished, they are summed again with an exponent of -FAR or FAR:
+# with it 2^50 of the largest do not overflow, and the smallest is normal.
+cdef enum:
+    FAR = 1130
+
+cdef double LEAST_SUM = 2.0 ** -900
 
 cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
 
@@ -323,48 +328,41 @@ cdef class Targets:
         labels.decode = NULL if self.plain_signs[is_f64] else active.real[is_f64].decode_labels[self.labels.dtype]
         return True
 
-    cdef int weigh(self, int is_f64, Scale* scale) except -1:
-        """Find the scale of the batch's weights, going over them once.
+    cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1:
+        """Find the exponent of the batch's weights, going over them once.
 
-        Where labels or weights are found bad any scale will do: who uses them meets the same fault.
+        Where labels or weights are found bad any will do: who uses them meets the same fault.
         """
         cdef Fault fault
         cdef double sum
-        scale[0] = no_scale()
+        exponent[0] = 0
         if not (self.has_weights or self.has_class_weight):
             return 0
         while True:
             fault.kind = 0
-            sum = self.weight_of_batch(is_f64, scale, &fault)
+            sum = self.weight_of_batch(is_f64, exponent[0], &fault)
             if fault.kind == FAULT_ERROR:
                 raise take_error(&fault)
-            if fault.kind != 0 or not self.fit_scale(&sum, scale):
-                return 0
+            if fault.kind != 0 or not self.fit_exponent(&sum, exponent):
+                break
+        if not mean:   # the sums are divided by 2^exponent, which must be a float64
+            exponent[0] = max(-1023, min(1023, exponent[0]))
+        return 0
 
-    cdef bint fit_scale(self, double* sum, Scale* scale) noexcept:
-        """Let the scale bring the sum of weights near 1, and the sum too; True where it must be formed again first."""
-        cdef bint is_first = scale.sample == 1 and scale.by_class == 1
-        cdef bint vanish = self.has_weights and self.has_class_weight and sum[0] < 1 / EXTREME
-        cdef double fitting
+    cdef bint fit_exponent(self, double* sum, int* exponent) noexcept:
+        """Bring the sum of weights near 1, and fit the exponent to it; True where it must be formed again first."""
+        cdef int of_sum = 0
         cdef hf_fp_state caller
-        if is_first and (sum[0] > DBL_MAX or vanish):
-            fitting = EXTREME if vanish else 1 / EXTREME
-            if self.has_weights:
-                scale.sample = fitting
-            if self.has_class_weight:
-                scale.by_class = fitting
+        if exponent[0] == 0 and not LEAST_SUM <= sum[0] <= DBL_MAX:
+            exponent[0] = FAR if sum[0] < LEAST_SUM else -FAR
             return True
         caller = hf_fp_enter()
-        fitting = active.scale_of(sum[0])
-        sum[0] = active.divide(sum[0], 1 / fitting)
+        sum[0] = frexp(sum[0], &of_sum)
         hf_fp_leave(caller)
-        if self.has_class_weight:
-            scale.after *= fitting
-        else:
-            scale.sample *= fitting
+        exponent[0] -= of_sum
         return False
 
-    cdef double weight_of_batch(self, int is_f64, const Scale* scale, Fault* fault) except? -1:
+    cdef double weight_of_batch(self, int is_f64, int exponent, Fault* fault) except? -1:
         """The sum of the batch's weights, up to the first fault, which is noted."""
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
@@ -374,7 +372,7 @@ cdef class Targets:
         cdef double sum
         cdef hf_fp_state caller
         memset(lanes, 0, sizeof(lanes))
-        block.scale = scale[0]
+        block.exponent = exponent
         while first < self.n_rows and not failed:
             end = min(first + SLICE_ROWS, self.n_rows)
             with nogil:
@@ -411,8 +409,7 @@ cdef class Targets:
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
         """Multiply the block's weights by those of their classes."""
-        active.real[is_f64].class_weights(block.signs, self.class_weight[0] * block.scale.by_class,
-                                          self.class_weight[1] * block.scale.by_class, block.scale.after, n,
+        active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], block.exponent, n,
                                           block.weight_buffer)
 
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
@@ -446,7 +443,7 @@ cdef class Targets:
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = active.decode_weights[dtype](found, n, block.scale.sample, block.weight_buffer)
+        at = active.decode_weights[dtype](found, n, 0 if self.has_class_weight else block.exponent, block.weight_buffer)
         if at >= 0:
             self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
             return -1
@@ -489,17 +486,6 @@ cdef object seen_element(Vector* vector, cnp.ndarray array, bytes seen):
     return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
 
 
-cdef Scale no_scale() noexcept nogil:
-    cdef Scale scale
-    scale.sample = scale.by_class = scale.after = 1
-    return scale
-
-
-cdef double reduced_by(Scale* scale) noexcept nogil:
-    """What sums of weighted numbers have been multiplied by."""
-    return scale.sample * scale.by_class * scale.after
-
-
 cdef void keep_error(Fault* fault, object error) noexcept:
     """Let a fault be an exception that was raised while the interpreter's lock was held."""
     Py_INCREF(error)
@@ -517,7 +503,7 @@ cdef object take_error(Fault* fault):
 cdef Block* block_in(BlockSpace* space) noexcept nogil:
     """A block at the first cache line of `space`; scores, values and slopes lie in the block itself."""
     cdef Block* block = <Block*>(space.bytes + LINE_BYTES - <size_t>space.bytes % LINE_BYTES)
-    block.scale = no_scale()
+    block.exponent = 0
     block.scores = <const char*>block.score_buffer
     block.values = <char*>block.value_buffer
     block.slopes = <char*>block.slope_buffer

@@ -56,9 +56,12 @@ HF_DEFINE_DECODE_CLASSES(u64, uint64_t, at <= (uint64_t)INT64_MAX)
 HF_DEFINE_DECODE_CLASSES(f32, float, hf_is_int64((double)at))
 HF_DEFINE_DECODE_CLASSES(f64, double, hf_is_int64(at))
 
-/* weights[i] *= by_class*of_class[columns[i]], and then the scale. O(n). */
-static void class_weights_by_column(const int32_t *columns, const double *of_class, double by_class,
-                                    double scale, ptrdiff_t n, double *weights) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        weights[i] = weights[i] * (of_class[columns[i]] * by_class) * scale;
+/* weights[i] = 2^exponent*weights[i]*of_class[columns[i]]. O(n). */
+static void class_weights_by_column(const int32_t *columns, const double *of_class, int exponent, ptrdiff_t n,
+                                    double *weights) {
+    const double factor = factor_of(exponent);
+    for (ptrdiff_t i = 0; factor == 0 && i < n; i++)
+        weights[i] = scaled_product(weights[i], of_class[columns[i]], exponent);
+    for (ptrdiff_t i = 0; factor != 0 && i < n; i++)
+        weights[i] = factor_product(weights[i], of_class[columns[i]], factor);
 }

@@ -92,11 +92,28 @@ HF_INLINE hf_byte_classes hf_classes_of_bytes(const hf_labels *labels) {
     return bytes;
 }
 
-/* out[i] = scale*weights[i] as float64, for a scale that is a power of two; returns the position of the first weight that
- * is negative or not finite, or -1. Such a weight is written as -1. O(n). */
+/* 2^exponent*x*y of two finite numbers: on the way nothing overflows or vanishes. */
+static double scaled_product(double x, double y, int exponent) {
+    int of_x, of_y;
+    const double product = frexp(x, &of_x) * frexp(y, &of_y);
+    return ldexp(product, exponent + of_x + of_y);
+}
+
+/* The same by multiplications, for weights of rows and classes whose products are no larger than 1/factor, which is
+ * 2^-exponent: what `factor_of` gives, or 0 where the exponent is too far out for it. Where the factor is large and x is
+ * not, it comes first: x*y might vanish. */
+static double factor_of(int exponent) { return exponent < -1022 || exponent > 500 ? 0 : ldexp(1, exponent); }
+HF_INLINE double factor_product(double x, double y, double factor) {
+    const int is_first = factor > 1 && x <= 0x1p500;
+    return x * (is_first ? factor : 1) * y * (is_first ? 1 : factor);
+}
+
+/* out[i] = 2^exponent*weights[i] as float64; returns the position of the first weight that is negative or not finite,
+ * or -1. Such a weight is written as -1. O(n). */
 #define HF_DEFINE_DECODE_WEIGHTS(SUFFIX, TYPE)                                                               \
-    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, double scale, double *out) {  \
+    static ptrdiff_t decode_weights_##SUFFIX(const void *weights, ptrdiff_t n, int exponent, double *out) {  \
         const TYPE *HF_RESTRICT weight = weights;                                                            \
+        const double factor = factor_of(exponent), scale = factor == 0 ? 1 : factor;                         \
         double *HF_RESTRICT to = out;                                                                        \
         int bad = 0;                                                                                         \
         for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
@@ -108,6 +125,8 @@ HF_INLINE hf_byte_classes hf_classes_of_bytes(const hf_labels *labels) {
         for (ptrdiff_t i = 0; bad && i < n; i++)                                                             \
             if (to[i] < 0)                                                                                   \
                 return i;                                                                                    \
+        for (ptrdiff_t i = 0; factor == 0 && i < n; i++)                                                     \
+            to[i] = scaled_product(to[i], 1, exponent);                                                      \
         return -1;                                                                                           \
     }
 HF_DEFINE_DECODE_WEIGHTS(i8, int8_t)
@@ -366,6 +385,5 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .finish_grad = {finish_grad_f32, finish_grad_f64},
     .divide = divide,
     .sum_in_order = sum_in_order,
-    .scale_of = scale_of,
     .round_loss = round_loss_f32,
 };

@@ -104,7 +104,7 @@ typedef struct {
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);
     void (*decode_labels[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_classes *classes,
                                        void *signs);
-    void (*class_weights)(const void *signs, double negative, double positive, double scale, ptrdiff_t n,
+    void (*class_weights)(const void *signs, double negative, double positive, int exponent, ptrdiff_t n,
                           double *weights);
     void (*prefetch_own)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
@@ -209,9 +209,9 @@ typedef struct {
     hf_real_loops real[2]; /* [0] float32, [1] float64 */
     ptrdiff_t (*decode_classes[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_class_labels *classes,
                                              int32_t *columns);
-    void (*class_weights)(const int32_t *columns, const double *of_class, double by_class, double scale,
-                          ptrdiff_t n, double *weights);
-    ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, double scale, double *out);
+    void (*class_weights)(const int32_t *columns, const double *of_class, int exponent, ptrdiff_t n,
+                          double *weights);
+    ptrdiff_t (*decode_weights[HF_N_DTYPES])(const void *weights, ptrdiff_t n, int exponent, double *out);
     void (*gather[4])(const void *source, ptrdiff_t stride, const int64_t *rows, ptrdiff_t n, void *out);
     void (*swap_bytes[4])(void *x, ptrdiff_t n);
     ptrdiff_t (*csr_spans[2])(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,
@@ -227,7 +227,6 @@ typedef struct {
      * default floating-point environment. */
     double (*divide)(double x, double y);
     double (*sum_in_order)(const double *x, ptrdiff_t n);
-    double (*scale_of)(double sum);
     void (*round_loss)(const hf_loss *loss, hf_loss *rounded);
 } hf_loops;
 

@@ -127,13 +127,16 @@ static void FN(decode_u64)(const void *labels, ptrdiff_t n, const hf_classes *cl
 #undef HF_DECODE_FLOAT
 #undef HF_DEFINE_DECODE
 
-/* weights[i] *= the weight of row i's class, and then the scale. O(n). */
-static void FN(class_weights)(const void *signs, double negative, double positive, double scale, ptrdiff_t n,
+/* weights[i] *= 2^exponent times the weight of row i's class. O(n). */
+static void FN(class_weights)(const void *signs, double negative, double positive, int exponent, ptrdiff_t n,
                               double *weights) {
     const real *HF_RESTRICT sign = signs;
     double *HF_RESTRICT weight = weights;
-    for (ptrdiff_t i = 0; i < n; i++)
-        weight[i] = weight[i] * (sign[i] > 0 ? positive : negative) * scale;
+    const double factor = factor_of(exponent);
+    for (ptrdiff_t i = 0; factor == 0 && i < n; i++)
+        weight[i] = scaled_product(weight[i], sign[i] > 0 ? positive : negative, exponent);
+    for (ptrdiff_t i = 0; factor != 0 && i < n; i++)
+        weight[i] = factor_product(weight[i], sign[i] > 0 ? positive : negative, factor);
 }
 
 /* lanes[(first + i) mod 16] += values[i], or weights[i]*values[i] where weights is given; a weight of zero
