@@ -506,6 +506,25 @@ def test_step_touches_only_the_columns_of_the_batch(dtype, width, batch):
 
 
 @every_dtype
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+@pytest.mark.parametrize("d", [30_000, 3_000_000])  # columns are numbered by a table of all, or searched for
+def test_a_step_knows_columns_again(dtype, width, d):
+    """Many rows, whose few columns come again in every block and were numbered otherwise in the step before."""
+    n, n_stored = 1_500, 4
+    rng = np.random.default_rng(76)
+    common = rng.choice(d, 700, replace=False)
+    X, y, _, _ = random_csr(2 * n, d, n_stored, dtype, seed=76, index_dtype=width)
+    X.indices[:] = common[rng.integers(0, 700, X.indices.size)]
+    objective = hf.Objective(X, y, loss="squared_hinge", n_threads=1)
+    theta = np.zeros(d + 1, dtype=dtype)
+    theta[common] = rng.standard_normal(700)
+    for rows in (slice(n, 2 * n), slice(0, n), np.arange(n)[::-1], slice(0, 600)):
+        want = theta - dtype(0.5) * objective.grad(theta, rows=rows)
+        objective.step(theta, 0.5, rows=rows)
+        assert theta.tobytes() == want.tobytes()
+
+
+@every_dtype
 def test_step_costs_the_batch_and_not_the_features(dtype):
     d = 6_000_000
     X, y, _, _ = random_csr(2_000, d, 20, dtype, seed=75)

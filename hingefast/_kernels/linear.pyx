@@ -23,6 +23,8 @@ cnp.import_array()
 cdef size_t MAX_TASK_GRADIENTS = 64 << 20
 # Slots are numbered in 32 bits.
 cdef Py_ssize_t MAX_SLOTS = 1 << 30
+# So many columns have a place each in the table of slots, which is 4 MB at most; more are searched for.
+cdef Py_ssize_t MAX_PLACES = 1 << 20
 
 
 cdef class Layout:
@@ -188,7 +190,7 @@ cdef class LinearPass(Job):
         self.fault_number = self.targets.n_rows + 1
         self.total_value = self.total_weight = self.total_slope = 0
         self.slots.n = 0
-        if self.slots.table != NULL:
+        if self.slots.mask != 0:
             memset(self.slots.table, 0, (self.slots.mask + 1) * sizeof(int32_t))
         if self.total != NULL:
             memset(self.total, 0, self.grad_size * sizeof(double))
@@ -271,6 +273,8 @@ cdef class LinearPass(Job):
         while size <= 4 * n_entries:
             size *= 2
         self.slots.capacity, self.slots.mask = n_entries, size - 1
+        if n_classes == 1 and self.layout.n_features <= MAX_PLACES:   # of K sums each, fewer slots are worth a search
+            size, self.slots.mask = self.layout.n_features, 0
         self.slots.table = <int32_t*>self.scratch.get(SLOT_TABLE, size * sizeof(int32_t))
         self.slots.columns = <int64_t*>self.scratch.get(SLOT_COLUMNS, n_entries * sizeof(int64_t))
         self.grad_size = n_entries * self.layout.class_stride(n_classes, sizeof(double))

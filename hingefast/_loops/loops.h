@@ -71,12 +71,11 @@ typedef struct {
     const int32_t *columns;
 } hf_class_labels;
 
-/* The columns that the rows of a sparse step store: each has a number of its own, its slot. The table, whose size
- * mask + 1 is a power of two above 2*capacity, holds slot + 1 where the search for a column ends, and 0 elsewhere. */
+/* The columns that the rows of a sparse step store: each has a number of its own, its slot (slots.h). */
 typedef struct {
-    int64_t *columns; /* of each slot */
-    int32_t *table;
-    uint64_t mask;
+    int64_t *columns;      /* of each slot; of the slots of a column one has sums */
+    int32_t *table;        /* with a place a column, or of mask + 1 places, a power of two above 2*capacity */
+    uint64_t mask;         /* 0: a place a column */
     ptrdiff_t n, capacity; /* slots in use, at most */
 } hf_slots;
 

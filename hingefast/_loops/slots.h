@@ -4,28 +4,63 @@
  * whatever they become later, what was summed for a column is subtracted from that column.
  */
 
-/* Replaces n column indices, which nobody else holds, by the slots of their columns; new columns get the next slots.
- * Indices are clamped as in csr_score_rows. O(n), as a rule. */
+/* Replaces n column indices, which nobody else holds, by slots, with `search` or with `number` below. Entries beyond the
+ * capacity were not there when the step began: their numbers are nobody's any more. Indices are clamped as in
+ * csr_score_rows. O(n), as a rule.
+ *
+ * number: a table with a place a column, of which nothing is known at first. Each entry has a number, and the last of a
+ * column's is its slot; in later blocks, one that an earlier call left is known by its column, which is another. No
+ * branch depends on the data.
+ * search: a hash table whose free places hold 0, the others slot + 1. A column gets the next number. */
 #define HF_DEFINE_ASSIGN_SLOTS(SUFFIX, INDEX)                                                                \
-    static void assign_slots_##SUFFIX(void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots) {     \
-        INDEX *HF_RESTRICT index = indices;                                                                  \
-        int64_t *HF_RESTRICT columns = slots->columns;                                                       \
-        int32_t *HF_RESTRICT table = slots->table;                                                           \
-        const uint64_t width = (uint64_t)n_features, mask = slots->mask;                                     \
+    HF_INLINE void number_slots_##SUFFIX(INDEX *HF_RESTRICT index, int64_t n, uint64_t width,                \
+                                         int64_t *HF_RESTRICT columns, int32_t *HF_RESTRICT table,           \
+                                         hf_slots *slots) {                                                  \
+        const int64_t before = slots->n;                                                                     \
+        int64_t *HF_RESTRICT column = columns + before;                                                      \
+        for (int64_t e = 0; e < n; e++) {                                                                    \
+            const uint64_t found = (uint64_t)(int64_t)index[e], j = found < width ? found : 0;               \
+            column[e] = (int64_t)j;                                                                          \
+            if (before == 0)                                                                                 \
+                table[j] = (int32_t)e;                                                                       \
+            else {                                                                                           \
+                const int64_t there = table[j], seen = there >= 0 && there < before ? there : 0;             \
+                table[j] = (int32_t)(columns[seen] == (int64_t)j ? seen : before + e);                       \
+            }                                                                                                \
+        }                                                                                                    \
+        for (int64_t e = 0; e < n; e++)                                                                      \
+            index[e] = (INDEX)table[column[e]];                                                              \
+        slots->n = before + n;                                                                               \
+    }                                                                                                        \
+    HF_INLINE void search_slots_##SUFFIX(INDEX *HF_RESTRICT index, int64_t n, uint64_t width,                \
+                                         int64_t *HF_RESTRICT columns, int32_t *HF_RESTRICT table,           \
+                                         hf_slots *slots) {                                                  \
+        const uint64_t mask = slots->mask;                                                                   \
         ptrdiff_t n_slots = slots->n;                                                                        \
         for (int64_t e = 0; e < n; e++) {                                                                    \
             const uint64_t found = (uint64_t)(int64_t)index[e], j = found < width ? found : 0;               \
             uint64_t at = (j * 0x9E3779B97F4A7C15u) >> 32 & mask; /* of 2^64 over the golden ratio */        \
             while (table[at] != 0 && columns[table[at] - 1] != (int64_t)j)                                   \
                 at = (at + 1) & mask;                                                                        \
-            if (table[at] == 0 && n_slots < slots->capacity) {                                               \
+            if (table[at] == 0) {                                                                            \
                 columns[n_slots] = (int64_t)j;                                                               \
                 table[at] = (int32_t)++n_slots;                                                              \
             }                                                                                                \
-            /* Full: there were fewer entries when the step began. The numbers are nobody's any more. */     \
-            index[e] = table[at] == 0 ? 0 : (INDEX)(table[at] - 1);                                          \
+            index[e] = (INDEX)(table[at] - 1);                                                               \
         }                                                                                                    \
         slots->n = n_slots;                                                                                  \
+    }                                                                                                        \
+    static void assign_slots_##SUFFIX(void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots) {     \
+        INDEX *index = indices;                                                                              \
+        const int64_t room = slots->capacity - slots->n, counted = n < room ? n : room;                      \
+        if (slots->mask == 0)                                                                                \
+            number_slots_##SUFFIX(index, counted, (uint64_t)n_features, slots->columns, slots->table,        \
+                                  slots);                                                                    \
+        else                                                                                                 \
+            search_slots_##SUFFIX(index, counted, (uint64_t)n_features, slots->columns, slots->table,        \
+                                  slots);                                                                    \
+        for (int64_t e = counted; e < n; e++)                                                                \
+            index[e] = 0;                                                                                    \
     }
 HF_DEFINE_ASSIGN_SLOTS(i32, int32_t)
 HF_DEFINE_ASSIGN_SLOTS(i64, int64_t)

@@ -79,15 +79,24 @@ static void FN(step_columns)(const int64_t *columns, ptrdiff_t n, const double *
                              ptrdiff_t n_classes, ptrdiff_t n_features, double divisor, double rate,
                              void *theta) {
     const real by = (real)rate;
+    real change[64];
     for (ptrdiff_t first = 0; first < n;
          first += 64) /* of whose totals every class finds its own in the cache */
         for (ptrdiff_t k = 0; k < n_classes; k++) {
+            const double *HF_RESTRICT sum = total + first * stride + k;
+            const ptrdiff_t length = n - first < 64 ? n - first : 64;
             real *to = (real *)theta + k * n_features;
-            for (ptrdiff_t s = first; s < first + 64 && s < n; s++) {
-                const double sum = total[s * stride + k];
-                if (sum != 0)
-                    to[columns ? columns[s] : s] -= by * (real)(sum / divisor);
+            if (!columns || n_classes > 1) { /* few have a total */
+                for (ptrdiff_t s = 0; s < length; s++)
+                    if (sum[s * stride] != 0)
+                        to[columns ? columns[first + s] : first + s] -=
+                            by * (real)(sum[s * stride] / divisor);
+                continue;
             }
+            for (ptrdiff_t s = 0; s < length; s++)
+                change[s] = sum[s] != 0 ? by * (real)(sum[s] / divisor) : 0;
+            for (ptrdiff_t s = 0; s < length; s++)
+                to[columns[first + s]] -= change[s];
         }
 }
 
