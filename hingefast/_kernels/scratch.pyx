@@ -19,12 +19,13 @@ cdef extern from *:
         char *start;
         if (size > SIZE_MAX - 2 * page)
             return NULL;
+        size = (size + page - 1) / page * page;
         *length = size + page;
         *block = mmap(NULL, *length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (*block == MAP_FAILED)
             return NULL;
         start = (char *)(((uintptr_t)*block + page - 1) / page * page);
-        (void)madvise(start, size / page * page, MADV_HUGEPAGE); /* refused: ordinary pages do as well */
+        (void)madvise(start, size, MADV_HUGEPAGE); /* refused: ordinary pages do as well */
         return start;
     #else
         (void)size, (void)block, (void)length;
