@@ -413,6 +413,25 @@ def test_step_touches_only_the_columns_of_the_batch(dtype, width, batch, key):
 
 
 @every_dtype
+@pytest.mark.parametrize("width", [np.int32, np.int64])
+@pytest.mark.parametrize("n_classes,d", [(3, 30_000), (8, 14_000)])  # with 8, for more entries than d/4 too
+def test_a_step_knows_columns_again(dtype, width, n_classes, d):
+    """Many rows, whose few columns come again in every block, in steps after others."""
+    n = 1_500
+    rng = np.random.default_rng(77)
+    common = rng.choice(d, 700, replace=False)
+    X, y, _, _ = random_csr(2 * n, d, 4, n_classes, dtype, seed=77, index_dtype=width)
+    X.indices[:] = common[rng.integers(0, 700, X.indices.size)]
+    objective = hf.Objective(X, y, loss="weston_watkins:squared_hinge", classes=n_classes, n_threads=1)
+    theta = np.zeros(objective.size, dtype=dtype)
+    theta[: n_classes * d].reshape(n_classes, d)[:, common] = rng.standard_normal((n_classes, 700))
+    for rows in (slice(n, 2 * n), slice(0, n), np.arange(n)[::-1], slice(0, 600)):
+        want = theta - dtype(0.5) * objective.grad(theta, rows=rows)
+        objective.step(theta, 0.5, rows=rows)
+        assert theta.tobytes() == want.tobytes()
+
+
+@every_dtype
 def test_step_costs_the_batch_and_not_the_features(dtype):
     d, n_classes = 1_000_000, 8
     X, y, _, _ = random_csr(2_000, d, 20, n_classes, dtype, seed=75)

@@ -7,7 +7,7 @@ weights, rows.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -42,9 +42,10 @@ cdef enum:
     # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
     MAX_CLASS_GRADIENT = 1048576
     # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
-    # and there. And its step sums by slots: those cost a search an entry, a gradient of d numbers is zeroed and read.
-    # An estimate of what these cost, not a measurement.
+    # and there. And its step sums by slots: those cost a search an entry, a gradient of d*K numbers is zeroed and read;
+    # from K = 4 on they are worth it for K/4 times as many.
     ENTRIES_WORTH_PACKING = 4
+    CLASSES_WORTH_SLOTS = 4
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.
     BLOCK_ENTRIES = 131072
@@ -142,8 +143,9 @@ cdef class CSR(Layout):
     cdef bint is_sparse(self) noexcept:
         return True
 
-    cdef Py_ssize_t few_entries(self, Targets targets) noexcept nogil:
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t n_classes) noexcept nogil:
         cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING, entries
+        few = min(few * max(n_classes, <Py_ssize_t>CLASSES_WORTH_SLOTS) // CLASSES_WORTH_SLOTS, self.max_task_entries)
         # As many rows as entries at most: a look at every row must not cost more than what it saves.
         if targets.n_rows == 0 or targets.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
             return 0
@@ -281,9 +283,11 @@ cdef class CSR(Layout):
                 add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
                 width = self.n_features
                 if work.is_sparse_step:
+                    width = work.slots.n
                     if self.in_slots(scratch, &span, block.slopes, n, 1, &work.slots, &task.fault) != 0:
                         failed = -1
                         break
+                    memset(task.grad + width, 0, (work.slots.n - width) * sizeof(double))
                     width = work.slots.n
                 if work.want & SLOPE and width > 0:
                     real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
@@ -330,7 +334,7 @@ cdef class CSR(Layout):
                                 Scratch scratch, int which) except *:
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, stride = self.class_stride(n_classes, itemsize)
         cdef void* copy
-        if self.few_entries(targets) > 0:
+        if self.few_entries(targets, 1) > 0:
             return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
         copy = scratch.get(which, stride * self.n_features * itemsize + HF_LINE_BYTES)
         active.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
@@ -366,15 +370,17 @@ cdef class CSR(Layout):
         cdef Span* span = <Span*>scratch.buffers[ROWS]
         cdef double* active_slopes = <double*>scratch.buffers[GROUPS]
         cdef int32_t* active_classes = <int32_t*>(active_slopes + n_classes)
-        cdef Py_ssize_t width = self.n_features
+        cdef Py_ssize_t width = self.n_features, stride = self.class_stride(n_classes, sizeof(double))
         if slots != NULL:
+            width = slots.n
             if self.in_slots(scratch, span, slopes, n, n_classes, slots, fault) != 0:
                 return -1
+            memset(grad + width * stride, 0, (slots.n - width) * stride * sizeof(double))
             width = slots.n
         if width > 0:
             active.real[self.is_f64].csr_accumulate_classes[span.wide](
-                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes,
-                self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
+                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes, stride,
+                active_classes, active_slopes, grad)
         return 0
 
     cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,

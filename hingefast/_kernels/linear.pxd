@@ -23,7 +23,7 @@ cdef class Layout:
                   Py_ssize_t end) noexcept nogil
     cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1
     cdef bint is_sparse(self) noexcept
-    cdef Py_ssize_t few_entries(self, Targets targets) noexcept nogil
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t n_classes) noexcept nogil
     # K classes
     cdef size_t max_class_gradient(self) noexcept nogil
     cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil
@@ -71,6 +71,7 @@ cdef class LinearPass(Job):
     cdef double* total             # gradient
     cdef int exponent              # of the weights
     cdef hf_slots slots            # a sparse step: the gradient has a number a slot, not one a column
+    cdef Py_ssize_t slots_size     # numbers of all slots, or 0
     cdef bint is_sparse_step
     cdef bint one_accumulator      # gradients too large for one a task: all tasks add into one, in order
     cdef Py_ssize_t next_number, next_first, n_merged, fault_number

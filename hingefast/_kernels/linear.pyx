@@ -63,8 +63,8 @@ cdef class Layout:
         """Whether rows store only some of the columns, and a step without a penalty touches no others."""
         return False
 
-    cdef Py_ssize_t few_entries(self, Targets targets) noexcept nogil:
-        """Entries of the batch, if it is one task and they are few beside the columns; else 0."""
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t n_classes) noexcept nogil:
+        """Entries of the batch, if it is one task and they are few beside the numbers of coef; else 0."""
         return 0
 
     # K classes. class_linear.pyx walks over the blocks; a layout brings its loops and the order of its gradient.
@@ -192,8 +192,8 @@ cdef class LinearPass(Job):
         self.slots.n = 0
         if self.slots.mask != 0:
             memset(self.slots.table, 0, (self.slots.mask + 1) * sizeof(int32_t))
-        if self.total != NULL:
-            memset(self.total, 0, self.grad_size * sizeof(double))
+        if self.total != NULL:   # the numbers of a slot are zeroed when it is assigned
+            memset(self.total + self.slots_size, 0, (self.grad_size - self.slots_size) * sizeof(double))
         return 0
 
     cdef int release(self) except -1:
@@ -213,7 +213,7 @@ cdef class LinearPass(Job):
         task.n_open = 0
         if self.want & SLOPE:
             task.grad = self.total   # the first task is the first addition to it
-            if not self.one_accumulator and task.number > 0:
+            if not (self.one_accumulator or self.is_sparse_step) and task.number > 0:
                 task.grad = <double*>scratch.zeros(self.grad_size * sizeof(double))
         self.reserve(scratch, task)
         while first < task.end and not failed:
@@ -267,17 +267,18 @@ cdef class LinearPass(Job):
 
     cdef int use_slots(self, Py_ssize_t n_classes) except -1:
         """Give the gradient a place a slot, if the batch is sparse enough: 1 then, at no cost of d; else 0."""
-        cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets), size = 4
-        if n_entries == 0 or n_entries > MAX_SLOTS:
+        cdef Py_ssize_t n_entries = self.layout.few_entries(self.targets, n_classes), size = 4
+        cdef Py_ssize_t capacity = min(n_entries, self.layout.n_features)
+        if n_entries == 0 or capacity > MAX_SLOTS:
             return 0
-        while size <= 4 * n_entries:
+        while size <= 4 * capacity:
             size *= 2
-        self.slots.capacity, self.slots.mask = n_entries, size - 1
+        self.slots.capacity, self.slots.mask = capacity, size - 1
         if n_classes == 1 and self.layout.n_features <= MAX_PLACES:   # of K sums each, fewer slots are worth a search
             size, self.slots.mask = self.layout.n_features, 0
         self.slots.table = <int32_t*>self.scratch.get(SLOT_TABLE, size * sizeof(int32_t))
-        self.slots.columns = <int64_t*>self.scratch.get(SLOT_COLUMNS, n_entries * sizeof(int64_t))
-        self.grad_size = n_entries * self.layout.class_stride(n_classes, sizeof(double))
+        self.slots.columns = <int64_t*>self.scratch.get(SLOT_COLUMNS, capacity * sizeof(int64_t))
+        self.grad_size = self.slots_size = capacity * self.layout.class_stride(n_classes, sizeof(double))
         self.is_sparse_step = True
         return 1
 
@@ -298,6 +299,8 @@ cdef class LinearPass(Job):
         if n_threads is not None or is_shared:
             threads = _parallel.resolve_threads(n_threads)
         if not is_shared or self.want & SLOPE and self.one_accumulator and not self.can_accumulate_in_turn:
+            threads = 1
+        elif self.is_sparse_step and not self.one_accumulator:   # there are more entries than when they were counted
             threads = 1
         elif self.want & SLOPE and not self.one_accumulator:
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
