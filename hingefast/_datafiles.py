@@ -160,7 +160,10 @@ def _read_labels(path: str) -> npt.NDArray[np.float64]:
     if not np.isfinite(labels).all():
         row = int(np.argmin(np.isfinite(labels)))
         raise DataFileError(f"{name} has the label {labels[row]} in row {row}, labels must be finite")
-    if numbers.dtype.kind in "iu" and np.abs(labels).max(initial=0) > _MAX_LABEL:
+    if (
+        numbers.dtype.kind in "iu"
+        and max(int(numbers.max(initial=0)), -int(numbers.min(initial=0))) > _MAX_LABEL
+    ):
         raise DataFileError(f"{name} has labels beyond 2^53, labels must be in [-2^53, 2^53]")
     return labels
 

@@ -211,6 +211,20 @@ def test_any_number_of_threads(dtype):
     assert len({bits(*each) for each in found}) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.float16])
+def test_weighted_scores_of_many_classes(dtype):
+    """Several blocks of rows: each has its own weights, whatever the scores are cast from."""
+    n, n_classes = 200, 100
+    rng = np.random.default_rng(11)
+    z, y = rng.integers(-3, 4, (n, n_classes)), rng.integers(0, n_classes, n)
+    weights = np.arange(1.0, n + 1)
+    found, want = (
+        hf.CrammerSinger().grad(y, z.astype(each), sample_weight=weights, reduction="sum")
+        for each in (dtype, np.float64)
+    )
+    assert np.array_equal(found, want)
+
+
 @pytest.mark.parametrize("n_classes", [1, 4])
 def test_large_gradients_of_cast_scores(n_classes):
     """More than 12 MiB, which a gradient of the scores' own dtype goes past the caches for."""

@@ -1334,3 +1334,11 @@ def test_ctrl_c_ends_quietly(run, tiny, monkeypatch):
 
     monkeypatch.setattr(_evaluation, "read_data", interrupted)
     assert run("eval", tiny) == (130, "", "")
+
+
+@pytest.mark.parametrize("n", [8, 9])
+def test_up_to_eight_labels_of_a_file_are_all_told(fails, tmp_path, n):
+    path = tmp_path / "data.svm"
+    path.write_text("".join(f"{k}.5 1:1\n" for k in range(n)))
+    told = fails("eval", path)
+    assert ("..." in told) == (n > 8) and "7.5" in told

@@ -243,6 +243,14 @@ def test_files_that_do_not_fit_together(write, labels):
             npy(np.array([0, 1, 2, 2**60])),
             " has labels beyond 2^53, labels must be in [-2^53, 2^53]",
         ),
+        (
+            npy(np.array([0, 1, 2, 2**53 + 1], np.uint64)),  # which float64 rounds to 2^53
+            " has labels beyond 2^53, labels must be in [-2^53, 2^53]",
+        ),
+        (
+            npy(np.array([-(2**53) - 1, 1, 2, 3])),
+            " has labels beyond 2^53, labels must be in [-2^53, 2^53]",
+        ),
         (npy(np.array(list("abcd"))), " must hold real numbers, got <U1"),
         (
             b"PK\x03\x04" + bytes(30),

@@ -7,10 +7,11 @@ import gc
 import sys
 import time
 import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
-from conftest import every_dtype, least_growth, telling_scores
+from conftest import bits, every_dtype, least_growth, telling_scores
 from linear_cases import as_csr, namespace
 from multiclass_cases import problem as class_problem
 
@@ -103,6 +104,108 @@ def test_memory_of_repeated_calls(dtype):
         # One array of 2000 rows kept per call would be 100 times 8 kB; one small object per call 100
         # times 16 bytes.
         assert grown < 16 * REPEATS, (name, grown)
+
+
+@every_dtype
+def test_nothing_is_allocated_for_good(dtype):
+    """Not even the few bytes that `test_memory_of_repeated_calls` allows."""
+    _, calls = calls_on(problem(2000, dtype))
+    for name, call in calls.items():
+        growths = []
+        for _ in range(5):
+            gc.collect()
+            before = sys.getallocatedblocks()
+            for _ in range(REPEATS):
+                quietly(call)
+            gc.collect()
+            growths.append(sys.getallocatedblocks() - before)
+        assert min(growths) < REPEATS // 2, (name, growths)
+
+
+class Scarce(MemoryError):
+    """Unlike MemoryError it may be weakly referred to."""
+
+
+class ScarceMemory:
+    """`np.ascontiguousarray`, which the kernels cast with, with memory for some casts only."""
+
+    def __init__(self, n_good):
+        self.n_good, self.cast = n_good, np.ascontiguousarray
+        self.errors = []
+
+    def __call__(self, *args, **kwargs):
+        self.n_good -= 1
+        if self.n_good < 0:
+            error = Scarce("no room")
+            self.errors.append(weakref.ref(error))
+            raise error
+        return self.cast(*args, **kwargs)
+
+
+def calls_that_cast():
+    """(name, call, what the cast is of): each way by which NumPy casts what the loops do not know."""
+    n, d, K = 90, 6, 3
+    rng = np.random.default_rng(11)
+    X, scores = rng.standard_normal((n, d)), rng.standard_normal((n, K))
+    wide, y = np.longdouble, np.arange(n) % 2
+    Y = np.arange(n) % K
+    sparse = as_csr(X)
+    wide_csr = namespace(sparse.indptr, sparse.indices, sparse.data.astype(wide), X.shape)
+    told = {"n_threads": 1, "classes": (0, 1)}
+    many = {"n_threads": 1, "classes": K, "loss": "weston_watkins"}
+    zeros, matrix = np.zeros(d), np.zeros((K, d))
+    linear = hf.linear_value_and_grad
+    objective = hf.Objective(X, y.astype(wide), loss="hinge", classes=(0, 1), n_threads=1)
+    theta = np.zeros(objective.size)
+    return {
+        "scores": lambda: hf.Hinge().grad(y, scores[:, 0].astype(wide), **told),
+        "labels of scores": lambda: hf.Hinge().grad(y.astype(wide), scores[:, 0], **told),
+        "weights of scores": lambda: hf.Hinge().grad(y, scores[:, 0], sample_weight=np.ones(n, wide), **told),
+        "scores of K classes": lambda: hf.CrammerSinger().grad(Y, scores.astype(wide), n_threads=1),
+        "labels of K classes": lambda: hf.CrammerSinger().grad(Y.astype(wide), scores, n_threads=1),
+        "dense X": lambda: linear(X.astype(wide), y, zeros, **told),
+        "dense X, K classes": lambda: linear(X.astype(wide), Y, matrix, **many),
+        "Fortran X": lambda: linear(np.asfortranarray(X.astype(wide)), y, zeros, **told),
+        "CSR X": lambda: linear(wide_csr, y, zeros, **told),
+        "CSR X, K classes": lambda: linear(wide_csr, Y, matrix, **many),
+        "labels": lambda: linear(X, y.astype(wide), zeros, **told),
+        "labels, K classes": lambda: linear(X, Y.astype(wide), matrix, **many),
+        "weights": lambda: linear(X, y, zeros, sample_weight=np.ones(n, wide), **told),
+        "labels of a batch": lambda: objective.value_and_grad(theta, rows=[0, 5, 9]),
+        "a batch with a bad row": lambda: objective.value_and_grad(theta, rows=[0, 5, 99]),
+        "a bad label": lambda: linear(X, (y + (np.arange(n) == 80)).astype(wide), zeros, **told),
+        "decision_function": lambda: hf.decision_function(X.astype(wide), zeros, n_threads=1),
+    }
+
+
+def outcome(call):
+    """What a call returns or says."""
+    try:
+        return bits(call())
+    except (IndexError, ValueError) as error:
+        return str(error)
+
+
+@pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="no dtype that NumPy casts")
+@pytest.mark.parametrize("name", calls_that_cast())
+def test_errors_of_casts(monkeypatch, name):
+    """A cast that has no memory is what the call raises, whichever of its casts it is, and nothing keeps the error."""
+    call = calls_that_cast()[name]
+    calm = outcome(call)
+    for n_good in range(30):
+        memory = ScarceMemory(n_good)
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "ascontiguousarray", memory)
+            with contextlib.suppress(Scarce):
+                assert outcome(call) == calm
+                assert not memory.errors
+                break
+        assert memory.errors
+        gc.collect()
+        assert not any(error() for error in memory.errors)
+        assert outcome(call) == calm
+    assert n_good > 0  # and the last call had memory enough
+    assert memory.n_good >= 0
 
 
 def counts_within(held, limits, seconds=5.0):

@@ -238,6 +238,53 @@ def test_a_fork_in_a_signal_handler_during_a_call():
     assert run_python(FORK_IN_A_HANDLER).stdout.strip() == b"fine"
 
 
+FORK_WHILE_WAITING = (
+    CALLS
+    + """
+import faulthandler, os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)   # of a fork beside threads
+faulthandler.dump_traceback_later(100, exit=True)
+child, main = None, threading.get_ident()
+real = threading.Lock
+
+class Lock:
+    def __init__(self):
+        self.lock = real()
+        self.release = self.lock.release
+    def acquire(self, *args):
+        global child
+        if len(args) == 2 and child is None and threading.get_ident() == main:   # the call waits for helpers
+            child = os.fork()
+        return self.lock.acquire(*args)
+
+forks = 0
+for name, make in MAKERS.items():
+    want = str(make(1)[1]())
+    for _ in range(30):
+        child = None
+        out, call = make(3)
+        threading.Lock = Lock
+        got = str(call())
+        threading.Lock = real
+        if child == 0:
+            os._exit(0 if got == want and str(make(2)[1]()) == want else 3)
+        assert got == want, name
+        if child is not None:
+            forks += 1
+            assert os.waitpid(child, 0)[1] == 0, name
+            break
+assert forks > 3, forks
+print("fine")
+"""
+)
+
+
+@needs_fork
+def test_a_fork_while_a_call_waits_for_its_helpers():
+    """As above, at the moment at which all that is left to do is in threads that the child does not have."""
+    assert run_python(FORK_WHILE_WAITING).stdout.strip() == b"fine"
+
+
 @needs_posix
 def test_a_handler_that_calls_while_helpers_are_started():
     """A signal handler runs a threaded call of its own while the call it interrupts is starting threads."""
@@ -552,6 +599,57 @@ with concurrent.futures.ThreadPoolExecutor(4) as pool:   # threads that stay
 
 @needs_proc
 @pytest.mark.no_sanitizer
+@pytest.mark.parametrize("calls", ["large", "large and small", "several", "threads that end"])
+def test_what_calls_leave_behind(calls):
+    """Neither memory nor addresses, whatever sizes follow one another, on threads that stay and that end."""
+    code = f"""
+import resource, threading
+from types import SimpleNamespace
+import numpy as np
+import hingefast as hf
+
+def taken():
+    return [int(size) * resource.getpagesize() / 2**20 for size in open("/proc/self/statm").read().split()[:2]]
+
+def linear(d, K=2):
+    X, y = np.broadcast_to(np.ones(d), (4, d)), np.arange(4) % K
+    coef, out = ((np.zeros((K, d)), (np.ones((K, d)), np.ones(K))) if K > 2 else (np.zeros(d), np.ones(d)))
+    loss = "weston_watkins" if K > 2 else "hinge"
+    return lambda: hf.linear_value_and_grad(X, y, coef, loss=loss, classes=range(K), out=out, n_threads=1)
+
+def step():                                              # buffers of 1 to 3.5 MB
+    objective.step(theta, 1e-3)
+
+def in_a_thread():
+    thread = threading.Thread(target=step)
+    thread.start()
+    thread.join()
+
+indices = np.arange(220_000, dtype=np.int32) * 4
+X = SimpleNamespace(data=np.ones(220_000), indices=indices, indptr=np.arange(0, 220_001, 20), shape=(11_000, 900_000))
+objective = hf.Objective(X, np.arange(11_000) % 2, loss="hinge", classes=(0, 1), n_threads=1)
+theta = np.ones(objective.size)
+
+calls = {{
+    "large": [linear(600_000)],                          # a gradient of 4.6 MB
+    "large and small": [linear(600_000), linear(100_000)],
+    "several": [step, linear(450_000), linear(110_000, 4)],
+    "threads that end": [in_a_thread],
+}}[{calls!r}]
+first = linear(4) if {calls!r} == "several" else lambda: [call() for call in calls * 5]
+first()
+before = taken()
+for _ in range(60):
+    for call in calls:
+        call()
+grown = [now - then for now, then in zip(taken(), before)]
+print(grown[1] if calls == [in_a_thread] else max(grown))   # malloc reserves addresses for a thread
+"""
+    assert float(run_python(code).stdout) < 8
+
+
+@needs_proc
+@pytest.mark.no_sanitizer
 def test_helpers_give_memory_back():
     """Task gradients of 16 MB live in the threads that help; none of it stays with them."""
     code = """
@@ -618,11 +716,10 @@ def test_indices_that_change_during_a_sparse_step(loss, K):
 def test_rows_that_grow_during_a_sparse_step(monkeypatch, loss, K):
     """There is room for as many columns as there were entries; what comes later is nowhere outside."""
     n, d = 10, 20_000
-    few, many = np.arange(n + 1) * 100, np.arange(n + 1) * 400
+    few, many = np.arange(n + 1) * 100, np.arange(n + 1) * 40_000  # 3 MB more than there is room for
     indptr = few.copy()
-    X = SimpleNamespace(
-        data=np.ones(4_000), indices=np.arange(4_000, dtype=np.int32) * 5, indptr=indptr, shape=(n, d)
-    )
+    indices = np.arange(400_000, dtype=np.int32) % 4_000 * 5
+    X = SimpleNamespace(data=np.ones(400_000), indices=indices, indptr=indptr, shape=(n, d))
     y = (np.arange(n) % (K or 2)).astype(np.longdouble)
     objective = hf.Objective(X, y, loss=loss, classes=K or (0, 1), sample_weight=np.ones(n), n_threads=1)
     theta = np.zeros(objective.size)
@@ -697,6 +794,48 @@ print("fine")
 
 
 @needs_proc
+@needs_fork
+@needs_proc
+@pytest.mark.no_sanitizer
+def test_memory_that_ends_within_a_step():
+    """At whatever point of a step of K classes no more is to be had: it raises and theta stays, or all is done."""
+    code = """
+import os, resource, warnings
+from types import SimpleNamespace
+import numpy as np
+import hingefast as hf
+
+warnings.simplefilter("ignore", DeprecationWarning)
+K, n, m = 8, 200, 600
+d = 4 * n * m + 8
+indices = (np.arange(n * m) * 3 % d).astype(np.int32)
+X = SimpleNamespace(data=np.ones(n * m, np.float32), indices=indices, indptr=np.arange(n + 1) * m, shape=(n, d))
+objective = hf.Objective(X, np.arange(n) % K, loss="weston_watkins", classes=K, n_threads=1)
+theta = np.zeros(objective.size, np.float32)
+want = theta - np.float32(0.5) * objective.grad(theta)
+
+def left(megabytes):
+    child = os.fork()
+    if child == 0:
+        taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + int(megabytes * 2**20),) * 2)
+        code = 9
+        try:
+            objective.step(theta, 0.5)
+            code = 0 if np.array_equal(theta, want) else 2
+        except MemoryError:
+            code = 1 if not theta.any() else 3
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+ends = [left(k / 4) for k in range(160)]
+print(sorted(set(ends)), ends)
+"""
+    said = run_python(code).stdout
+    assert said.startswith(b"[0, 1]"), said
+
+
 @pytest.mark.no_sanitizer
 def test_buffers_are_free_again_after_an_error():
     """An error before, during or after a pass leaves the thread its buffers: later calls allocate nothing."""

@@ -324,3 +324,31 @@ def test_faults_of_classes():
     ):
         with pytest.raises(error, match=match):
             hf.margin_report(*arguments, **keywords)
+
+
+def test_columns_of_large_counts_are_aligned():
+    text = str(hf.margin_report(np.ones(1500), np.r_[np.full(1200, 2.0), np.full(300, 0.5)]))
+    counts = [line for line in text.splitlines() if "80.0 %" in line or "20.0 %" in line]
+    assert len(counts) == 2, text
+    ends = {
+        line.index(number) + len(number) for line in counts for number in ("1,200", "300") if number in line
+    }
+    assert len(ends) == 1, text
+
+
+@pytest.mark.parametrize("shape", [(70_001,), (70_001, 2)])
+def test_positions_in_large_data(shape):
+    """Rows are looked at some at a time; a position counts from the first of all."""
+    n = shape[0]
+    y, w = np.ones(n), np.ones(n)
+    w[70_000] = -1
+    with raises(ValueError, "sample_weight[70000] is -1"):
+        hf.margin_report(y, np.ones(shape), sample_weight=w)
+    y[70_000] = 7
+    with raises(ValueError, "y[70000] is 7"):
+        hf.margin_report(y, np.ones(shape))
+
+
+def test_shares_of_weights_whose_sum_overflows_are_not_told():
+    text = str(hf.margin_report([1, 1], [2.0, 0.5], sample_weight=[1.7e308] * 2))
+    assert "of the weight" not in text

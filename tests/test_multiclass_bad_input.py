@@ -815,3 +815,17 @@ def test_the_call_after_an_error_is_right(case):
         with raises(ValueError, f"y[{position}] is 99"):
             run(case, loss="weston_watkins", y=y)
         assert bits(run(case, loss="weston_watkins", sample_weight=case.weights)) == want
+
+
+def test_up_to_eight_labels_are_all_told():
+    with raises(ValueError, "1, 2, 3, 4, 5, 6, 7, 8") as caught:
+        CS.value([9], np.zeros((1, 8)), classes=range(1, 9))
+    assert "..." not in str(caught.value)
+    with raises(ValueError, "..."):
+        CS.value([10], np.zeros((1, 9)), classes=range(1, 10))
+
+
+def test_columns_are_counted_in_32_bits():
+    """More than 2^31 - 1 classes are refused by their number, before anything is allocated."""
+    with raises(ValueError, "classes", "2147483648"):
+        hf.Objective(np.ones((2, 1)), [0, 1], loss="crammer_singer", classes=2**31)

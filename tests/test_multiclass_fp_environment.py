@@ -176,3 +176,13 @@ def test_no_flag_is_raised_or_lost(key, dtype):
         kept = library.fetestexcept(FLAGS)
         library.feclearexcept(FLAGS)
         assert kept & (INVALID | OVERFLOW) == INVALID | OVERFLOW
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).max <= np.finfo(np.float64).max, reason="no longdouble beyond float64"
+)
+def test_intercepts_beyond_float64_whatever_the_callers_errstate():
+    intercept = np.array([np.longdouble(10) ** 400, 0])
+    with np.errstate(all="raise"):
+        scores = hf.decision_function(np.ones((3, 2)), np.ones((2, 2)), intercept)
+    assert np.isinf(scores[:, 0]).all() and (scores[:, 1] == 2).all()

@@ -383,3 +383,27 @@ def test_calling_is_value(make):
     assert loss(data.labels, data.scores) == loss.value(data.labels, data.scores)
     keywords = {"sample_weight": data.weights, "reduction": "sum"}
     assert loss(data.labels, data.scores, **keywords) == loss.value(data.labels, data.scores, **keywords)
+
+
+def test_numbers_beyond_int64_are_no_k():
+    with raises(ValueError, "k"):
+        hf.TopKHinge(2**70)
+
+
+def test_zeros_of_either_sign_are_one_cost():
+    one, other = (
+        hf.CostSensitiveHinge([[0.0, 1.0], [1.0, 0.0]]),
+        hf.CostSensitiveHinge([[-0.0, 1.0], [1.0, -0.0]]),
+    )
+    assert one == other and hash(one) == hash(other)
+
+
+def test_the_name_tells_a_base_of_other_parameters():
+    assert hf.CrammerSinger(hf.Hinge(margin=2)).name == "crammer_singer:hinge"
+    assert hf.CrammerSinger(hf.Hinge()).name == "crammer_singer"
+
+
+def test_costs_beyond_float64_are_refused_whatever_the_callers_errstate():
+    cost = np.array([[0, np.longdouble(10) ** 400], [1, 0]], np.longdouble)
+    with np.errstate(all="raise"), raises(ValueError, "cost"):
+        hf.CostSensitiveHinge(cost)

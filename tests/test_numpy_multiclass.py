@@ -228,3 +228,17 @@ def test_row_blocks_cover_the_rows(n_rows, width, blocks):
     cut = list(_numpy_pass.row_blocks(n_rows, width))
     assert len(cut) == blocks
     assert [i for rows in cut for i in range(rows.start, rows.stop)] == list(range(n_rows))
+
+
+def test_passes_agree_in_all_they_have():
+    def result(value, grad, grad_intercept):
+        return Pass(value, np.array(grad), grad_intercept)
+
+    nothing = result(0.0, [0.0, 0.0], 0.0)
+    endless = result(np.inf, [1.0, np.inf], 0.0)
+    with np.errstate(invalid="ignore"):
+        assert agree(endless, endless, result(np.inf, [0.0, np.nan], 0.0))
+    one = result(1.0, [1.0, 2.0], 3.0)
+    assert agree(one, one, nothing)
+    for other in (result(2.0, [1.0, 2.0], 3.0), result(1.0, [1.0, 9.0], 3.0), result(1.0, [1.0, 2.0], 5.0)):
+        assert not agree(one, other, nothing)

@@ -505,6 +505,41 @@ def test_step_touches_only_the_columns_of_the_batch(dtype, width, batch):
     assert np.array_equal(theta[stored], clean[stored]) and (theta[stored] != coef[stored]).all()
 
 
+def test_pack_copies_without_an_intercept_too():
+    X, y, coef = np.eye(2), [1, -1], np.zeros(2)
+    objective = hf.Objective(X, y, loss="hinge", fit_intercept=False)
+    objective.step(objective.pack(coef), 1.0)
+    assert not coef.any()
+
+
+def test_theta_over_row_numbers_that_are_no_array():
+    objective = hf.Objective(np.eye(3), [1, -1, 1], loss="hinge", fit_intercept=False)
+    theta = np.zeros(3)
+    with raises(ValueError, "theta", "rows"):
+        objective.step(theta, 1.0, rows=memoryview(theta.view(np.int64)))
+    assert not theta.any()
+
+
+def test_flags_may_be_numpys():
+    assert hf.Objective(np.eye(3), [1, -1, 1], loss="hinge", fit_intercept=np.True_).size == 4
+
+
+def test_balanced_weights_name_rows_and_classes_as_they_are():
+    n = 70_001
+    weights = np.ones(n)
+    weights[70_000] = -1
+    told = {"loss": "hinge", "class_weight": "balanced"}
+    with raises(ValueError, "sample_weight[70000] is -1"):
+        hf.Objective(np.ones((n, 1)), np.where(np.arange(n) % 2, 1, -1), sample_weight=weights, **told)
+    with raises(ValueError, "class -1 has none"):
+        hf.Objective(np.ones((3, 1)), [1, 1, 1], **told)
+
+
+def test_pickles_keep_the_number_of_threads():
+    objective = hf.Objective(np.eye(3), [1, -1, 1], loss="hinge", n_threads=2)
+    assert pickle.loads(pickle.dumps(objective)).n_threads == 2
+
+
 @every_dtype
 @pytest.mark.parametrize("width", [np.int32, np.int64])
 @pytest.mark.parametrize("d", [30_000, 3_000_000])  # columns are numbered by a table of all, or searched for

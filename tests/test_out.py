@@ -237,3 +237,19 @@ def test_out_that_is_not_aligned(name, layout, n_classes, dtype):
 def test_out_over_row_pointers_that_are_converted(name, layout, n_classes, form, dtype):
     case, _, like, call = described(name, layout, n_classes, dtype)
     check_overlap(case, "indptr", form, like, call)
+
+
+def test_scores_over_the_row_numbers():
+    X, rows = np.eye(3), np.zeros(3)
+    with raises(ValueError, "out", "rows", "overlap"):
+        hf.decision_function(X, np.ones(3), rows=rows.view(np.int64), out=rows)
+    objective = hf.Objective(X, [1, -1, 1], loss="hinge")
+    with raises(ValueError, "out", "rows", "overlap"):
+        objective.decision_function(np.ones(4), rows=rows.view(np.int64), out=rows)
+
+
+def test_a_masked_out_is_refused_without_advice():
+    """What `filled` gives is a copy, which a caller would never see written."""
+    with pytest.raises(TypeError) as caught:
+        hf.Hinge().grad([1, -1], np.zeros(2), out=np.ma.zeros(2))
+    assert "out" in str(caught.value) and "filled" not in str(caught.value)

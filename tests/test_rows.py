@@ -218,6 +218,17 @@ def test_rows_outside(case, bad, place):
         assert not theta.any()
 
 
+def test_no_rows_have_one_dimension(case):
+    with raises(TypeError, "rows"):
+        hf.linear_value_and_grad(case.X, case.y, case.coef, rows=[[]], reduction="sum")
+
+
+def test_rows_of_unsigned_numbers_are_told_as_they_are(case):
+    rows = np.array([0, 2**63 + 1], np.uint64)
+    with raises(ValueError, "rows[1] is 9223372036854775809"):
+        hf.linear_value_and_grad(case.X, case.y, case.coef, rows=rows)
+
+
 def test_rows_of_unsigned_numbers_beyond_int64(case):
     with pytest.raises(ValueError, match=r"rows\[0\]"):
         hf.decision_function(case.X, case.coef, rows=np.array([2**64 - 1], dtype=np.uint64))

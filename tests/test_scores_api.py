@@ -1017,3 +1017,9 @@ def test_against_the_plain_oracle(key, reduction):
     allowed = (2 * 203 + 257) * eps
     assert np.all(np.abs(value - want) <= allowed * np.abs(want) + 4e-308)
     assert (np.abs(grad - want_grad) <= allowed * np.abs(want_grad) + 4e-308).all()
+
+
+def test_a_set_of_class_weights_is_told_as_a_set():
+    with pytest.raises(TypeError, match="class_weight") as caught:
+        hf.Hinge().value([1], [0.0], class_weight={1.0, 2.0})
+    assert "set" in str(caught.value) and "dtype" not in str(caught.value)

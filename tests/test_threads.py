@@ -509,3 +509,83 @@ def test_float_environment_is_of_no_account():
             value, _, _ = hf.linear_value_and_grad(A, [1, -1, 1], np.array([1.0, 10.0]), loss="squared_hinge")
             assert np.isnan(value)
             hf.decision_function(A, np.array([-1.0, 1e300]))
+
+
+@pytest.mark.parametrize(
+    "name,text,n",
+    [
+        ("HINGEFAST_NUM_THREADS", " 3 ", 3),
+        ("HINGEFAST_NUM_THREADS", " ", None),
+        ("OMP_NUM_THREADS", "1,2", 1),
+    ],
+)
+def test_forms_of_the_variables(monkeypatch, name, text, n):
+    """Blanks around a number are none of it, blanks alone are no number; of OpenMP's list the first counts."""
+    for variable in ("HINGEFAST_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    usual = hf.show_config("dicts")["threads"]
+    monkeypatch.setenv(name, text)
+    assert hf.show_config("dicts")["threads"] == (n or usual)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_the_affinity_of_the_moment_counts(monkeypatch):
+    for variable in ("HINGEFAST_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(variable, raising=False)
+    allowed = os.sched_getaffinity(0)
+    hf.show_config("dicts")
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert hf.show_config("dicts")["threads"] == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def test_work_for_threads_that_cannot_be_had_is_not_kept():
+    """Where no thread starts nothing waits for one, and the next call asks for threads again."""
+    code = """
+import _thread
+from hingefast import _parallel
+
+real = _thread.start_new_thread
+
+def none_to_be_had(*_):
+    raise RuntimeError("can't start new thread")
+
+_thread.start_new_thread = none_to_be_had
+for _ in range(3):
+    _parallel.hand_out(lambda: None, 2)
+print(_parallel._n_helpers, _parallel._queue.qsize())
+"""
+    assert run_python(code).stdout.split() == [b"0", b"0"]
+
+
+@needs_fork
+def test_a_child_has_no_work_of_its_parent():
+    """What waits for the parent's threads does not wait in the child, which starts threads of its own."""
+    code = """
+import os, threading, time, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+from hingefast import _parallel
+
+go, done = threading.Event(), threading.Semaphore(0)
+
+def work():
+    go.wait()
+    done.release()
+
+for _ in range(6):
+    _parallel.hand_out(work, 1)
+child = os.fork()
+if child == 0:
+    waiting = _parallel._queue.qsize()
+    served = threading.Event()
+    _parallel.hand_out(served.set, 1)
+    os._exit(0 if waiting == 0 and served.wait(20) else 3)
+go.set()
+assert os.waitpid(child, 0)[1] == 0
+for _ in range(6):
+    assert done.acquire(timeout=20)
+print("fine")
+"""
+    assert run_python(code).stdout.strip() == b"fine"

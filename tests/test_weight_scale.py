@@ -231,6 +231,7 @@ def test_a_sum_holds_what_float64_holds(sample, by_class, x):
         ([1.9e-57, 1e58], [1e-300, 1e-300]), ([1e-60, 1e60], [1e-300, 1e-200]), ([1.0, 2.0**100], [SMALL, SMALL]),
         ([1e-250, 1e-20], [1e-100, 1e-60]), ([2.0**-600, 2.0**600], [2.0**400, 1.0]), ([1e-250, 1e300], [1e300, 1e10]),
         ([2.0**700, 2.0**300], [2.0**-900, 2.0**-400]), ([1e-20, 1.0], [1e-295, 1e-10]),
+        ([3e-162, 2e-162], [1e-162, 1e-162]),
     ],
 )  # fmt: skip
 def test_the_share_of_each_row(weights, pair):
@@ -311,7 +312,9 @@ def test_sums_keep_the_scale(dtype, scale):
         assert grad[0] == pytest.approx((0 + 2 * 1 - 0.5 * -1) * scale, rel=1e-6)
 
 
-@pytest.mark.parametrize("alpha,coef", [(1e-300, 1e200), (1e300, 1e-200), (1e40, 1e-170), (1e-5, 1e155)])
+@pytest.mark.parametrize(
+    "alpha,coef", [(1e-300, 1e200), (1e300, 1e-200), (1e300, 1e-161), (1e40, 1e-170), (1e-5, 1e155)]
+)
 def test_the_penalty_is_what_it_is(alpha, coef):
     """alpha/2 |coef|^2 neither overflows nor vanishes where the squares alone would."""
     X, y = np.zeros((2, 20)), [1, -1]
