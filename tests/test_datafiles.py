@@ -168,9 +168,10 @@ def test_ids_count_from_0_if_the_caller_says_so(write, labels):
     X, _ = read_data(path, zero_based=True)
     assert X.indices.tolist() == [0, 1]
     path = write(idx(NUMBERS))
-    assert refused(path, labels, zero_based=True) == (
-        f"{path} is an IDX file, which holds no ids: leave out --zero-based"
-    )
+    for zero_based in (True, False):  # False, too, says something of ids
+        assert refused(path, labels, zero_based=zero_based) == (
+            f"{path} is an IDX file, which holds no ids: leave out --zero-based"
+        )
 
 
 @pytest.mark.parametrize("compress", COMPRESSIONS.values(), ids=COMPRESSIONS)
