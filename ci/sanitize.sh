@@ -56,4 +56,4 @@ done
 
 say "hostile calls"
 unset HINGEFAST_LEVEL
-sanitized python "$root/ci/hostile/run.py" --memory heap --seconds 40 --seed 1
+sanitized python "$root/ci/hostile/run.py" --memory heap --seconds 20 --seed 1
