@@ -143,7 +143,7 @@ class ScarceMemory:
 
 
 def calls_that_cast():
-    """(name, call, what the cast is of): each way by which NumPy casts what the loops do not know."""
+    """By name, each way by which NumPy casts what the loops do not know."""
     n, d, K = 90, 6, 3
     rng = np.random.default_rng(11)
     X, scores = rng.standard_normal((n, d)), rng.standard_normal((n, K))

@@ -36,44 +36,6 @@ def case():
     return problem(N, D, K, seed=71)
 
 
-def test_class_weights_are_the_objectives_own():
-    X, weights = np.eye(3), np.ones(3)
-    objective = hf.Objective(X, [0, 1, 2], loss="crammer_singer", classes=3, class_weight=weights)
-    theta = np.zeros(objective.size)
-    before = bits(*objective.value_and_grad(theta))
-    weights[:] = [-5, np.nan, 7]
-    assert bits(*objective.value_and_grad(theta)) == before
-
-
-def test_a_balanced_class_without_rows_is_named_by_its_label():
-    with raises(ValueError, "class 7 has none"):
-        hf.Objective(
-            np.ones((3, 1)), [5, 6, 5], loss="crammer_singer", classes=[5, 6, 7], class_weight="balanced"
-        )
-
-
-def test_the_intercept_that_is_not_0_is_named():
-    objective = hf.Objective(np.eye(3), [0, 1, 2], loss="crammer_singer", classes=3, fit_intercept=False)
-    with raises(ValueError, "is 2"):
-        objective.pack(np.zeros((3, 3)), [0.0, 2.0, 0.0])
-
-
-@pytest.mark.parametrize("n_classes", [3, 40, 5_000])
-@pytest.mark.parametrize("layout", [np.asarray, as_csr])
-def test_x_without_columns(layout, n_classes):
-    """All there is are intercepts: a step and a Hessian product of any number of classes."""
-    rng = np.random.default_rng(78)
-    X, y = layout(np.zeros((8, 0))), np.arange(8) % n_classes
-    objective = hf.Objective(X, y, loss="weston_watkins:squared_hinge", classes=n_classes, n_threads=1)
-    theta, v = rng.standard_normal((2, n_classes))
-    products = [objective.hessp(theta, v) for _ in range(3)]
-    assert len({bits(each) for each in products}) == 1
-    for _ in range(20):
-        want = theta - 0.5 * objective.grad(theta)
-        objective.step(theta, 0.5)
-        assert bits(theta) == bits(want)
-
-
 def make_objective(case, layout="dense", **keywords):
     keywords = {"loss": "weston_watkins:squared_hinge", "alpha": 0.25, "classes": len(case.coef), **keywords}
     return hf.Objective(LAYOUTS[layout](case.X), case.y, **keywords)
@@ -779,3 +741,41 @@ def test_a_plain_namespace_without_scipy(case):
     assert bits(hf.Objective(plain, case.y, **keywords).value_and_grad(theta)) == bits(
         hf.Objective(as_csr(case.X, "csr_array"), case.y, **keywords).value_and_grad(theta)
     )
+
+
+def test_class_weights_are_the_objectives_own():
+    X, weights = np.eye(3), np.ones(3)
+    objective = hf.Objective(X, [0, 1, 2], loss="crammer_singer", classes=3, class_weight=weights)
+    theta = np.zeros(objective.size)
+    before = bits(*objective.value_and_grad(theta))
+    weights[:] = [-5, np.nan, 7]
+    assert bits(*objective.value_and_grad(theta)) == before
+
+
+def test_a_balanced_class_without_rows_is_named_by_its_label():
+    with raises(ValueError, "class 7 has none"):
+        hf.Objective(
+            np.ones((3, 1)), [5, 6, 5], loss="crammer_singer", classes=[5, 6, 7], class_weight="balanced"
+        )
+
+
+def test_the_intercept_that_is_not_0_is_named():
+    objective = hf.Objective(np.eye(3), [0, 1, 2], loss="crammer_singer", classes=3, fit_intercept=False)
+    with raises(ValueError, "is 2"):
+        objective.pack(np.zeros((3, 3)), [0.0, 2.0, 0.0])
+
+
+@pytest.mark.parametrize("n_classes", [3, 40, 5_000])
+@pytest.mark.parametrize("layout", [np.asarray, as_csr])
+def test_x_without_columns(layout, n_classes):
+    """All there is are intercepts: a step and a Hessian product of any number of classes."""
+    rng = np.random.default_rng(78)
+    X, y = layout(np.zeros((8, 0))), np.arange(8) % n_classes
+    objective = hf.Objective(X, y, loss="weston_watkins:squared_hinge", classes=n_classes, n_threads=1)
+    theta, v = rng.standard_normal((2, n_classes))
+    products = [objective.hessp(theta, v) for _ in range(3)]
+    assert len({bits(each) for each in products}) == 1
+    for _ in range(20):
+        want = theta - 0.5 * objective.grad(theta)
+        objective.step(theta, 0.5)
+        assert bits(theta) == bits(want)

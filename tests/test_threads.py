@@ -547,8 +547,6 @@ def test_work_for_threads_that_cannot_be_had_is_not_kept():
 import _thread
 from hingefast import _parallel
 
-real = _thread.start_new_thread
-
 def none_to_be_had(*_):
     raise RuntimeError("can't start new thread")
 
@@ -564,8 +562,8 @@ print(_parallel._n_helpers, _parallel._queue.qsize())
 def test_a_child_has_no_work_of_its_parent():
     """What waits for the parent's threads does not wait in the child, which starts threads of its own."""
     code = """
-import os, threading, time, warnings
-warnings.simplefilter("ignore", DeprecationWarning)
+import os, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)   # of a fork beside threads
 from hingefast import _parallel
 
 go, done = threading.Event(), threading.Semaphore(0)

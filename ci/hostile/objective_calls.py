@@ -485,6 +485,7 @@ class Objective:
             scale = np.longdouble(self.alpha) * (total if self.reduction == "mean" else 1)
             with np.errstate(all="ignore"):
                 wanted = 1 / scale if scale > 0 else np.longdouble(np.inf)
+                # Below the smallest normal number a float64 is off by as much as the smallest of all.
                 off = (1e-13 + problem.n_rows * 2.0**-52) * abs(wanted) + oracle.SUBNORMAL[True]
                 oracle.Answer(np.asarray(wanted), np.asarray(off), F64).check(np.float64(result), "C")
             if len(repr(objective)) > 2000:

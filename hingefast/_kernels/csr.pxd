@@ -34,7 +34,7 @@ cdef class CSR(Layout):
     cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
                        Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
-                      hf_slots* slots, Fault* fault) noexcept nogil
+                      hf_slots* slots, double* grad, Fault* fault) noexcept nogil
     cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries, Fault* fault) noexcept with gil
     cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil

@@ -283,11 +283,9 @@ cdef class CSR(Layout):
                 add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
                 width = self.n_features
                 if work.is_sparse_step:
-                    width = work.slots.n
-                    if self.in_slots(scratch, &span, block.slopes, n, 1, &work.slots, &task.fault) != 0:
+                    if self.in_slots(scratch, &span, block.slopes, n, 1, &work.slots, task.grad, &task.fault) != 0:
                         failed = -1
                         break
-                    memset(task.grad + width, 0, (work.slots.n - width) * sizeof(double))
                     width = work.slots.n
                 if work.want & SLOPE and width > 0:
                     real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
@@ -370,27 +368,30 @@ cdef class CSR(Layout):
         cdef Span* span = <Span*>scratch.buffers[ROWS]
         cdef double* active_slopes = <double*>scratch.buffers[GROUPS]
         cdef int32_t* active_classes = <int32_t*>(active_slopes + n_classes)
-        cdef Py_ssize_t width = self.n_features, stride = self.class_stride(n_classes, sizeof(double))
+        cdef Py_ssize_t width = self.n_features
         if slots != NULL:
-            width = slots.n
-            if self.in_slots(scratch, span, slopes, n, n_classes, slots, fault) != 0:
+            if self.in_slots(scratch, span, slopes, n, n_classes, slots, grad, fault) != 0:
                 return -1
-            memset(grad + width * stride, 0, (slots.n - width) * stride * sizeof(double))
             width = slots.n
         if width > 0:
             active.real[self.is_f64].csr_accumulate_classes[span.wide](
-                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes, stride,
-                active_classes, active_slopes, grad)
+                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes,
+                self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
         return 0
 
     cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
-                      hf_slots* slots, Fault* fault) noexcept nogil:
-        """Bring the entries of those of n scored rows that have a slope into the tile, with slots for columns."""
+                      hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
+        """Bring the entries of those of n scored rows that have a slope into the tile, with slots for columns.
+
+        The numbers of new slots in `grad` are zero then.
+        """
+        cdef Py_ssize_t before = slots.n, stride = self.class_stride(n_classes, sizeof(double))
         active.real[self.is_f64].drop_inactive(slopes, n, n_classes, span.starts, span.ends)
         if self.data_at != NULL and self.fill_tile(scratch, span, n, fault) != 0:
             return -1
         # The tile is ours: only here and when they were scored have the caller's indices been read.
         active.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features, slots)
+        memset(grad + before * stride, 0, (slots.n - before) * stride * sizeof(double))
         return 0
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,

@@ -27,7 +27,7 @@ cdef class ScorePass(Job):
     cdef bint stream, weights_only
     cdef bint is_large               # enough work for several threads
     cdef double factor               # of the slopes
-    cdef int exponent              # of the weights
+    cdef int exponent                # of the weights
     cdef double* task_sums           # one number a task
     cdef Py_ssize_t n_rows, n_tasks, next_task, fault_task
     cdef Fault fault

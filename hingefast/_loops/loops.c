@@ -100,8 +100,8 @@ static double scaled_product(double x, double y, int exponent) {
 }
 
 /* The same by multiplications, for weights of rows and classes whose products are no larger than 1/factor, which is
- * 2^-exponent: what `factor_of` gives, or 0 where the exponent is too far out for it. Where the factor is large and x is
- * not, it comes first: x*y might vanish. */
+ * 2^-exponent: what `factor_of` gives, or 0 where it must be `scaled_product`. A factor above 1 comes before y, for x*y
+ * might vanish: x and the factor, of 2^500 at most, do not overflow. With a larger x, x*y is 2^-574 at least. */
 static double factor_of(int exponent) { return exponent < -1022 || exponent > 500 ? 0 : ldexp(1, exponent); }
 HF_INLINE double factor_product(double x, double y, double factor) {
     const int is_first = factor > 1 && x <= 0x1p500;

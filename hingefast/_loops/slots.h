@@ -8,9 +8,9 @@
  * capacity were not there when the step began: their numbers are nobody's any more. Indices are clamped as in
  * csr_score_rows. O(n), as a rule.
  *
- * number: a table with a place a column, of which nothing is known at first. Each entry has a number, and the last of a
- * column's is its slot; in later blocks, one that an earlier call left is known by its column, which is another. No
- * branch depends on the data.
+ * number: entries are numbered through, and a column's slot is the number of its last entry in the block that it is met
+ * in first. The table has a place a column and is not cleared: what an earlier call left there is either no number of
+ * this call's earlier blocks, or that of an entry of another column. No branch depends on the data.
  * search: a hash table whose free places hold 0, the others slot + 1. A column gets the next number. */
 #define HF_DEFINE_ASSIGN_SLOTS(SUFFIX, INDEX)                                                                \
     HF_INLINE void number_slots_##SUFFIX(INDEX *HF_RESTRICT index, int64_t n, uint64_t width,                \

@@ -79,7 +79,7 @@ static void FN(step_columns)(const int64_t *columns, ptrdiff_t n, const double *
                              ptrdiff_t n_classes, ptrdiff_t n_features, double divisor, double rate,
                              void *theta) {
     const real by = (real)rate;
-    real change[64];
+    real change[64]; /* of as many columns as a block below */
     for (ptrdiff_t first = 0; first < n;
          first += 64) /* of whose totals every class finds its own in the cache */
         for (ptrdiff_t k = 0; k < n_classes; k++) {
@@ -93,6 +93,7 @@ static void FN(step_columns)(const int64_t *columns, ptrdiff_t n, const double *
                             by * (real)(sum[s * stride] / divisor);
                 continue;
             }
+            /* divided in lanes, and subtracted without a branch: no number changes by the 0 of an empty slot */
             for (ptrdiff_t s = 0; s < length; s++)
                 change[s] = sum[s] != 0 ? by * (real)(sum[s] / divisor) : 0;
             for (ptrdiff_t s = 0; s < length; s++)
