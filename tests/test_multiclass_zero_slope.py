@@ -19,7 +19,7 @@ LAYOUTS = {
     "csr64": lambda X: as_csr(X, "csr_array", np.int64, np.int64),
 }
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
-SHAPES = [(9, 2, 2), (13, 3, 3), (13, 8, 5), (13, 17, 9), (21, 40, 17)]
+SHAPES = [(9, 2, 2), (13, 3, 3), (13, 8, 5), (13, 17, 9), (21, 40, 17), (33, 40, 27)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
@@ -196,7 +196,7 @@ from multiclass_cases import FEW
 
 for layout in promise.LAYOUTS:
     for dtype in promise.DTYPES:
-        for shape in [(13, 3, 3), (13, 17, 9), (21, 40, 17)]:
+        for shape in [(13, 3, 3), (13, 17, 9), (21, 40, 17), (33, 40, 27)]:
             keys = ["crammer_singer:hinge", "weston_watkins:squared_hinge", "top_2_alpha"]
             losses = [FEW[key](shape[2]) for key in keys]
             made = promise.compare_infinite_rows(layout, dtype, shape, losses)
@@ -208,5 +208,5 @@ for layout in promise.LAYOUTS:
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level(level):
     lines = run_at_level(level, LEVEL_CODE).decode().splitlines()
-    assert len(lines) == len(LAYOUTS) * len(DTYPES) * 3
+    assert len(lines) == len(LAYOUTS) * len(DTYPES) * 4
     assert all(line.endswith(level) for line in lines)

@@ -310,7 +310,7 @@ def test_dense_rows_of_classes(n_classes, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("n_classes", [1, 3, 18])
+@pytest.mark.parametrize("n_classes", [1, 3, 7, 12, 18, 27, 34])
 def test_csr_rows(n_classes, dtype):
     X = csr_rows(np.random.default_rng(3).integers(0, 3_000, 430), 900, dtype)
     check(X, n_classes, dtype, csr_ends(X.indptr, 900))

@@ -67,6 +67,54 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
     }
 }
 
+/* grad[indices[e]][k] += slopes[k]*data[e] for the n entries of one row, where there is a slope: elsewhere g stays,
+ * whatever the entry is. All n_classes, a constant where they fill so few lines that
+ * their slopes stay in registers; two of them; or n_active of them. csr_accumulate_classes says more. The stride is pinned: gcc would read it from the stack for each
+ * entry, which took 10 % longer. */
+#define HF_DEFINE_CSR_ACCUMULATE_ENTRIES(SUFFIX, INDEX)                                                      \
+    HF_INLINE double *FN(sums_of_feature_##SUFFIX)(double *grad, const INDEX *index, uint64_t width,         \
+                                                   int64_t stride) {                                         \
+        const uint64_t j = (uint64_t)hf_pinned((int64_t)*index);                                             \
+        return grad + (int64_t)(j < width ? j : 0) * stride;                                                 \
+    }                                                                                                        \
+    HF_INLINE void FN(csr_accumulate_all_##SUFFIX)(const real *x, const INDEX *index, int64_t n,             \
+                                                   uint64_t width, const double *HF_RESTRICT slopes,         \
+                                                   ptrdiff_t stride, ptrdiff_t n_classes, double *grad) {    \
+        const int64_t step = hf_pinned(stride);                                                              \
+        for (int64_t e = 0; e < n; e++) {                                                                    \
+            double *HF_RESTRICT g = FN(sums_of_feature_##SUFFIX)(grad, index + e, width, step);              \
+            const double entry = (double)x[e];                                                               \
+            HF_VECTORISE                                                                                     \
+            for (ptrdiff_t k = 0; k < n_classes; k++) {                                                      \
+                const double sum = g[k] + entry * slopes[k];                                                 \
+                g[k] = slopes[k] != 0 ? sum : g[k];                                                          \
+            }                                                                                                \
+        }                                                                                                    \
+    }                                                                                                        \
+    HF_INLINE void FN(csr_accumulate_two_##SUFFIX)(const real *x, const INDEX *index, int64_t n,             \
+                                                   uint64_t width, const double *slopes, ptrdiff_t stride,   \
+                                                   const int32_t *active, double *grad) {                    \
+        const int64_t step = hf_pinned(stride), first = active[0], second = active[1];                       \
+        const double first_slope = slopes[0], second_slope = slopes[1];                                      \
+        for (int64_t e = 0; e < n; e++) {                                                                    \
+            double *g = FN(sums_of_feature_##SUFFIX)(grad, index + e, width, step);                          \
+            const double entry = (double)x[e];                                                               \
+            g[first] += entry * first_slope;                                                                 \
+            g[second] += entry * second_slope;                                                               \
+        }                                                                                                    \
+    }                                                                                                        \
+    HF_INLINE void FN(csr_accumulate_few_##SUFFIX)(                                                          \
+        const real *x, const INDEX *index, int64_t n, uint64_t width, const double *HF_RESTRICT slopes,      \
+        ptrdiff_t stride, const int32_t *HF_RESTRICT active, ptrdiff_t n_active, double *grad) {             \
+        const int64_t step = hf_pinned(stride);                                                              \
+        for (int64_t e = 0; e < n; e++) {                                                                    \
+            double *HF_RESTRICT g = FN(sums_of_feature_##SUFFIX)(grad, index + e, width, step);              \
+            const double entry = (double)x[e];                                                               \
+            for (ptrdiff_t a = 0; a < n_active; a++)                                                         \
+                g[active[a]] += entry * slopes[a];                                                           \
+        }                                                                                                    \
+    }
+
 /* grad[indices[e]][k] += slopes[i][k]*data[e] in float64 over the entries of n_rows CSR rows, in order, for the classes k
  * for which the row has a slope; grad has `stride` numbers a feature. Indices are clamped as in csr_accumulate_rows.
  * `active` and `active_slopes` are space for n_classes numbers each. O(number of entries * active classes). */
@@ -74,43 +122,53 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
     static void FN(csr_accumulate_classes_##SUFFIX)(                                                         \
         const void *data, const void *indices, const int64_t *starts, const int64_t *ends,                   \
         const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,   \
-        int32_t *active, double *HF_RESTRICT active_slopes, double *grad) {                                  \
-        const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;                                       \
-        const INDEX *HF_RESTRICT index = indices;                                                            \
+        int32_t *active, double *active_slopes, double *grad) {                                              \
+        const real *slope = slopes;                                                                          \
         const uint64_t width = (uint64_t)n_features;                                                         \
+        const ptrdiff_t lines = stride / HF_F64_LANES;                                                       \
         for (ptrdiff_t i = 0; i < n_rows; i++, slope += n_classes) {                                         \
+            const real *x = (const real *)data + starts[i];                                                  \
+            const INDEX *index = (const INDEX *)indices + starts[i];                                         \
+            const int64_t n = ends[i] - starts[i];                                                           \
             ptrdiff_t n_active = 0;                                                                          \
             for (ptrdiff_t k = 0; k < n_classes; k++) {                                                      \
                 active[n_active] = (int32_t)k;                                                               \
                 active_slopes[n_active] = (double)slope[k];                                                  \
                 n_active += slope[k] != 0;                                                                   \
             }                                                                                                \
-            const int many = 4 * n_active >= n_classes;                                                      \
-            if (n_active == 0)                                                                               \
+            if (4 * n_active < n_classes) {                                                                  \
+                if (n_active == 2)                                                                           \
+                    FN(csr_accumulate_two_##SUFFIX)(x, index, n, width, active_slopes, stride, active,       \
+                                                    grad);                                                   \
+                else if (n_active > 0)                                                                       \
+                    FN(csr_accumulate_few_##SUFFIX)(x, index, n, width, active_slopes, stride, active,       \
+                                                    n_active, grad);                                         \
                 continue;                                                                                    \
-            if (many)                                                                                        \
+            }                                                                                                \
+            if (lines == 0 || lines > HF_CSR_LINES) {                                                        \
                 for (ptrdiff_t k = 0; k < n_classes; k++)                                                    \
                     active_slopes[k] = (double)slope[k];                                                     \
-            for (int64_t e = starts[i]; e < ends[i]; e++) {                                                  \
-                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);                                   \
-                double *HF_RESTRICT g = grad + (ptrdiff_t)(j < width ? j : 0) * stride;                      \
-                const double entry = (double)x[e];                                                           \
-                if (many) /* all classes in lanes; without a slope g stays, whatever the entry is */         \
-                    for (ptrdiff_t k = 0; k < n_classes; k++) {                                              \
-                        const double sum = g[k] + entry * active_slopes[k];                                  \
-                        g[k] = active_slopes[k] != 0 ? sum : g[k];                                           \
-                    }                                                                                        \
-                else if (n_active == 2) {                                                                    \
-                    g[active[0]] += entry * active_slopes[0];                                                \
-                    g[active[1]] += entry * active_slopes[1];                                                \
-                } else                                                                                       \
-                    for (ptrdiff_t a = 0; a < n_active; a++)                                                 \
-                        g[active[a]] += entry * active_slopes[a];                                            \
+                FN(csr_accumulate_all_##SUFFIX)(x, index, n, width, active_slopes, stride, n_classes, grad); \
+                continue;                                                                                    \
             }                                                                                                \
+            double padded[HF_CSR_LINES * HF_F64_LANES] = {0};                                                \
+            for (ptrdiff_t k = 0; k < n_classes; k++)                                                        \
+                padded[k] = (double)slope[k];                                                                \
+            if (lines == 1)                                                                                  \
+                FN(csr_accumulate_all_##SUFFIX)(x, index, n, width, padded, stride, HF_F64_LANES, grad);     \
+            else if (lines == 2 || HF_CSR_LINES == 2)                                                        \
+                FN(csr_accumulate_all_##SUFFIX)(x, index, n, width, padded, stride, 2 * HF_F64_LANES, grad); \
+            else if (lines == 3)                                                                             \
+                FN(csr_accumulate_all_##SUFFIX)(x, index, n, width, padded, stride, 3 * HF_F64_LANES, grad); \
+            else                                                                                             \
+                FN(csr_accumulate_all_##SUFFIX)(x, index, n, width, padded, stride, 4 * HF_F64_LANES, grad); \
         }                                                                                                    \
     }
+HF_DEFINE_CSR_ACCUMULATE_ENTRIES(i32, int32_t)
+HF_DEFINE_CSR_ACCUMULATE_ENTRIES(i64, int64_t)
 HF_DEFINE_CSR_ACCUMULATE_CLASSES(i32, int32_t)
 HF_DEFINE_CSR_ACCUMULATE_CLASSES(i64, int64_t)
+#undef HF_DEFINE_CSR_ACCUMULATE_ENTRIES
 #undef HF_DEFINE_CSR_ACCUMULATE_CLASSES
 
 /* out[k][j] = total[j][k]/divisor + alpha*coef[k][j], rounded once: finish_grad for a gradient with classes beside each

@@ -103,10 +103,11 @@ static void FN(score_classes)(const void *const *rows, ptrdiff_t n_rows, ptrdiff
                                                real *out) {                                                  \
         FN(line) sum[HF_CSR_LINES];                                                                          \
         int outside = 0;                                                                                     \
+        const int64_t step = hf_pinned((int64_t)stride);                                                     \
         memset(sum, 0, sizeof sum);                                                                          \
         for (int64_t k = 0; k < n; k++) {                                                                    \
             const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);                                       \
-            const real *at = w + (ptrdiff_t)(j < width ? j : 0) * stride, entry = x[k];                      \
+            const real *at = w + (ptrdiff_t)(j < width ? j : 0) * step, entry = x[k];                        \
             outside |= j >= width;                                                                           \
             HF_UNROLL                                                                                        \
             for (int l = 0; l < lines; l++) {                                                                \

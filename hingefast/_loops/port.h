@@ -35,6 +35,7 @@
 #endif
 
 #define HF_LINE_BYTES 64
+#define HF_F64_LANES ((ptrdiff_t)(HF_LINE_BYTES / sizeof(double)))
 
 /* Bytes of one vector register; 0: no vector types, plain arrays (MSVC). */
 #if defined(_MSC_VER) && !defined(__clang__)
@@ -62,7 +63,7 @@
 #define HF_REGISTERS 16
 #endif
 
-/* Lines of classes that the CSR loops score together: each is a line of sums, in half of the registers. */
+/* Lines of classes that the CSR loops take together: each is a line of sums or slopes, in half of the registers. */
 #if HF_REGISTERS * HF_VECTOR_BYTES >= 512
 #define HF_CSR_LINES 4
 #else
