@@ -13,7 +13,7 @@ from hingefast import _checks, _parallel
 from hingefast._kernels.job cimport Job
 from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_slots
 from hingefast._kernels.scratch cimport (
-    COEF, DIRECTION, SLOT_COLUMNS, SLOT_TABLE, TILE, TOTAL, Scratch, borrow_scratch, give_back,
+    COEF, DIRECTION, GRAD, SLOT_COLUMNS, SLOT_TABLE, TILE, TOTAL, Scratch, borrow_scratch, give_back,
 )
 from hingefast._kernels.slopes cimport FAULT_ERROR, SLOPE, SLOPE_SUM, VALUE, Targets, take_error
 
@@ -192,8 +192,11 @@ cdef class LinearPass(Job):
         self.slots.n = 0
         if self.slots.mask != 0:
             memset(self.slots.table, 0, (self.slots.mask + 1) * sizeof(int32_t))
-        if self.total != NULL:   # the numbers of a slot are zeroed when it is assigned
+        if self.is_sparse_step:   # the numbers of a slot are zeroed when it is assigned
+            self.total = <double*>self.scratch.get(TOTAL, self.grad_size * sizeof(double))
             memset(self.total + self.slots_size, 0, (self.grad_size - self.slots_size) * sizeof(double))
+        elif self.want & SLOPE:
+            self.total = <double*>self.scratch.zeros(TOTAL, self.grad_size * sizeof(double))
         return 0
 
     cdef int release(self) except -1:
@@ -214,7 +217,7 @@ cdef class LinearPass(Job):
         if self.want & SLOPE:
             task.grad = self.total   # the first task is the first addition to it
             if not (self.one_accumulator or self.is_sparse_step) and task.number > 0:
-                task.grad = <double*>scratch.zeros(self.grad_size * sizeof(double))
+                task.grad = <double*>scratch.zeros(GRAD, self.grad_size * sizeof(double))
         self.reserve(scratch, task)
         while first < task.end and not failed:
             with nogil:
@@ -256,7 +259,7 @@ cdef class LinearPass(Job):
             self.total_slope = active.sum_in_order(part, 2)
             if task.grad != NULL and task.grad != self.total:
                 active.move_into(self.total, task.grad, self.grad_size)
-                scratch.zero_bytes = self.grad_size * sizeof(double)
+                scratch.zero_bytes[GRAD] = self.grad_size * sizeof(double)
             if self.one_accumulator:
                 self.accumulate_in_turn(scratch, task)
             hf_fp_leave(caller)
@@ -306,8 +309,6 @@ cdef class LinearPass(Job):
             threads = min(threads, max(<Py_ssize_t>1, <Py_ssize_t>(MAX_TASK_GRADIENTS // max(grad_bytes, <size_t>1))))
         if self.want:
             self.targets.weigh(self.layout.is_f64, mean, &self.exponent)
-        if self.want & SLOPE:
-            self.total = <double*>self.scratch.get(TOTAL, grad_bytes)
         self.restart()
         self.run_on(threads)
         if self.fault_number <= n_rows:

@@ -33,9 +33,10 @@ cdef class Scratch:
     cdef size_t lengths[21]     # mapped bytes,
     cdef bint is_mapped[21]     # if they come from the system and not from malloc
     cdef bint busy
-    cdef size_t zero_bytes      # how many bytes of buffers[GRAD], from the first one on, this call left zero
-    cdef void* zeros(self, size_t size) except NULL
+    cdef size_t zero_bytes[21]  # how many bytes, from the first one on, are known to be zero in this call
     cdef void* get(self, int which, size_t size) except NULL
+    cdef void* zeros(self, int which, size_t size) except NULL
+    cdef void* grow(self, int which, size_t size) except NULL
     cdef void drop(self, int which) noexcept
 
 cdef Scratch borrow_scratch()

@@ -69,17 +69,32 @@ cdef class Scratch:
         self.blocks[which] = self.buffers[which] = NULL
         self.sizes[which] = 0
         self.is_mapped[which] = False
-        if which == GRAD:
-            self.zero_bytes = 0
+        self.zero_bytes[which] = 0
 
     cdef void* get(self, int which, size_t size) except NULL:
         """A buffer of at least `size` bytes that begins at a cache line, so that no vector straddles two."""
+        cdef void* start = self.grow(which, size)
+        self.zero_bytes[which] = 0   # about to be written to
+        return start
+
+    cdef void* zeros(self, int which, size_t size) except NULL:
+        """The same with its first `size` bytes zero."""
+        cdef void* start = self.grow(which, size)
+        if self.zero_bytes[which] < size:
+            memset(start, 0, size)
+        self.zero_bytes[which] = 0
+        return start
+
+    cdef void* grow(self, int which, size_t size) except NULL:
+        """The buffer, at least `size` bytes long."""
         cdef void* start = NULL
         if self.sizes[which] < size or self.buffers[which] == NULL:
             self.drop(which)
             if size >= HUGE_BYTES:
                 start = hf_map_huge_pages(size, &self.blocks[which], &self.lengths[which])
-                self.is_mapped[which] = start != NULL
+                if start != NULL:
+                    self.is_mapped[which] = True
+                    self.zero_bytes[which] = size
             if start == NULL:
                 self.blocks[which] = malloc(size + LINE_BYTES) if size + LINE_BYTES > size else NULL
                 if self.blocks[which] == NULL:
@@ -88,14 +103,6 @@ cdef class Scratch:
             self.buffers[which] = start
             self.sizes[which] = size
         return self.buffers[which]
-
-    cdef void* zeros(self, size_t size) except NULL:
-        """The gradient buffer with its first `size` bytes zero, about to be written to."""
-        cdef void* grad = self.get(GRAD, size)
-        if self.zero_bytes < size:
-            memset(grad, 0, size)
-        self.zero_bytes = 0
-        return grad
 
 
 cdef Scratch borrow_scratch():
@@ -111,7 +118,7 @@ cdef Scratch borrow_scratch():
     if scratch.busy:
         scratch = Scratch.__new__(Scratch)
     scratch.busy = True
-    scratch.zero_bytes = 0
+    memset(scratch.zero_bytes, 0, sizeof(scratch.zero_bytes))
     return scratch
 
 
