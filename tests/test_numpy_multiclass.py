@@ -148,6 +148,19 @@ def test_a_rival_in_doubt_allows_its_whole_slope_and_no_other():
         np.array([0]), scores, np.full((1, 4), 1e-11), 1e-16
     )
     assert sure.slope_errors[0, 2] < 1e-6 and sure.slope_errors[0, 1] == 0
+    # Large scores round by less than their difference to the true one; it is that which counts.
+    scores = 1e8 - np.array([[0, 0.5, 0.5 + 6e-8]])
+    far_off = made("crammer_singer", "squared_hinge").bounds(
+        np.array([0]), scores, np.zeros((1, 3)), 2.0**-52
+    )
+    assert far_off.slope_errors.max() < 1e-6
+
+
+def test_the_value_may_differ_by_the_errors_of_two_scores_in_two_programs():
+    scores, errors = np.array([[0.25, 0.0, -3.0]]), np.array([[1e-3, 2e-3, 4e-3]])
+    bounds = made("crammer_singer", "hinge").bounds(np.array([0]), scores, errors, 2.0**-52)
+    assert bounds.values == pytest.approx([1 - 0.25 + 3e-3])
+    assert bounds.value_errors == pytest.approx([2 * 3e-3])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
