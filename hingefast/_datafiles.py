@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hingefast._arrays import shorten
 from hingefast._decompress import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
-from hingefast._svmlight import CSR, parse_svmlight
+from hingefast._svmlight import CSR, MAX_LABEL, parse_svmlight
 
 __all__ = ["DataFileError", "read_array", "read_data"]
 
@@ -38,9 +38,6 @@ _PIECE_BYTES = 2**20
 
 # NumPy's arrays have no more; real files have 3 at most.
 _MAX_DIMENSIONS = 64
-
-# Labels are kept as float64, which holds every integer up to here.
-_MAX_LABEL = 2**53
 
 
 class DataFileError(ValueError):
@@ -162,7 +159,7 @@ def _read_labels(path: str) -> npt.NDArray[np.float64]:
         raise DataFileError(f"{name} has the label {labels[row]} in row {row}, labels must be finite")
     if (
         numbers.dtype.kind in "iu"
-        and max(int(numbers.max(initial=0)), -int(numbers.min(initial=0))) > _MAX_LABEL
+        and max(int(numbers.max(initial=0)), -int(numbers.min(initial=0))) > MAX_LABEL
     ):
         raise DataFileError(f"{name} has labels beyond 2^53, labels must be in [-2^53, 2^53]")
     return labels

@@ -26,6 +26,9 @@ Number = TypeVar("Number", int, float)
 
 _MAX_FEATURES = 2**63 - 1  # a number of columns is at most int64
 
+# Labels are kept as float64, which holds every integer up to here.
+MAX_LABEL = 2**53
+
 # What scikit-learn's `dump_svmlight_file` writes about its ids, if it writes a header.
 _ID_BASE = re.compile(rb"\s*#\s*column indices are (zero|one)-based\s*", re.IGNORECASE)
 
@@ -227,6 +230,8 @@ def _parse_label(token: bytes) -> float:
         raise ValueError(f"label {_show(token)} is not a number")
     if not np.isfinite(label):
         raise ValueError(f"label {_show(token)} is not finite")
+    if abs(label) >= MAX_LABEL and abs(_number(token, int) or 0) > MAX_LABEL:
+        raise ValueError(f"label {_show(token)} is beyond 2^53, integer labels must be in [-2^53, 2^53]")
     return label
 
 

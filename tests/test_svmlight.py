@@ -113,6 +113,11 @@ def test_feature_values_may_be_nan_or_infinite(write):
     assert np.array_equal(X.data, [np.nan, np.inf, -np.inf], equal_nan=True)
 
 
+def test_the_largest_labels_are_read(write):
+    _, y = read_svmlight(write(f"{2**53} 1:1\n-{2**53} 1:1\n1e300 1:1\n"))
+    assert y.tolist() == [2**53, -(2**53), 1e300]
+
+
 @pytest.mark.parametrize(
     "line, reason",
     [
@@ -122,6 +127,9 @@ def test_feature_values_may_be_nan_or_infinite(write):
         ("1_0 1:2", "label '1_0' is not a number"),
         ("nan 1:2", "label 'nan' is not finite"),
         ("-inf 1:2", "label '-inf' is not finite"),
+        # float64 rounds it to 2^53, which is another label
+        (f"{2**53 + 1} 1:2", f"label '{2**53 + 1}' is beyond 2^53, integer labels must be in [-2^53, 2^53]"),
+        (f"-{2**60} 1:2", f"label '-{2**60}' is beyond 2^53, integer labels must be in [-2^53, 2^53]"),
         ("\ufeff1 1:2", r"label '\ufeff1' is not a number"),
         ("1 2", "'2' is not of the form id:value"),
         ("1 1:2 3", "'3' is not of the form id:value"),
