@@ -340,3 +340,24 @@ def test_weights_of_zero_beside_tiny_ones():
         hf.Hinge().value(y, scores, sample_weight=[0.0, 0.0, 0.0])
     with pytest.raises(ValueError, match="sum to 0"):
         hf.linear_value_and_grad(np.ones((3, 1)), y, [0.0], sample_weight=np.zeros(3), class_weight=[1, 2])
+
+
+@pytest.mark.parametrize("n_rows", [1, 4, 1000])
+@pytest.mark.parametrize("layout", ["dense", "fortran", "csr"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_weights_of_one_are_none_to_the_least_numbers_of_float32(layout, n_rows, n_classes):
+    """Weights of few rows do not make those of many vanish: what counts is the largest, not their sum."""
+    x = np.float32(3e-45)
+    X = LAYOUTS[layout](np.full((n_rows, 2), x))
+    y = np.zeros(n_rows, np.int64)
+    loss, classes = ("hinge", (0, 1)) if n_classes == 2 else ("crammer_singer:hinge", 3)
+    coef = np.zeros(2 if n_classes == 2 else (3, 2), np.float32)
+    keywords = {"loss": loss, "classes": classes}
+    for reduction, total in (("sum", n_rows), ("mean", 1)):
+        want = hf.linear_value_and_grad(X, y, coef, reduction=reduction, **keywords)
+        assert np.abs(want[1]).max() == np.float32(total * float(x))
+        for weights in (np.ones(n_rows), np.full(n_rows, 2.0**-30)):
+            got = hf.linear_value_and_grad(X, y, coef, reduction=reduction, sample_weight=weights, **keywords)
+            assert np.array_equal(
+                got[1], (want[1] * np.float32(weights[0]) if reduction == "sum" else want[1])
+            )

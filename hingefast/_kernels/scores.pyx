@@ -1,5 +1,6 @@
 """The pass over given scores: values and gradient of a margin loss, in tasks of a fixed number of rows."""
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.math cimport frexp
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
@@ -255,13 +256,20 @@ cdef class ScorePass:
         return 0
 
     cdef double weigh(self, n_threads) except? -1:
-        """The sum of the weights, with the exponent that they get."""
+        """The sum of the weights, brought near 1 by the exponent that they get."""
         cdef double sum
+        cdef int of_sum = 0
+        cdef hf_fp_state caller
         while True:
             self.run(True, n_threads)
             sum = self.total()
-            if not self.targets.fit_exponent(&sum, &self.exponent):
-                return sum
+            if not self.targets.is_far(sum, &self.exponent):
+                break
+        caller = hf_fp_enter()
+        sum = frexp(sum, &of_sum)
+        hf_fp_leave(caller)
+        self.exponent -= of_sum
+        return sum
 
     cdef double finish(self, bint is_mean, n_threads) except? -1:
         """Weigh, where a mean needs it, then go over all tasks; the reduced value."""

@@ -79,8 +79,8 @@ cdef class Targets:
 
     cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1
-    cdef bint fit_exponent(self, double* sum, int* exponent) noexcept
-    cdef double weight_of_batch(self, int is_f64, int exponent, Fault* fault) except? -1
+    cdef bint is_far(self, double sum, int* exponent) noexcept
+    cdef double weight_of_batch(self, int is_f64, int exponent, double* largest, Fault* fault) except? -1
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil

@@ -329,47 +329,49 @@ cdef class Targets:
         return True
 
     cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1:
-        """Find the exponent of the batch's weights, going over them once.
+        """Find the exponent with which the largest of the batch's weights is near 1, going over them once.
 
+        So they neither overflow nor vanish where the slopes themselves, and their products with X, do not.
         Where labels or weights are found bad any will do: who uses them meets the same fault.
         """
         cdef Fault fault
-        cdef double sum
+        cdef double sum, largest = 0
+        cdef int of_largest = 0
+        cdef hf_fp_state caller
         exponent[0] = 0
         if not (self.has_weights or self.has_class_weight):
             return 0
         while True:
             fault.kind = 0
-            sum = self.weight_of_batch(is_f64, exponent[0], &fault)
+            sum = self.weight_of_batch(is_f64, exponent[0], &largest, &fault)
             if fault.kind == FAULT_ERROR:
                 raise take_error(&fault)
-            if fault.kind != 0 or not self.fit_exponent(&sum, exponent):
+            if fault.kind != 0 or not self.is_far(sum, exponent):
                 break
+        caller = hf_fp_enter()
+        frexp(largest, &of_largest)
+        hf_fp_leave(caller)
+        exponent[0] -= of_largest
         if not mean:   # the sums are divided by 2^exponent, which must be a float64
             exponent[0] = max(-1023, min(1023, exponent[0]))
         return 0
 
-    cdef bint fit_exponent(self, double* sum, int* exponent) noexcept:
-        """Bring the sum of weights near 1, and fit the exponent to it; True where it must be formed again first."""
-        cdef int of_sum = 0
-        cdef hf_fp_state caller
-        if exponent[0] == 0 and not LEAST_SUM <= sum[0] <= DBL_MAX:
-            exponent[0] = FAR if sum[0] < LEAST_SUM else -FAR
-            return True
-        caller = hf_fp_enter()
-        sum[0] = frexp(sum[0], &of_sum)
-        hf_fp_leave(caller)
-        exponent[0] -= of_sum
-        return False
+    cdef bint is_far(self, double sum, int* exponent) noexcept:
+        """Whether the weights, which have this sum, must be gone over again with the exponent that is left here."""
+        if exponent[0] != 0 or LEAST_SUM <= sum <= DBL_MAX:
+            return False
+        exponent[0] = FAR if sum < LEAST_SUM else -FAR
+        return True
 
-    cdef double weight_of_batch(self, int is_f64, int exponent, Fault* fault) except? -1:
-        """The sum of the batch's weights, up to the first fault, which is noted."""
+    cdef double weight_of_batch(self, int is_f64, int exponent, double* largest, Fault* fault) except? -1:
+        """The sum of the batch's weights, and the largest, up to the first fault, which is noted."""
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
         cdef double[16] lanes
-        cdef Py_ssize_t first = 0, end = 0, n
+        cdef Py_ssize_t first = 0, end = 0, n, i
         cdef int failed = 0
         cdef double sum
+        cdef int64_t bits = 0, one   # of the largest: those of numbers from 0 on are in the order of the numbers
         cdef hf_fp_state caller
         memset(lanes, 0, sizeof(lanes))
         block.exponent = exponent
@@ -383,12 +385,16 @@ cdef class Targets:
                         failed = 1
                         break
                     active.real[1].sum_values(block.weights, NULL, first, n, lanes)
+                    for i in range(n):
+                        memcpy(&one, &block.weights[i], sizeof(one))
+                        bits = max(bits, one)
                     first += n
                 hf_fp_leave(caller)
             PyErr_CheckSignals()
         caller = hf_fp_enter()
         sum = active.merge_lanes(lanes)
         hf_fp_leave(caller)
+        memcpy(largest, &bits, sizeof(bits))
         return sum
 
     cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
