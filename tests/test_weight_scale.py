@@ -345,9 +345,9 @@ def test_weights_of_zero_beside_tiny_ones():
 @pytest.mark.parametrize("n_rows", [1, 4, 1000])
 @pytest.mark.parametrize("layout", ["dense", "fortran", "csr"])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_weights_of_one_are_none_to_the_least_numbers_of_float32(layout, n_rows, n_classes):
-    """Weights of few rows do not make those of many vanish: what counts is the largest, not their sum."""
-    x = np.float32(3e-45)
+def test_no_term_vanishes_for_being_one_of_many(layout, n_rows, n_classes):
+    """The largest weight counts about 1, not a share: its row's product with X is not rounded to zero."""
+    x = np.float32(3e-45)  # twice the least number
     X = LAYOUTS[layout](np.full((n_rows, 2), x))
     y = np.zeros(n_rows, np.int64)
     loss, classes = ("hinge", (0, 1)) if n_classes == 2 else ("crammer_singer:hinge", 3)

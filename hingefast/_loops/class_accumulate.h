@@ -68,9 +68,9 @@ static void FN(accumulate_class)(const void *const *rows, const void *slopes, pt
 }
 
 /* grad[indices[e]][k] += slopes[k]*data[e] for the n entries of one row, where there is a slope: elsewhere g stays,
- * whatever the entry is. All n_classes, a constant where they fill so few lines that
- * their slopes stay in registers; two of them; or n_active of them. csr_accumulate_classes says more. The stride is pinned: gcc would read it from the stack for each
- * entry, which took 10 % longer. */
+ * whatever the entry is. Of all n_classes (a constant where they fill so few lines that their slopes stay in
+ * registers), of two, or of n_active. csr_accumulate_classes, which calls them, says more. The stride is pinned: gcc
+ * would read it from the stack for each entry, which took a tenth longer. */
 #define HF_DEFINE_CSR_ACCUMULATE_ENTRIES(SUFFIX, INDEX)                                                      \
     HF_INLINE double *FN(sums_of_feature_##SUFFIX)(double *grad, const INDEX *index, uint64_t width,         \
                                                    int64_t stride) {                                         \
