@@ -77,7 +77,7 @@ SANITIZE = []
 if os.environ.get("HINGEFAST_BUILD_SANITIZE") == "1":
     SANITIZE += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     SANITIZE += ["-fno-sanitize=object-size"]  # AddressSanitizer sees the same and says more
-    SANITIZE += ["-fno-omit-frame-pointer", "-g", "-O1"]  # reports that name functions and lines
+    SANITIZE += ["-fno-omit-frame-pointer", "-g1", "-O1"]  # reports that name functions and lines
 if os.environ.get("HINGEFAST_BUILD_TEST_OVERREAD") == "1":
     LOOPS_MACROS.append(("HF_TEST_OVERREAD", "1"))
 
