@@ -785,6 +785,7 @@ def test_data_files_that_do_not_fit(fails, three, four, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_mnist_and_news20_agree_with_numpy(run, run_json, data_dir):
     mnist = [data_dir / f"mnist-train-{part}-ubyte.gz" for part in ("images-idx3", "labels-idx1")]
     news = data_dir / "news20_bydate.train.svm.xz"
@@ -1143,30 +1144,53 @@ def test_ids_count_from_0_where_the_file_or_the_option_says_so(run_json, fails, 
 NAMES = ["\u0434\u0430\u043d\u043d\u044b\u0435", "d\udce9", "a\nb", "\x1b[31m"]
 
 
+@pytest.fixture
+def run_in(monkeypatch):
+    """Run main() with outputs of an encoding; return (exit code, stdout, stderr)."""
+
+    def run_in(encoding, *arguments):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n") for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            code = _cli.main(list(arguments))
+        return code, *(stream.buffer.getvalue().decode(encoding) for stream in streams)
+
+    return run_in
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8", "utf-16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_the_output_cannot_encode_are_escaped(tmp_path, tiny_coef, name, encoding):
+def test_names_that_the_output_cannot_encode_are_escaped(run_in, tmp_path, tiny_coef, name, encoding):
     data, coef, absent = (str(tmp_path / (name + suffix)) for suffix in (".svm", ".npy", ".none"))
     try:
         Path(data).write_text(TINY)
         os.rename(tiny_coef, coef)
     except (OSError, ValueError):
         pytest.skip("no file can be called so here")
-    variables = {"PYTHONIOENCODING": encoding}
-    done = process("eval", data, "--coef", coef, **variables)
-    assert (done.returncode, done.stderr) == (0, b"")
-    lines = done.stdout.decode(encoding).splitlines()
+    code, out, err = run_in(encoding, "eval", data, "--coef", coef)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
     shown = name if name.isprintable() else name.encode("unicode_escape").decode()
     shown = shown.encode(encoding, "backslashreplace").decode(encoding)
     assert lines[0] == str(tmp_path / shown) + ".svm" and str(tmp_path / shown) + ".npy" in lines[6]
 
-    done = process("eval", data, "--json", **variables)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert json.loads(done.stdout.decode(encoding))["file"] == data
+    code, out, err = run_in(encoding, "eval", data, "--json")
+    assert (code, err) == (0, "") and json.loads(out)["file"] == data
 
-    done = process("eval", absent, **variables)
     message = f"hingefast: error: cannot read {tmp_path / shown}.none: No such file or directory\n"
-    assert (done.returncode, done.stdout, done.stderr.decode(encoding)) == (2, b"", message)
+    assert run_in(encoding, "eval", absent) == (2, "", message)
+
+
+def test_a_process_whose_output_cannot_encode_a_name(tiny, tmp_path):
+    name = str(tmp_path / NAMES[0])
+    shown = name.encode("ascii", "backslashreplace")
+    done = process("eval", name, PYTHONIOENCODING="ascii")
+    message = b"hingefast: error: cannot read %s: No such file or directory\n" % shown
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", message)
+    os.rename(tiny, name)
+    done = process("eval", name, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(shown)
 
 
 def test_a_long_name_makes_a_short_message(fails, tmp_path):
