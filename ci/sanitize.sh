@@ -55,5 +55,6 @@ done
 
 say "hostile calls"
 unset HINGEFAST_LEVEL
-# Python's own allocator would hide where their bytes and array.array end; for all tests it takes minutes to do without.
+# Kernels and NumPy take their memory from malloc. What these calls give besides, bytes and array.array, comes from Python's
+# own allocator, which would hide where it ends; the tests above would take half as long again without it.
 sanitized env PYTHONMALLOC=malloc python "$root/ci/hostile/run.py" --memory heap --seconds 20 --seed 1

@@ -1182,17 +1182,6 @@ def test_names_that_the_output_cannot_encode_are_escaped(run_in, tmp_path, tiny_
     assert run_in(encoding, "eval", absent) == (2, "", message)
 
 
-def test_a_process_whose_output_cannot_encode_a_name(tiny, tmp_path):
-    name = str(tmp_path / NAMES[0])
-    shown = name.encode("ascii", "backslashreplace")
-    done = process("eval", name, PYTHONIOENCODING="ascii")
-    message = b"hingefast: error: cannot read %s: No such file or directory\n" % shown
-    assert (done.returncode, done.stdout, done.stderr) == (2, b"", message)
-    os.rename(tiny, name)
-    done = process("eval", name, PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(shown)
-
-
 def test_a_long_name_makes_a_short_message(fails, tmp_path):
     for name in ("x" * 5000, "\u0434" * 3000, "\n" * 3000, "a/" * 2000):
         assert len(fails("eval", tmp_path / name)) < 480
@@ -1252,6 +1241,17 @@ def process(*arguments, **variables):
         timeout=300,
         check=False,
     )
+
+
+def test_a_name_that_the_output_cannot_encode(tiny, tmp_path):
+    name = str(tmp_path / NAMES[0])
+    shown = name.encode("ascii", "backslashreplace")
+    done = process("eval", name, PYTHONIOENCODING="ascii")
+    message = b"hingefast: error: cannot read %s: No such file or directory\n" % shown
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", message)
+    os.rename(tiny, name)
+    done = process("eval", name, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(shown)
 
 
 COMMANDS = ["", "--help", "info", "eval --help", "eval {} --all --compare", "eval {} --json"]

@@ -1,6 +1,6 @@
 """The pass over given scores: values and gradient of a margin loss, in tasks of a fixed number of rows."""
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.math cimport frexp
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
@@ -40,7 +40,7 @@ cdef class ScorePass:
     """
 
     def __dealloc__(self):
-        PyMem_Free(self.task_sums)
+        free(self.task_sums)
 
     cdef int release(self) except -1:
         """Let go of the caller's arrays: the queue of the helpers may hold the pass itself a little longer."""
@@ -243,7 +243,7 @@ cdef class ScorePass:
             self.foreign_scores is None or self.foreign_dtype >= 0)
         self.weights_only = weights_only
         if self.task_sums == NULL:
-            self.task_sums = <double*>PyMem_Malloc(self.n_tasks * sizeof(double))
+            self.task_sums = <double*>malloc(max(self.n_tasks, <Py_ssize_t>1) * sizeof(double))
             if self.task_sums == NULL:
                 raise MemoryError()
         if n_threads is not None or is_shared:
