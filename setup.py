@@ -1,7 +1,7 @@
 """Compile the extension modules. Everything else about the package is in pyproject.toml.
 
 `hingefast/_loops/loops.c` holds the innermost loops. It is compiled once per instruction-set level, and the objects are
-linked into one module, `hingefast._kernels.loops`, which chooses among them when it is imported.
+linked into one module, `hingefast._kernels.table`, which chooses among them when it is imported.
 """
 
 import os
@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 KERNELS = [
-    "loops",
+    "table",
     "job",
     "scratch",
     "slopes",
@@ -102,7 +102,7 @@ class BuildLevels(build_ext):
             extension.sources = generated.sources
             extension.extra_compile_args = flags["all"] + SANITIZE
             extension.extra_link_args = SANITIZE
-            if extension.name == "hingefast._kernels.loops":
+            if extension.name == "hingefast._kernels.table":
                 for level in LEVELS:
                     extension.extra_objects += self.compile_loops(level, flags["all"] + flags[level])
         super().build_extensions()
@@ -116,10 +116,10 @@ class BuildLevels(build_ext):
 def kernel(name):
     return Extension(
         f"hingefast._kernels.{name}",
-        [f"hingefast/_kernels/{name}.pyx"] + (["hingefast/_loops/cpu.c"] if name == "loops" else []),
+        [f"hingefast/_kernels/{name}.pyx"] + (["hingefast/_loops/cpu.c"] if name == "table" else []),
         include_dirs=["hingefast/_loops", numpy.get_include()],
         libraries=[] if os.name == "nt" else ["m"],  # fegetenv and fesetenv
-        define_macros=MACROS + (LOOPS_MACROS if name == "loops" else []),
+        define_macros=MACROS + (LOOPS_MACROS if name == "table" else []),
         depends=C_FILES,
         py_limited_api=LIMITED_API,
     )

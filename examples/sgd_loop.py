@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 import hingefast as hf
-from hingefast._svmlight import read_svmlight  # private until a faster reader takes its place
+from hingefast.io.svmlight import read_svmlight  # private until a faster reader takes its place
 
 EPOCHS = 5
 BATCH = 64

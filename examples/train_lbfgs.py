@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 import hingefast as hf
-from hingefast._svmlight import read_svmlight  # private until a faster reader takes its place
+from hingefast.io.svmlight import read_svmlight  # private until a faster reader takes its place
 
 X, y = read_svmlight(Path(__file__).parent / "a9a.xz")
 

@@ -5,10 +5,9 @@
 (0.25, array([-1.,  0.]))
 """
 
-from hingefast._arrays import InvalidCSRError
 from hingefast._config import VERSION, show_config
-from hingefast._names import get_loss
-from hingefast._parallel import threads
+from hingefast._threads import threads
+from hingefast.checks.arrays import InvalidCSRError
 from hingefast.linear import decision_function, linear_value_and_grad
 from hingefast.losses import (
     AlgebraicHinge,
@@ -25,6 +24,7 @@ from hingefast.losses import (
 )
 from hingefast.margins import MarginReport, margin_report
 from hingefast.multiclass import CostSensitiveHinge, CrammerSinger, OneVsRest, TopKHinge, WestonWatkins
+from hingefast.names import get_loss
 from hingefast.objective import Objective
 
 __version__ = VERSION

@@ -2,6 +2,6 @@
 
 import sys
 
-from hingefast._cli import main
+from hingefast.cli.main import main
 
 sys.exit(main())

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hingefast import _arrays, _parallel
-from hingefast._kernels import loops
+from hingefast import _threads
+from hingefast._kernels import table
+from hingefast.checks import arrays
 
 __all__ = ["VERSION", "show_config"]
 
@@ -44,16 +45,16 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     True
     """
     if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode is {_arrays.quote(mode)}, must be 'stdout' or 'dicts'")
+        raise ValueError(f"mode is {arrays.quote(mode)}, must be 'stdout' or 'dicts'")
     config = {
         "hingefast": VERSION,
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} processors",
-        "level": loops.level(),
-        "levels": loops.supported_levels(),
-        "compiler": loops.compiler(),
-        "threads": _parallel.resolve_threads(None),
+        "level": table.level(),
+        "levels": table.supported_levels(),
+        "compiler": table.compiler(),
+        "threads": _threads.resolve_threads(None),
     }
     if mode == "dicts":
         return config

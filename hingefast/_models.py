@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _arrays, _checks
 from hingefast._kernels import arrangements, class_linear, linear, slopes
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
+from hingefast.checks import arguments, arrays
 
 __all__ = ["BinaryModel", "ClassModel", "Model"]
 
@@ -41,7 +41,7 @@ class BinaryModel:
     step = staticmethod(linear.step)
 
     def __init__(self, n_features: int, classes: tuple[float, float] = (-1, 1)) -> None:
-        _arrays.check_size(n_features)
+        arrays.check_size(n_features)
         self.n_features = self.n_coefs = n_features
         self.classes = classes
 
@@ -54,24 +54,24 @@ class BinaryModel:
         rows: Any = None,
     ) -> slopes.Targets:
         """Labels, weights and rows; all but `class_weight` converted already."""
-        pair = _checks.as_class_weight(class_weight)
+        pair = arguments.as_class_weight(class_weight)
         return slopes.Targets(n_rows, y, self.classes, sample_weight, pair, rows)
 
     def balanced_weights(self, y: Array, sample_weight: Array | None) -> Array:
         """Weights that make both classes count the same."""
-        return _checks.balanced_weights(y, self.classes, self.index, sample_weight)
+        return arguments.balanced_weights(y, self.classes, self.index, sample_weight)
 
     def index(self, y: Array) -> Array:
         """0 and 1 for labels of the two classes, -1 for others."""
-        return _checks.binary_index(y, self.classes)
+        return arguments.binary_index(y, self.classes)
 
     def as_coef(self, coef: Any) -> Array:
         """Coefficients as the caller gives them, converted."""
-        return _checks.as_coef(coef, self.n_features)
+        return arguments.as_coef(coef, self.n_features)
 
     def as_intercept(self, intercept: Any) -> float:
         """The intercept as the caller gives it, converted."""
-        return _checks.as_intercept(intercept)
+        return arguments.as_intercept(intercept)
 
     def coef(self, theta: Array) -> Array:
         """The coefficients in theta, a view."""
@@ -84,8 +84,8 @@ class BinaryModel:
     def gradient_outputs(self, out: Any, coef: Array, inputs: dict[str, Any]) -> tuple[Array, Array | None]:
         """Where to write grad_coef, a view of `out` or a new array; and grad_intercept, a float here: None."""
         if out is None:
-            return _arrays.new_array(coef.shape, coef.dtype, "coef"), None
-        return _arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
+            return arrays.new_array(coef.shape, coef.dtype, "coef"), None
+        return arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
 
 
 class ClassModel:
@@ -103,7 +103,7 @@ class ClassModel:
     step = staticmethod(class_linear.step)
 
     def __init__(self, n_features: int, n_classes: int, labels: Array | None = None) -> None:
-        _arrays.check_size(n_features, n_classes)
+        arrays.check_size(n_features, n_classes)
         self.n_features = n_features
         self.n_classes = self.n_intercepts = n_classes
         self.n_coefs = n_classes * n_features
@@ -124,26 +124,26 @@ class ClassModel:
         rows: Any = None,
     ) -> arrangements.ClassTargets:
         """Labels, weights and rows; all but `class_weight` converted already."""
-        weights = _checks.as_class_weights(class_weight, self.n_classes)
+        weights = arguments.as_class_weights(class_weight, self.n_classes)
         return arrangements.class_targets(
             n_rows, self.n_classes, y, self.labels, sample_weight, weights, rows
         )
 
     def balanced_weights(self, y: Array, sample_weight: Array | None) -> Array:
         """Weights that make all classes count the same."""
-        return _checks.balanced_weights(y, self.classes, self.index, sample_weight)
+        return arguments.balanced_weights(y, self.classes, self.index, sample_weight)
 
     def index(self, y: Array) -> Array:
         """The columns of labels, -1 for what is none."""
-        return _checks.class_index(y, self.n_classes, self.labels)
+        return arguments.class_index(y, self.n_classes, self.labels)
 
     def as_coef(self, coef: Any) -> Array:
         """Coefficients as the caller gives them, converted."""
-        return _checks.as_class_coef(coef, self.n_features, self.n_classes)
+        return arguments.as_class_coef(coef, self.n_features, self.n_classes)
 
     def as_intercept(self, intercept: Any) -> Array:
         """The intercepts as the caller gives them, converted; a number stands for all."""
-        return _checks.as_class_intercept(intercept, self.n_classes)
+        return arguments.as_class_intercept(intercept, self.n_classes)
 
     def coef(self, theta: Array) -> Array:
         """The coefficients in theta, a view."""
@@ -158,14 +158,14 @@ class ClassModel:
     def gradient_outputs(self, out: Any, coef: Array, inputs: dict[str, Any]) -> tuple[Array, Array | None]:
         """Where to write grad_coef, a view of `out` or a new array; and grad_intercept, None where not in `out`."""
         if out is None:
-            return _arrays.new_array(coef.shape, coef.dtype, "coef"), None
+            return arrays.new_array(coef.shape, coef.dtype, "coef"), None
         if not isinstance(out, tuple):
-            return _arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
+            return arrays.check_out(out, "out", coef.shape, coef.dtype, inputs), None
         if len(out) != 2:
             raise TypeError("out must be grad_coef or the tuple (grad_coef, grad_intercept)")
-        grad = _arrays.check_out(out[0], "out[0]", coef.shape, coef.dtype, inputs)
+        grad = arrays.check_out(out[0], "out[0]", coef.shape, coef.dtype, inputs)
         inputs = {**inputs, "out[0]": grad}
-        return grad, _arrays.check_out(out[1], "out[1]", (self.n_classes,), coef.dtype, inputs)
+        return grad, arrays.check_out(out[1], "out[1]", (self.n_classes,), coef.dtype, inputs)
 
     @staticmethod
     def value_and_grad(

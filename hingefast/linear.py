@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _arrays, _checks
 from hingefast._kernels import csr, dense, fortran, linear
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 from hingefast._models import BinaryModel, ClassModel, Model
-from hingefast._names import get_loss
+from hingefast.checks import arguments, arrays
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
+from hingefast.names import get_loss
 
 __all__ = ["decision_function", "linear_value_and_grad"]
 
@@ -115,22 +115,24 @@ def linear_value_and_grad(
     parts: dict[str, Any] = {}
     layout = as_layout(X, inputs=parts)
     is_mean = as_linear_reduction(reduction) == "mean"
-    labels = _checks.as_labels(y, layout.n_rows, "X")
-    weights = _checks.as_weights(sample_weight, layout.n_rows, "X")
+    labels = arguments.as_labels(y, layout.n_rows, "X")
+    weights = arguments.as_weights(sample_weight, layout.n_rows, "X")
     model: Model
     if isinstance(found, MulticlassLoss):
-        coefs = _checks.as_class_coef(coef, layout.n_features)
+        coefs = arguments.as_class_coef(coef, layout.n_features)
         what = f"coef has {len(coefs)} rows"
-        _checks.check_class_count(found._bound, len(coefs), what)
-        model = ClassModel(layout.n_features, len(coefs), _checks.as_class_labels(classes, len(coefs), what))
+        arguments.check_class_count(found._bound, len(coefs), what)
+        model = ClassModel(
+            layout.n_features, len(coefs), arguments.as_class_labels(classes, len(coefs), what)
+        )
     else:
-        coefs = _checks.as_coef(coef, layout.n_features)
-        model = BinaryModel(layout.n_features, _checks.as_classes(classes, labels))
-    given = _checks.intercept_array(intercept)
+        coefs = arguments.as_coef(coef, layout.n_features)
+        model = BinaryModel(layout.n_features, arguments.as_classes(classes, labels))
+    given = arguments.intercept_array(intercept)
     intercepts: Any = model.as_intercept(given)
-    batch = _checks.as_rows(rows, layout.n_rows)
+    batch = arguments.as_rows(rows, layout.n_rows)
     targets: Any = model.targets(layout.n_rows, labels, weights, class_weight, batch)
-    strength = _checks.as_alpha(alpha)
+    strength = arguments.as_alpha(alpha)
     inputs = parts | {
         "y": labels,
         "sample_weight": weights,
@@ -211,17 +213,17 @@ def decision_function(
     """
     parts: dict[str, Any] = {}
     layout = as_layout(X, inputs=parts)
-    given = _arrays.real_array(coef, "coef")
+    given = arrays.real_array(coef, "coef")
     source = coef if isinstance(coef, (list, tuple)) else given  # what a hint in a message is about
     model: Model
     if given.ndim == 2 and given.shape[0] != 1:
-        coefs = _checks.as_class_coef(source, layout.n_features)
+        coefs = arguments.as_class_coef(source, layout.n_features)
         model = ClassModel(layout.n_features, len(coefs))
     else:
-        coefs = _checks.as_coef(source, layout.n_features)
+        coefs = arguments.as_coef(source, layout.n_features)
         model = BinaryModel(layout.n_features)
     intercepts: Any = model.as_intercept(intercept)
-    targets: Any = model.targets(layout.n_rows, rows=_checks.as_rows(rows, layout.n_rows))
+    targets: Any = model.targets(layout.n_rows, rows=arguments.as_rows(rows, layout.n_rows))
     inputs = parts | {"coef": coef, "intercept": intercept, "rows": rows}
     scores = scores_output(layout, (targets.n_rows, *model.columns), out, inputs)
     model.decision_function(layout, targets, coefs, intercepts, scores, n_threads)
@@ -236,20 +238,20 @@ def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = 
     float64 : bool
         Whether scores are computed in float64 whatever the dtype of X.
     inputs : dict, optional
-        Gets what X consists of, by name, for `_arrays.check_out`.
+        Gets what X consists of, by name, for `arrays.check_out`.
     """
     inputs = {} if inputs is None else inputs
-    parts = _arrays.csr_parts(X)
+    parts = arrays.csr_parts(X)
     if parts is not None:
         data, indices, indptr, n_features, given_indptr = parts
         inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
-        return csr.CSR(data, indices, indptr, n_features, float64 or _arrays.computes_in_float64(data.dtype))
-    array = _arrays.real_array(X, "X")
+        return csr.CSR(data, indices, indptr, n_features, float64 or arrays.computes_in_float64(data.dtype))
+    array = arrays.real_array(X, "X")
     if array.ndim != 2:
         raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
-    _arrays.check_size(array.shape[1])
-    inputs |= {"X": array} if type(X) is np.ndarray or not _arrays.is_frame(X) else _arrays.memory(X, "X")
-    is_f64 = float64 or _arrays.computes_in_float64(array.dtype)
+    arrays.check_size(array.shape[1])
+    inputs |= {"X": array} if type(X) is np.ndarray or not arrays.is_frame(X) else arrays.memory(X, "X")
+    is_f64 = float64 or arrays.computes_in_float64(array.dtype)
     kind = fortran.Fortran if fortran.has_contiguous_columns(array, is_f64) else dense.Dense
     return kind(array, is_f64)
 
@@ -260,13 +262,13 @@ def scores_output(
     """A view of `out`, checked, or a new array, for the scores of a batch."""
     dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
     if out is None:
-        return _arrays.new_array(shape, dtype, "X")
-    return _arrays.check_out(out, "out", shape, dtype, inputs)
+        return arrays.new_array(shape, dtype, "X")
+    return arrays.check_out(out, "out", shape, dtype, inputs)
 
 
 def as_linear_reduction(reduction: Any) -> str:
     """``"mean"`` or ``"sum"``."""
-    if _checks.as_reduction(reduction) == "none":
+    if arguments.as_reduction(reduction) == "none":
         raise ValueError(
             "reduction='none' belongs to losses on scores: pass decision_function(X, coef, intercept) to the loss"
         )

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 
-from hingefast import _arrays
-from hingefast._kernels import loops, scores
+from hingefast._kernels import scores, table
+from hingefast.checks import arrays
 
 __all__ = [
     "MARGIN_LOSSES",
@@ -37,7 +37,7 @@ __all__ = [
     "as_margin_loss",
 ]
 
-_ROWS = {row["class_name"]: row for row in loops.catalogue()}
+_ROWS = {row["class_name"]: row for row in table.catalogue()}
 
 VALUE, SLOPE = 1, 2
 
@@ -252,7 +252,7 @@ class MarginLoss(Loss):
 
     _evaluate = staticmethod(scores.evaluate)
     _kinds: ClassVar[tuple[str, ...]]
-    _bound: loops.BoundLoss
+    _bound: table.BoundLoss
 
     def __init_subclass__(cls) -> None:
         if MarginLoss not in cls.__bases__:  # somebody's subclass of a loss: it inherits what the loss is
@@ -260,7 +260,7 @@ class MarginLoss(Loss):
         row = _ROWS.get(cls.__name__)
         if row is None:
             raise TypeError(
-                f"{_arrays.shorten(cls.__name__)} has no compiled formula; subclass a loss such as Hinge instead"
+                f"{arrays.shorten(cls.__name__)} has no compiled formula; subclass a loss such as Hinge instead"
             )
         cls.name = row["name"]
         cls.smoothness = row["smoothness"]
@@ -272,12 +272,12 @@ class MarginLoss(Loss):
             _check_parameter(name, kind, value)
             for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
         )
-        super().__init__(loops.BoundLoss(self.name, values), values)
+        super().__init__(table.BoundLoss(self.name, values), values)
 
 
 def _check_parameter(name: str, kind: str, value: Any) -> float:
     """A parameter as a float, if its kind in the catalogue allows it."""
-    number = _arrays.as_number(value, name)
+    number = arrays.as_number(value, name)
     if not math.isfinite(number):
         raise ValueError(f"{name} is {number}, must be finite")
     if kind == "margin" and number < 0:
@@ -606,8 +606,8 @@ def as_margin_loss(base: Any) -> MarginLoss:
     if isinstance(base, MarginLoss):
         return base
     if not isinstance(base, str):
-        raise TypeError(f"base must be a margin loss or its name, got {_arrays.describe(base)}")
+        raise TypeError(f"base must be a margin loss or its name, got {arrays.describe(base)}")
     found = MARGIN_LOSSES_BY_NAME.get(base)
     if found is None:
-        raise ValueError(f"base is {_arrays.quote(base)}, must be one of {', '.join(MARGIN_LOSSES)}")
+        raise ValueError(f"base is {arrays.quote(base)}, must be one of {', '.join(MARGIN_LOSSES)}")
     return found

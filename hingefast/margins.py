@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _arrays, _checks
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
+from hingefast.checks import arguments, arrays
 
 __all__ = ["MarginReport", "margin_report"]
 
@@ -139,19 +139,19 @@ def margin_report(
       smallest margin: -0.25
       width of the margin, 2/||coef||: 2
     """
-    scores = _arrays.real_array(scores, "scores")
+    scores = arrays.real_array(scores, "scores")
     if scores.ndim not in (1, 2) or scores.shape[1:] in ((0,), (1,)):
         raise ValueError(
             f"scores must have shape (n,), or (n, K) with K >= 2 classes, got shape {scores.shape}"
         )
-    labels = _checks.as_labels(y, scores.shape[0], "scores")
-    weights = _checks.as_weights(sample_weight, scores.shape[0], "scores")
+    labels = arguments.as_labels(y, scores.shape[0], "scores")
+    weights = arguments.as_weights(sample_weight, scores.shape[0], "scores")
     n_classes = None if scores.ndim == 1 else scores.shape[1]
     margins_of: Callable[[Array, Array, int], Array]
     if n_classes is None:
-        margins_of = partial(_binary_margins, _checks.as_classes(classes, labels))
+        margins_of = partial(_binary_margins, arguments.as_classes(classes, labels))
     else:
-        names = _checks.as_class_labels(classes, n_classes, f"scores has {n_classes} columns")
+        names = arguments.as_class_labels(classes, n_classes, f"scores has {n_classes} columns")
         margins_of = partial(_class_margins, names)
     counts = np.zeros(3, np.int64)
     sums = np.zeros(3)
@@ -160,7 +160,7 @@ def margin_report(
         for start in range(0, scores.shape[0], BLOCK):
             part = slice(start, start + BLOCK)
             margins = margins_of(labels[part], scores[part], start)
-            weight = None if weights is None else _checks.finite_weights(weights[part], start)
+            weight = None if weights is None else arguments.finite_weights(weights[part], start)
             if weight is not None:
                 margins, weight = margins[weight > 0], weight[weight > 0]
             group = np.where(margins > 1, 0, np.where(margins > 0, 1, 2))
@@ -193,13 +193,13 @@ def margin_report(
 
 def _binary_margins(classes: tuple[float, float], y: Array, scores: Array, first: int) -> Array:
     """y*score for a piece of rows that begins at row `first`."""
-    return _checks.signs(y, classes, first) * scores.astype(np.float64)
+    return arguments.signs(y, classes, first) * scores.astype(np.float64)
 
 
 def _class_margins(labels: Array | None, y: Array, scores: Array, first: int) -> Array:
     """The true class's score less the highest other one, for a piece of rows that begins at row `first`."""
     n_rows, n_classes = scores.shape
-    index = _checks.true_classes(y, n_classes, labels, first)
+    index = arguments.true_classes(y, n_classes, labels, first)
     margins = np.empty(n_rows)
     step = max(1, BLOCK // n_classes)
     for start in range(0, n_rows, step):
@@ -212,10 +212,10 @@ def _class_margins(labels: Array | None, y: Array, scores: Array, first: int) ->
 
 
 def _margin_width(coef: npt.ArrayLike, n_classes: int | None) -> float:
-    array = _arrays.real_array(coef, "coef")
+    array = arrays.real_array(coef, "coef")
     if n_classes is None and array.ndim != 1 and array.shape[:1] != (1,):
         raise ValueError(f"coef has shape {array.shape}, must be (d,) or (1, d)")
     if n_classes is not None and (array.ndim != 2 or array.shape[0] != n_classes):
         raise ValueError(f"coef has shape {array.shape}, must be ({n_classes}, d)")
-    norm = _arrays.euclidean_norm(array)
+    norm = arrays.euclidean_norm(array)
     return 2 / norm if norm else math.inf

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _arrays
 from hingefast._kernels import arrangements, class_scores
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
+from hingefast.checks import arrays
 from hingefast.losses import Hinge, Loss, MarginLoss, as_margin_loss
 
 __all__ = [
@@ -273,9 +273,9 @@ class TopKHinge(MulticlassLoss):
     def __init__(self, k: int, variant: str = "alpha") -> None:
         number = _as_k(k)
         if not isinstance(variant, str):
-            raise TypeError(f"variant must be 'alpha' or 'beta', got {_arrays.describe(variant)}")
+            raise TypeError(f"variant must be 'alpha' or 'beta', got {arrays.describe(variant)}")
         if variant not in ("alpha", "beta"):
-            raise ValueError(f"variant is {_arrays.quote(variant)}, must be 'alpha' or 'beta'")
+            raise ValueError(f"variant is {arrays.quote(variant)}, must be 'alpha' or 'beta'")
         bound = arrangements.BoundArrangement(f"top_k_{variant}", _HINGE._bound, k=number)
         super().__init__("top_k_hinge", "nonsmooth", bound, number, str(variant))
 
@@ -299,7 +299,7 @@ MULTICLASS_LOSSES: dict[str, type[_MarginArrangement]] = {
 def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
     """A read-only copy of a cost matrix."""
     with default_environment():  # a long double beyond float64 is infinite
-        matrix = np.array(_arrays.real_array(cost, "cost"), np.float64, order="C")
+        matrix = np.array(arrays.real_array(cost, "cost"), np.float64, order="C")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
         raise ValueError(f"cost has shape {matrix.shape}, must be (K, K) for K >= 2 classes")
     wrong = np.argwhere(~np.isfinite(matrix))
@@ -307,12 +307,12 @@ def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
         i, j = wrong[0]
         raise ValueError(f"cost[{i}, {j}] is {matrix[i, j]}, must be finite")
     matrix += 0.0  # -0.0 and 0.0 are the same cost
-    return _arrays.frozen(matrix)
+    return arrays.frozen(matrix)
 
 
 def _as_k(k: Any) -> int:
     """The k of a top-k loss as an int."""
-    number = _arrays.as_integer(k, "k")
+    number = arrays.as_integer(k, "k")
     if not 1 <= number <= sys.maxsize:
-        raise ValueError(f"k is {_arrays.shorten(number)}, must be in 1 .. K - 1 for K classes")
+        raise ValueError(f"k is {arrays.shorten(number)}, must be in 1 .. K - 1 for K classes")
     return number

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast import _arrays, _checks
-from hingefast._checks import FLOATS
-from hingefast._kernels.loops import default_environment
 from hingefast._kernels.scores import is_plain_output
+from hingefast._kernels.table import default_environment
 from hingefast._models import BinaryModel, ClassModel, Model
-from hingefast._names import get_loss
-from hingefast._parallel import check_threads
+from hingefast._threads import check_threads
+from hingefast.checks import arguments, arrays
+from hingefast.checks.arguments import FLOATS
 from hingefast.linear import SLOPE, VALUE, as_layout, as_linear_reduction, scores_output
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
+from hingefast.names import get_loss
 
 __all__ = ["Objective"]
 
@@ -107,11 +107,11 @@ class Objective:
         dtype: npt.DTypeLike | None = None,
         n_threads: int | None = None,
     ) -> None:
-        _checks.check_float64(dtype)
+        arguments.check_float64(dtype)
         self._loss = get_loss(loss)
-        self._alpha = _checks.as_alpha(alpha)
-        self._fit_intercept = _checks.as_flag(fit_intercept, "fit_intercept")
-        self._penalize_intercept = _checks.as_flag(penalize_intercept, "penalize_intercept")
+        self._alpha = arguments.as_alpha(alpha)
+        self._fit_intercept = arguments.as_flag(fit_intercept, "fit_intercept")
+        self._penalize_intercept = arguments.as_flag(penalize_intercept, "penalize_intercept")
         self._intercept_alpha = self._alpha if self._penalize_intercept else 0.0
         self._reduction = as_linear_reduction(reduction)
         self._is_mean = self._reduction == "mean"
@@ -135,22 +135,22 @@ class Objective:
         inputs: dict[str, Any] = {}
         self._layout = as_layout(X, float64=dtype is not None, inputs=inputs)
         n_rows = self._n_rows = self._layout.n_rows
-        labels = _checks.as_labels(y, n_rows, "X")
-        weights = _checks.as_weights(sample_weight, n_rows, "X")
+        labels = arguments.as_labels(y, n_rows, "X")
+        weights = arguments.as_weights(sample_weight, n_rows, "X")
         self._model = _make_model(self._loss, self._layout.n_features, classes, labels)
         self._size: int = self._model.n_coefs + self._fit_intercept * self._model.n_intercepts
         self._shape = (self._size,)
         inputs |= {"y": labels, "sample_weight": weights}
-        inputs |= _arrays.memory(class_weight, "class_weight") | _arrays.memory(classes, "classes")
+        inputs |= arrays.memory(class_weight, "class_weight") | arrays.memory(classes, "classes")
         self._inputs = inputs  # what no output may overlap
         if isinstance(class_weight, str) and class_weight == "balanced":
             with default_environment():
                 class_weight = self._model.balanced_weights(labels, weights)
-        self._class_weight = _checks.as_class_weights(class_weight, self._model.n_classes)
+        self._class_weight = arguments.as_class_weights(class_weight, self._model.n_classes)
         self._targets: Any = self._model.targets(n_rows, labels, weights, self._class_weight)
         fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
         if fault is not None:
-            _checks.raise_linear_fault(*fault, self._targets, self._layout)
+            arguments.raise_linear_fault(*fault, self._targets, self._layout)
 
     # Read-only, all of them: kernels rely on what was checked together.
     loss = _read_only("_loss", "The loss, an object.")
@@ -196,7 +196,7 @@ class Objective:
         total, exponent = 1.0, 0
         with default_environment():
             if self._is_mean:
-                total, exponent = _checks.weight_exponent(
+                total, exponent = arguments.weight_exponent(
                     self._inputs["y"],
                     self._model.n_classes,
                     self._model.index,
@@ -295,7 +295,7 @@ class Objective:
         model = self._model
         if not self._loss._bound.has_curvature:
             raise ValueError(
-                f"the second derivative of {_arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
+                f"the second derivative of {arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
                 f"{model.smooth_loss!r}"
             )
         vector, direction = self._theta(theta), self._theta(v, "v")
@@ -338,7 +338,7 @@ class Objective:
         model = self._model
         vector = self._theta(theta)
         intercept: Any = model.intercept(vector)
-        targets: Any = model.targets(self.n_rows, rows=_checks.as_rows(rows, self.n_rows))
+        targets: Any = model.targets(self.n_rows, rows=arguments.as_rows(rows, self.n_rows))
         inputs = self._inputs | {"theta": theta, "rows": rows}
         scores = scores_output(self._layout, (targets.n_rows, *model.columns), out, inputs)
         model.decision_function(self._layout, targets, model.coef(vector), intercept, scores, self._n_threads)
@@ -364,7 +364,7 @@ class Objective:
             The objective over the batch before the step.
         """
         vector = self._changed_theta(theta, lr, rows)
-        rate = _checks.as_rate(lr)
+        rate = arguments.as_rate(lr)
         return self._model.step(
             self._layout,
             self._batch(rows),
@@ -400,7 +400,7 @@ class Objective:
         other = np.flatnonzero(intercepts)
         if other.size:
             raise ValueError(
-                f"intercept is {_arrays.write_number(intercepts[other[0]])}, must be 0 with fit_intercept=False"
+                f"intercept is {arrays.write_number(intercepts[other[0]])}, must be 0 with fit_intercept=False"
             )
         return coefs.flatten()
 
@@ -432,7 +432,7 @@ class Objective:
             vector = theta.view()
             if vector.dtype in FLOATS and vector.shape == self._shape and vector.flags.carray:
                 return vector
-        return _checks.as_theta(theta, name, self._size)
+        return arguments.as_theta(theta, name, self._size)
 
     def _changed_theta(self, theta: Array, lr: Any, rows: Any) -> Array:
         """A view of our own of a theta that `step` can change in place."""
@@ -445,10 +445,10 @@ class Objective:
             ):
                 return vector
         inputs = self._inputs | {"rows": rows, "lr": lr}
-        return _arrays.check_out(theta, "theta", (self._size,), _checks.theta_dtype(theta), inputs)
+        return arrays.check_out(theta, "theta", (self._size,), arguments.theta_dtype(theta), inputs)
 
     def _batch(self, rows: Any) -> Any:
-        return self._targets if rows is None else self._targets.batch(_checks.as_rows(rows, self._n_rows))
+        return self._targets if rows is None else self._targets.batch(arguments.as_rows(rows, self._n_rows))
 
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         """A new array, or a view of our own of `out`, checked."""
@@ -459,7 +459,7 @@ class Objective:
             if is_plain_output(view, vector, self._inputs, theta, rows):
                 return view
         inputs = self._inputs | {"theta": theta, "rows": rows}
-        return _arrays.check_out(out, "out", (self._size,), vector.dtype, inputs)
+        return arrays.check_out(out, "out", (self._size,), vector.dtype, inputs)
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> float:
         model = self._model
@@ -491,14 +491,14 @@ class Objective:
 
 def _make_model(loss: Loss, n_features: int, classes: Any, y: Array) -> Model:
     if not isinstance(loss, MulticlassLoss):
-        return BinaryModel(n_features, _checks.as_classes(classes, y))
+        return BinaryModel(n_features, arguments.as_classes(classes, y))
     if classes is None:
         raise ValueError(
             "classes is None, but a multiclass loss needs them declared, not guessed from y: pass the number of "
             "classes, as in classes=10, or their labels, as in classes=[1, 2, 3]"
         )
-    n_classes, labels = _checks.declared_classes(classes)
-    _checks.check_class_count(loss._bound, n_classes, f"classes declares {n_classes} classes")
+    n_classes, labels = arguments.declared_classes(classes)
+    arguments.check_class_count(loss._bound, n_classes, f"classes declares {n_classes} classes")
     return ClassModel(n_features, n_classes, labels)
 
 

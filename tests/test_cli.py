@@ -18,9 +18,9 @@ import pytest
 import reference
 
 import hingefast as hf
-from hingefast import _cli, _evaluation, _evaluation_text, _numpy_pass
-from hingefast._numpy_losses import NUMPY_LOSSES
-from hingefast._svmlight import read_svmlight
+from hingefast.cli import compare, evaluate, main
+from hingefast.cli.numpy_losses import NUMPY_LOSSES
+from hingefast.io.svmlight import read_svmlight
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
 
@@ -32,7 +32,7 @@ TINY = "+1 1:1\n-1 2:1\n"  # with coef (2, 0.5) and intercept -1: scores 1, -0.5
 @pytest.fixture(autouse=True)
 def few_repeats(monkeypatch):
     """Nothing here looks at how fast a pass is: the least number of repeats will do."""
-    monkeypatch.setattr(_evaluation, "ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(evaluate, "ENOUGH_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def run(capsys):
     """Run main(); return (exit code, stdout, stderr)."""
 
     def run(*arguments):
-        code = _cli.main([str(argument) for argument in arguments])
+        code = main.main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -110,7 +110,7 @@ def without_scipy(monkeypatch):
 def make_numpy_wrong(monkeypatch, part, error):
     """Falsify the values or the slopes of the other side of --compare, but not the tolerance."""
 
-    class WrongPass(_numpy_pass.NumpyPass):
+    class WrongPass(compare.NumpyPass):
         def __init__(self, X, y, arrangement, *others):
             super().__init__(X, y, arrangement, *others)
             self._arrangement = SimpleNamespace(evaluate=lambda y, scores: wrong(arrangement, y, scores))
@@ -119,9 +119,9 @@ def make_numpy_wrong(monkeypatch, part, error):
         values, slopes = arrangement.evaluate(y, scores)
         return (values * (1 + error), slopes) if part == "value" else (values, slopes * (1 + error))
 
-    monkeypatch.setattr(_evaluation, "NumpyPass", WrongPass)
-    monkeypatch.setattr(_evaluation, "MIN_REPEATS", 1)
-    monkeypatch.setattr(_evaluation, "MAX_REPEATS", 1)
+    monkeypatch.setattr(evaluate, "NumpyPass", WrongPass)
+    monkeypatch.setattr(evaluate, "MIN_REPEATS", 1)
+    monkeypatch.setattr(evaluate, "MAX_REPEATS", 1)
 
 
 # ---- what is computed
@@ -173,7 +173,7 @@ def test_errors_count_the_boundary_and_active_rows_follow_the_loss(run_json, tmp
 
 def test_default_coef_gives_both_classes_a_mean_score_of_1(a9a, run_json):
     X, y = read_svmlight(a9a)
-    coef, intercept = _evaluation._nearest_mean(X, (y > 0).astype(int), 2)
+    coef, intercept = evaluate._nearest_mean(X, (y > 0).astype(int), 2)
     scores = hf.decision_function(X, coef[1] - coef[0], intercept[1] - intercept[0])
     assert np.mean(scores[y > 0]) == pytest.approx(1, abs=1e-12)
     assert np.mean(scores[y < 0]) == pytest.approx(-1, abs=1e-12)
@@ -307,7 +307,7 @@ def test_products_survive_empty_rows_and_columns(tmp_path, monkeypatch):
             without_scipy(monkeypatch)
         elif "scipy" not in sys.modules:
             pytest.importorskip("scipy")
-        products, name = _numpy_pass._products(X)
+        products, name = compare._products(X)
         assert name == library
         assert products.scores(coef).tolist() == (full @ coef).tolist()
         assert products.gradient(slopes).tolist() == (full.T @ slopes).tolist()
@@ -315,7 +315,7 @@ def test_products_survive_empty_rows_and_columns(tmp_path, monkeypatch):
 
 def test_scipy_is_imported_for_compare_only(tiny, tmp_path):
     code = (
-        "import sys, hingefast._cli as cli\n"
+        "import sys, hingefast.cli.main as cli\n"
         f"assert cli.main(['eval', {tiny!r}, '--all']) == 0\n"
         "assert not [name for name in sys.modules if name.startswith('scipy')]\n"
     )
@@ -340,7 +340,7 @@ def test_table_is_aligned_narrow_and_complete(a9a, run, monkeypatch):
         table = lines[head : lines.index("", head)]
         assert len({len(line) for line in table}) == 1  # the last column ends where it began
         assert [line.split()[0] for line in table[1:]] == (
-            list(MARGIN_LOSSES) if "--all" in arguments else list(_evaluation.DEFAULT_LOSSES)
+            list(MARGIN_LOSSES) if "--all" in arguments else list(evaluate.DEFAULT_LOSSES)
         )
         for fact in ("32,561", "123", "451,592", "11.3 %", "float64", "-1 -> -1 (24,720 rows)"):
             assert fact in out
@@ -376,7 +376,7 @@ def test_table_shows_the_numbers_of_the_json(a9a, run, run_json):
     ],
 )
 def test_durations_have_three_digits_and_a_unit(seconds, text):
-    assert _evaluation_text._duration(seconds) == text
+    assert text._duration(seconds) == text
 
 
 def test_without_arguments_it_explains_itself(run):
@@ -397,7 +397,7 @@ def test_the_example_of_the_explanation_runs(run, tmp_path, monkeypatch):
 
 def test_help_names_every_loss_and_option(capsys):
     with pytest.raises(SystemExit) as stopped:
-        _cli.main(["eval", "--help"])
+        main.main(["eval", "--help"])
     out = capsys.readouterr().out
     assert stopped.value.code == 0
     for name in (
@@ -546,7 +546,7 @@ def test_the_default_coef_picks_the_nearest_mean_with_a_mean_margin_of_1(four, r
     nearest = distances.argmin(axis=1)
     assert result["losses"][0]["errors"] == np.count_nonzero(nearest != four.y)
     for X in (four.X, read_svmlight(four.svm)[0]):
-        coef, intercept = _evaluation._nearest_mean(X, four.y, 4)
+        coef, intercept = evaluate._nearest_mean(X, four.y, 4)
         scores = four.X @ coef.T + intercept
         np.testing.assert_allclose(np.diff(scores), -np.diff(distances) / 2 * coef_scale(means), atol=1e-10)
         np.testing.assert_allclose(scores.sum(axis=1), scores.sum(axis=1)[0], atol=1e-10)
@@ -635,7 +635,7 @@ def test_blocks_of_rows_change_nothing(run_json, four, monkeypatch):
     for data in ([four.svm], four.dense):
         whole = without_times(run_json("eval", *data))
         with monkeypatch.context() as patch:
-            patch.setattr(_numpy_pass, "BLOCK_NUMBERS", 100)
+            patch.setattr(compare, "BLOCK_NUMBERS", 100)
             parts = without_times(run_json("eval", *data))
             assert parts == whole
             assert all(line["comparison"]["agree"] for line in run_json("eval", *data, "--compare")["losses"])
@@ -643,7 +643,7 @@ def test_blocks_of_rows_change_nothing(run_json, four, monkeypatch):
 
 def test_nan_in_one_block_of_rows(run_json, tmp_path, tiny_coef, monkeypatch):
     """The smallest margin is NaN, whichever block the NaN is in."""
-    monkeypatch.setattr(_numpy_pass, "BLOCK_NUMBERS", 1)
+    monkeypatch.setattr(compare, "BLOCK_NUMBERS", 1)
     for text in ("1 1:nan\n-1 2:1\n1 1:1\n", "1 1:1\n-1 2:nan\n1 1:1\n", "1 1:1\n-1 2:1\n1 2:nan\n"):
         (tmp_path / "data.svm").write_text(text)
         result = run_json("eval", tmp_path / "data.svm", "--coef", tiny_coef)
@@ -1027,10 +1027,10 @@ def test_memory_that_runs_out_is_told(fails, tiny, three, tmp_path, monkeypatch)
         assert fails("eval", tiny) == "not enough memory to evaluate 2 numbers"
         assert fails("eval", *dense) == "not enough memory to evaluate 9 numbers"
     with monkeypatch.context() as patch:
-        patch.setattr(_evaluation, "read_data", nothing_left)
+        patch.setattr(evaluate, "read_data", nothing_left)
         assert fails("eval", tiny) == f"not enough memory to read {tiny}"
     with monkeypatch.context() as patch:
-        patch.setattr(_evaluation, "_physical_memory", lambda: 8 * (2 * 3 + 3) * 2 - 1)
+        patch.setattr(evaluate, "_physical_memory", lambda: 8 * (2 * 3 + 3) * 2 - 1)
         assert "coef needs 2 numbers for each of 3 classes" in fails("eval", three)
 
 
@@ -1044,9 +1044,9 @@ def test_the_default_coef_scales_with_the_features(four, power, layout, n_classe
     """Squares of features beyond 1e154 overflow, those below 1e-162 vanish; powers of two change no bit."""
     y = four.y % n_classes
     X = four.X if layout == "dense" else read_svmlight(four.svm)[0]
-    coef, intercept = _evaluation._nearest_mean(X, y, n_classes)
+    coef, intercept = evaluate._nearest_mean(X, y, n_classes)
     scaled = np.ldexp(X, power) if layout == "dense" else dataclasses.replace(X, data=np.ldexp(X.data, power))
-    other, other_intercept = _evaluation._nearest_mean(scaled, y, n_classes)
+    other, other_intercept = evaluate._nearest_mean(scaled, y, n_classes)
     assert np.array_equal(other, np.ldexp(coef, -power)) and np.array_equal(other_intercept, intercept)
     assert np.abs(coef).min() > 0
 
@@ -1108,7 +1108,7 @@ def test_huge_labels_are_written_briefly(run, run_json, fails, tmp_path):
 
 
 def test_a_clock_that_sees_no_time_pass(run, run_json, tiny, monkeypatch):
-    monkeypatch.setattr(_evaluation.time, "perf_counter", lambda: 1.0)
+    monkeypatch.setattr(evaluate.time, "perf_counter", lambda: 1.0)
     assert run_json("eval", tiny, "--compare")["losses"][0]["comparison"]["ratio"] is None
     assert run("eval", tiny, "--compare")[0] == 0
 
@@ -1153,7 +1153,7 @@ def run_in(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", streams[0])
             patch.setattr(sys, "stderr", streams[1])
-            code = _cli.main(list(arguments))
+            code = main.main(list(arguments))
         return code, *(stream.buffer.getvalue().decode(encoding) for stream in streams)
 
     return run_in
@@ -1309,10 +1309,10 @@ def test_an_output_without_a_file_behind_it(monkeypatch, capsys):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stdout", Full())
-    assert _cli.main([]) == 2
+    assert main.main([]) == 2
     assert capsys.readouterr().err == "hingefast: error: cannot write: No space left on device\n"
     monkeypatch.setattr(sys, "stderr", Full())
-    assert _cli.main([]) == 2
+    assert main.main([]) == 2
 
 
 def test_python_m_hingefast_is_the_command(tiny, tmp_path):
@@ -1356,7 +1356,7 @@ def test_ctrl_c_ends_quietly(run, tiny, monkeypatch):
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_evaluation, "read_data", interrupted)
+    monkeypatch.setattr(evaluate, "read_data", interrupted)
     assert run("eval", tiny) == (130, "", "")
 
 

@@ -15,8 +15,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hingefast._datafiles import DataFileError, read_array, read_data
-from hingefast._svmlight import CSR, SvmlightError
+from hingefast.io.arrays import DataFileError, read_array, read_data
+from hingefast.io.svmlight import CSR, SvmlightError
 
 IDX_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 COMPRESSIONS = {

@@ -15,7 +15,8 @@ from conftest import bits, run_python
 from linear_cases import random_csr
 
 import hingefast as hf
-from hingefast import _checks, _parallel
+from hingefast import _threads
+from hingefast.checks import arguments
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -94,8 +95,8 @@ INTERRUPTED_WHILE_HANDING_OUT = (
     CALLS
     + """
 import time
-from hingefast import _parallel
-hand_out = _parallel.hand_out
+from hingefast import _threads
+hand_out = _threads.hand_out
 armed = None
 
 def interrupted(work, n_helpers):
@@ -105,7 +106,7 @@ def interrupted(work, n_helpers):
     if armed:
         raise KeyboardInterrupt   # as if Ctrl-C had come just now
 
-_parallel.hand_out = interrupted
+_threads.hand_out = interrupted
 for name, make in MAKERS.items():
     for armed in ("at once", "late", "at once", "late"):
         out, call = make(3)
@@ -293,7 +294,7 @@ def test_a_handler_that_calls_while_helpers_are_started():
         + """
 import faulthandler, signal
 from types import SimpleNamespace
-from hingefast import _parallel
+from hingefast import _threads
 import _thread
 faulthandler.dump_traceback_later(60, exit=True)
 
@@ -301,7 +302,7 @@ def start(*arguments):
     _thread.start_new_thread(*arguments)
     signal.raise_signal(signal.SIGUSR1)
 
-_parallel._thread = SimpleNamespace(start_new_thread=start)
+_threads._thread = SimpleNamespace(start_new_thread=start)
 answers, busy = [], False
 
 def handler(*_):
@@ -327,16 +328,16 @@ print("fine")
 )
 def test_threads_that_cannot_be_had(monkeypatch, granted, error):
     """A limit of the system: the same bits on fewer threads, at last on the calling one."""
-    start, started = _parallel._thread.start_new_thread, []
+    start, started = _threads._thread.start_new_thread, []
 
     def limited(*arguments):
         if len(started) >= granted:
             raise error
         started.append(start(*arguments))
 
-    monkeypatch.setattr(_parallel, "_thread", SimpleNamespace(start_new_thread=limited))
-    monkeypatch.setattr(_parallel, "_queue", _parallel.SimpleQueue())
-    monkeypatch.setattr(_parallel, "_n_helpers", 0)
+    monkeypatch.setattr(_threads, "_thread", SimpleNamespace(start_new_thread=limited))
+    monkeypatch.setattr(_threads, "_queue", _threads.SimpleQueue())
+    monkeypatch.setattr(_threads, "_n_helpers", 0)
     X = np.linspace(-1, 1, 250_000 * 32).reshape(250_000, 32)
     y = np.where(np.arange(250_000) % 3, 1, -1)
     want = bits(hf.linear_value_and_grad(X, y, np.ones(32), n_threads=1))
@@ -401,7 +402,7 @@ def test_helpers_serve_one_call_after_another():
         CALLS
         + """
 import gc, weakref
-from hingefast import _parallel
+from hingefast import _threads
 gc.disable()
 for name, make in MAKERS.items():
     for _ in range(20):
@@ -413,7 +414,7 @@ dead = weakref.ref(X)
 hf.decision_function(X, np.ones(32), n_threads=4)
 del X
 assert dead() is None
-print(_parallel._n_helpers)
+print(_threads._n_helpers)
 """
     )
     assert run_python(code).stdout.strip() == b"3"
@@ -425,7 +426,7 @@ def test_work_that_waits_keeps_no_data():
 import gc, threading, weakref
 import numpy as np
 import hingefast as hf
-from hingefast import _parallel
+from hingefast import _threads
 gc.disable()
 
 n = 150_000
@@ -444,10 +445,10 @@ calls = {
     "decision function": lambda: hf.decision_function(X, coef[0], n_threads=3),
 }
 busy = threading.Event()
-_parallel.hand_out(lambda: busy.wait(100), 2)
+_threads.hand_out(lambda: busy.wait(100), 2)
 for call in calls.values():
     call()
-assert _parallel._queue.qsize() >= 2 * len(calls) and _parallel._n_helpers == 2
+assert _threads._queue.qsize() >= 2 * len(calls) and _threads._n_helpers == 2
 calls.clear()
 call = None
 names = ["X", "Z", "z", "half", "halves", "coef", "y", "signs"]
@@ -462,12 +463,12 @@ def test_work_that_waits_is_bounded():
     """However many calls are made while all helpers are busy: what waits for them is given up at some number."""
     code = """
 import threading
-from hingefast import _parallel
+from hingefast import _threads
 busy = threading.Event()
-_parallel.hand_out(lambda: busy.wait(100), 2)
+_threads.hand_out(lambda: busy.wait(100), 2)
 for _ in range(10_000):
-    _parallel.hand_out(lambda: None, 2)
-print(_parallel._queue.qsize() <= _parallel.MAX_WAITING + 2)
+    _threads.hand_out(lambda: None, 2)
+print(_threads._queue.qsize() <= _threads.MAX_WAITING + 2)
 busy.set()
 """
     assert run_python(code).stdout.strip() == b"True"
@@ -477,7 +478,7 @@ LET_GO = """
 import gc, weakref
 import numpy as np
 import hingefast as hf
-from hingefast import _parallel
+from hingefast import _threads
 gc.disable()
 
 class Array(np.ndarray):
@@ -485,7 +486,7 @@ class Array(np.ndarray):
 
 n = 200_000
 y = np.where(np.arange(n) % 3, 1, -1)
-hand_out = _parallel.hand_out
+hand_out = _threads.hand_out
 
 def failing(work, n_helpers):
     hand_out(work, n_helpers)
@@ -503,7 +504,7 @@ def failed_call(n_threads):
     raise SystemExit("no error")
 
 for kind, error in (("hand out", KeyboardInterrupt), ("hand out", MemoryError), ("content", None)):
-    _parallel.hand_out = failing if error else hand_out
+    _threads.hand_out = failing if error else hand_out
     for n_threads in (3,) if error else (1, 3):
         assert failed_call(n_threads)() is None, (kind, error, n_threads)
 print("fine")
@@ -728,13 +729,13 @@ def test_rows_that_grow_during_a_sparse_step(monkeypatch, loss, K):
     theta = np.zeros(objective.size)
     want = objective.grad(theta)
     name = "binary_index" if K is None else "class_index"
-    look_up = getattr(_checks, name)
+    look_up = getattr(arguments, name)
 
     def grow(*arguments):  # first when weights are summed, after the entries were counted
         indptr[:] = many
         return look_up(*arguments)
 
-    monkeypatch.setattr(_checks, name, grow)
+    monkeypatch.setattr(arguments, name, grow)
     objective.step(theta, 0.1)
     monkeypatch.undo()
     coef, _ = objective.unpack(theta)

@@ -6,7 +6,7 @@ from conftest import raises, telling_scores
 from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
-from hingefast._arrays import euclidean_norm
+from hingefast.checks.arrays import euclidean_norm
 
 
 def counted(signs, scores, weights=None):

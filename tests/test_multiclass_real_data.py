@@ -10,7 +10,7 @@ from multiclass_cases import assert_close, expected
 from scipy import sparse
 
 import hingefast as hf
-from hingefast._svmlight import read_svmlight
+from hingefast.io.svmlight import read_svmlight
 
 
 def centroids(X, y, n_classes):

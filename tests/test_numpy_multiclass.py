@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import reference
 
-from hingefast import _numpy_pass
-from hingefast._numpy_arrangements import ARRANGEMENTS, Binary
-from hingefast._numpy_losses import NUMPY_LOSSES
-from hingefast._numpy_pass import NumpyPass, Pass, agree, tolerance
-from hingefast._svmlight import CSR
+from hingefast.cli import compare
+from hingefast.cli.compare import NumpyPass, Pass, agree, tolerance
+from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Binary
+from hingefast.cli.numpy_losses import NUMPY_LOSSES
+from hingefast.io.svmlight import CSR
 
 KINDS = {"crammer_singer": "CrammerSinger", "weston_watkins": "WestonWatkins", "one_vs_rest": "OneVsRest"}
 
@@ -205,7 +205,7 @@ def test_layouts_libraries_and_blocks_agree(kind, base, monkeypatch):
             for name in ("scipy", "scipy.sparse", "scipy.special"):
                 monkeypatch.setitem(sys.modules, name, None)
         for block in (2**20, 64, 1):
-            monkeypatch.setattr(_numpy_pass, "BLOCK_NUMBERS", block)
+            monkeypatch.setattr(compare, "BLOCK_NUMBERS", block)
             other = NumpyPass(csr(X), y, arrangement, n_columns, 0.1)
             assert other.library == library
             assert agree(expected, other(coef, intercept), allowed)
@@ -238,7 +238,7 @@ def test_the_gradient_is_the_derivative_of_the_value(kind):
 
 @pytest.mark.parametrize("n_rows, width, blocks", [(10, 3, 1), (0, 3, 0), (2**20, 2, 2), (3, 2**21, 3)])
 def test_row_blocks_cover_the_rows(n_rows, width, blocks):
-    cut = list(_numpy_pass.row_blocks(n_rows, width))
+    cut = list(compare.row_blocks(n_rows, width))
     assert len(cut) == blocks
     assert [i for rows in cut for i in range(rows.start, rows.stop)] == list(range(n_rows))
 

@@ -11,7 +11,7 @@ from linear_cases import RELATIVE, assert_telling
 from scipy import sparse
 
 import hingefast as hf
-from hingefast._svmlight import read_svmlight
+from hingefast.io.svmlight import read_svmlight
 
 # File, features, rows, rows of the second class, nonzeros, the pair of labels.
 SETS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hingefast._svmlight import CSR, SvmlightError, read_svmlight
+from hingefast.io.svmlight import CSR, SvmlightError, read_svmlight
 
 A9A = Path(__file__).resolve().parents[1] / "examples" / "a9a.xz"
 

@@ -11,7 +11,7 @@ from conftest import THREADS, bits, raises, run_python
 from linear_cases import as_csr, problem, random_csr
 
 import hingefast as hf
-from hingefast import _parallel
+from hingefast import _threads
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -332,10 +332,10 @@ def test_variables_are_honoured(hingefast, omp, want):
 
 
 def test_any_positive_integer_is_a_number_of_threads():
-    for n_threads in (_parallel.MAX_THREADS + 1, 2**63, 10**30):
-        assert _parallel.resolve_threads(n_threads) == _parallel.MAX_THREADS
+    for n_threads in (_threads.MAX_THREADS + 1, 2**63, 10**30):
+        assert _threads.resolve_threads(n_threads) == _threads.MAX_THREADS
         with hf.threads(n_threads):
-            assert _parallel.resolve_threads(None) == _parallel.MAX_THREADS
+            assert _threads.resolve_threads(None) == _threads.MAX_THREADS
     assert hf.decision_function(np.eye(2), [1.0, 2.0], n_threads=10**30).tolist() == [1.0, 2.0]
 
 
@@ -545,15 +545,15 @@ def test_work_for_threads_that_cannot_be_had_is_not_kept():
     """Where no thread starts nothing waits for one, and the next call asks for threads again."""
     code = """
 import _thread
-from hingefast import _parallel
+from hingefast import _threads
 
 def none_to_be_had(*_):
     raise RuntimeError("can't start new thread")
 
 _thread.start_new_thread = none_to_be_had
 for _ in range(3):
-    _parallel.hand_out(lambda: None, 2)
-print(_parallel._n_helpers, _parallel._queue.qsize())
+    _threads.hand_out(lambda: None, 2)
+print(_threads._n_helpers, _threads._queue.qsize())
 """
     assert run_python(code).stdout.split() == [b"0", b"0"]
 
@@ -564,7 +564,7 @@ def test_a_child_has_no_work_of_its_parent():
     code = """
 import os, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)   # of a fork beside threads
-from hingefast import _parallel
+from hingefast import _threads
 
 go, done = threading.Event(), threading.Semaphore(0)
 
@@ -573,12 +573,12 @@ def work():
     done.release()
 
 for _ in range(6):
-    _parallel.hand_out(work, 1)
+    _threads.hand_out(work, 1)
 child = os.fork()
 if child == 0:
-    waiting = _parallel._queue.qsize()
+    waiting = _threads._queue.qsize()
     served = threading.Event()
-    _parallel.hand_out(served.set, 1)
+    _threads.hand_out(served.set, 1)
     os._exit(0 if waiting == 0 and served.wait(20) else 3)
 go.set()
 assert os.waitpid(child, 0)[1] == 0

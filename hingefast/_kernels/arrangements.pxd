@@ -1,7 +1,7 @@
 # Losses of K scores, built on a loss of one margin, and the labels of K classes.
 from libc.stdint cimport int32_t, int64_t
 
-from hingefast._kernels.loops cimport hf_class_labels, hf_loss
+from hingefast._kernels.table cimport hf_class_labels, hf_loss
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport Block, Targets
 

@@ -3,8 +3,8 @@ from typing import Any, Self
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
-from hingefast._kernels.loops import BoundLoss
 from hingefast._kernels.slopes import Targets, _Rows
+from hingefast._kernels.table import BoundLoss
 
 KINDS: tuple[str, ...]
 

@@ -8,11 +8,11 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast import _checks
-from hingefast._kernels.loops import default_environment
+from hingefast.checks import arguments
+from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.loops cimport (
-    HF_FAULT_LABEL, BoundLoss, active, hf_class_labels, hf_loss, hf_real_loops,
+from hingefast._kernels.table cimport (
+    HF_FAULT_LABEL, BoundLoss, table, hf_class_labels, hf_loss, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, SLOPE, VALUE, Block, Fault, Targets, describe
@@ -67,7 +67,7 @@ cdef class BoundArrangement:
                 return 0
             n_signs = n_rows * n_classes
             sign = -1 if self.number == ONE_VS_REST else 1
-        active.real[is_f64].fill(sign, n_signs, scratch.get(SIGNS, n_signs * itemsize))
+        table.real[is_f64].fill(sign, n_signs, scratch.get(SIGNS, n_signs * itemsize))
         return 0
 
 
@@ -79,7 +79,7 @@ cdef void find_class_slopes(BoundArrangement arrangement, Block* block, int is_f
 
     `slopes` always has room; without SLOPE in `want` it holds nothing of use.
     """
-    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef const hf_real_loops* real = &table.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
     cdef const int32_t* columns = <const int32_t*>block.signs + at
     cdef const double* weights = NULL if all_weights == NULL else all_weights + at
@@ -126,7 +126,7 @@ cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, i
                                    void* directions, Py_ssize_t n, Py_ssize_t n_classes, Scratch scratch,
                                    void* slopes) noexcept nogil:
     """Slopes (n, K) of a Hessian product: second derivatives times the directions (n, K), which are overwritten."""
-    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef const hf_real_loops* real = &table.real[is_f64]
     cdef const hf_loss* loss = &arrangement.losses[is_f64]
     cdef const int32_t* columns = <const int32_t*>block.signs
     cdef void* signs = scratch.buffers[SIGNS]
@@ -176,7 +176,7 @@ cdef class ClassTargets(Targets):
         if found == NULL:
             return -1
         index.n_classes, index.first, index.sorted, index.columns = self.n_classes, 0, NULL, NULL
-        at = active.decode_classes[dtype](found, n, &self.class_labels_ if self.labels.convertible >= 0 else &index,
+        at = table.decode_classes[dtype](found, n, &self.class_labels_ if self.labels.convertible >= 0 else &index,
                                           <int32_t*>block.sign_buffer)
         block.signs = block.sign_buffer
         if at >= 0:
@@ -185,10 +185,10 @@ cdef class ClassTargets(Targets):
         return 0
 
     cdef object index_of(self, y):
-        return _checks.class_index(y, self.n_classes, self.given_labels)
+        return arguments.class_index(y, self.n_classes, self.given_labels)
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
-        active.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.exponent, n,
+        table.class_weights(<const int32_t*>block.signs, self.weight_of_class, block.exponent, n,
                              block.weight_buffer)
 
     def class_labels(self):

@@ -9,13 +9,13 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 
 from hingefast._kernels.arrangements cimport (
     BoundArrangement, ClassTargets, find_class_slopes, find_curved_class_slopes,
 )
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task, begin, reduced
-from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots
+from hingefast._kernels.table cimport table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots
 from hingefast._kernels.scratch cimport (
     BIASES, CLASS_SCORES, CLASS_SLOPES, COEF, DIRECTION, DIRECTION_SCORES, GROUPS, TILE, Scratch,
 )
@@ -73,7 +73,7 @@ cdef class ClassPass(LinearPass):
         return 0
 
     cdef int walk(self, Scratch scratch, Task* task, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-        cdef const hf_real_loops* real = &active.real[self.layout.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.layout.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.layout.is_f64 else 4, width = self.n_classes, start = first, n, good
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
@@ -121,7 +121,7 @@ cdef class ClassPass(LinearPass):
         cdef void* slopes = scratch.buffers[CLASS_SLOPES]
         if self.want & SLOPE and self.layout.accumulate_classes(scratch, task.n_open, self.n_classes, slopes,
                                                                 self.slots_or_none(), self.total, &task.fault) == 0:
-            active.real[self.layout.is_f64].add_columns(slopes, task.n_open, self.n_classes,
+            table.real[self.layout.is_f64].add_columns(slopes, task.n_open, self.n_classes,
                                                         self.total + self.layout_size)
 
     cdef hf_slots* slots_or_none(self) noexcept nogil:
@@ -153,7 +153,7 @@ cdef ClassCoef pack(Layout layout, ClassTargets targets, cnp.ndarray coef, cnp.n
     try:
         packed = layout.pack_classes(targets, cnp.PyArray_DATA(coef), cnp.PyArray_TYPE(coef) == cnp.NPY_FLOAT64,
                                      n_classes, scratch, which)
-        active.real[layout.is_f64].round_coef[1](cnp.PyArray_DATA(intercept), n_classes, biases)
+        table.real[layout.is_f64].round_coef[1](cnp.PyArray_DATA(intercept), n_classes, biases)
     finally:
         hf_fp_leave(caller)
     packed.biases = biases
@@ -208,14 +208,14 @@ def value_and_grad(Layout layout, ClassTargets targets, BoundArrangement arrange
             caller = hf_fp_enter()
             if want & VALUE:
                 value = reduced(work.total_value, divisor,
-                                active.penalty[is_f64](alpha, coef_data, n_classes * layout.n_features)
+                                table.penalty[is_f64](alpha, coef_data, n_classes * layout.n_features)
                                 if alpha != 0 else 0)
                 if intercept_alpha != 0:
-                    value = reduced(value, 1, active.penalty[is_f64](intercept_alpha, intercepts, n_classes))
+                    value = reduced(value, 1, table.penalty[is_f64](intercept_alpha, intercepts, n_classes))
             if want & SLOPE:
                 layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, coef_data, out_data)
                 if out_intercepts != NULL:
-                    active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
+                    table.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
                                                intercepts, out_intercepts)
             hf_fp_leave(caller)
     finally:
@@ -253,7 +253,7 @@ def hessp(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp
             caller = hf_fp_enter()
             layout.finish_classes(work.total, work.n_classes, divisor, alpha, is_f64, cnp.PyArray_DATA(direction),
                                   cnp.PyArray_DATA(out))
-            active.finish_grad[is_f64](work.total + work.layout_size, work.n_classes, divisor, intercept_alpha,
+            table.finish_grad[is_f64](work.total + work.layout_size, work.n_classes, divisor, intercept_alpha,
                                        cnp.PyArray_DATA(rounded), cnp.PyArray_DATA(out_intercept))
             hf_fp_leave(caller)
     finally:
@@ -288,20 +288,20 @@ def step(Layout layout, ClassTargets targets, BoundArrangement arrangement, cnp.
         with nogil:
             caller = hf_fp_enter()
             value = reduced(work.total_value, divisor,
-                            active.penalty[is_f64](alpha, data, size) if alpha != 0 else 0)
+                            table.penalty[is_f64](alpha, data, size) if alpha != 0 else 0)
             if has_intercept:
                 if intercept_alpha != 0:
-                    value = reduced(value, 1, active.penalty[is_f64](intercept_alpha, intercepts, n_classes))
-                active.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
+                    value = reduced(value, 1, table.penalty[is_f64](intercept_alpha, intercepts, n_classes))
+                table.finish_grad[is_f64](work.total + work.layout_size, n_classes, divisor, intercept_alpha,
                                            intercepts, grad)
-                active.real[is_f64].step(grad, n_classes, rate, intercepts)
+                table.real[is_f64].step(grad, n_classes, rate, intercepts)
             if few_columns:
-                active.real[is_f64].step_columns(
+                table.real[is_f64].step_columns(
                     work.slots.columns, work.slots.n if work.is_sparse_step else layout.n_features, work.total,
                     layout.class_stride(n_classes, sizeof(double)), n_classes, layout.n_features, divisor, rate, data)
             else:
                 layout.finish_classes(work.total, n_classes, divisor, alpha, is_f64, data, grad)
-                active.real[is_f64].step(grad, size, rate, data)
+                table.real[is_f64].step(grad, size, rate, data)
             hf_fp_leave(caller)
     finally:
         work.release()

@@ -4,11 +4,11 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
-from hingefast import _checks
+from hingefast.checks import arguments
 from hingefast._kernels.arrangements import class_targets
 
 from hingefast._kernels.arrangements cimport BoundArrangement, find_class_slopes
-from hingefast._kernels.loops cimport active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
+from hingefast._kernels.table cimport table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops
 from hingefast._kernels.scores cimport PLAIN_CLASSES, ScorePass, overlap
 from hingefast._kernels.scratch cimport CLASS_SCORES, CLASS_SLOPES, Scratch
 from hingefast._kernels.slopes cimport (
@@ -53,7 +53,7 @@ cdef class ClassScorePass(ScorePass):
 
     cdef int task(self, Py_ssize_t k, Fault* fault, Scratch scratch) noexcept nogil:
         """All rows of one task, block by block; 0, or -1 with the first fault noted."""
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, width = self.n_classes
         cdef Py_ssize_t grad_itemsize = 8 if self.grad_is_f64 else 4
         cdef Py_ssize_t first = k * self.task_rows, end = min(first + self.task_rows, self.n_rows), at = first
@@ -79,7 +79,7 @@ cdef class ClassScorePass(ScorePass):
                 failed = -1
                 break
             if self.weights_only:
-                active.real[1].sum_values(block.weights, NULL, at - first, n_loaded, sums.weights)
+                table.real[1].sum_values(block.weights, NULL, at - first, n_loaded, sums.weights)
                 at += n_loaded
                 continue
             if self.foreign_scores is None and width * itemsize >= LONG_ROW:
@@ -101,7 +101,7 @@ cdef class ClassScorePass(ScorePass):
                                   NULL if weigh_later else block.weights, 1 if weigh_later else self.factor, scratch,
                                   slopes)
                 if self.stream:
-                    active.stream_piece(slopes, n * width * itemsize, at + row == first, at + row + n == end, grad)
+                    table.stream_piece(slopes, n * width * itemsize, at + row == first, at + row + n == end, grad)
                 elif self.grad != NULL and weigh_later:
                     real.store_weighted[self.grad_is_f64](slopes, block.weights + row, self.factor, n, width, grad)
                 elif self.grad != NULL and not in_place:
@@ -113,7 +113,7 @@ cdef class ClassScorePass(ScorePass):
                     real.scale(block.values, block.weights, 1, n_loaded)
                 real.store[self.is_f64](block.values, n_loaded, 1, self.row_values + at * itemsize, False)
             at += n_loaded
-        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
+        self.task_sums[k] = table.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
         hf_fp_leave(caller)
         return failed
 
@@ -129,7 +129,7 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
     """Value (want = 1), gradient (2) or both (3) of a loss of K scores; the rules of every loss method.
 
     Recognises the plain case - contiguous native arrays that fit together, no weights, classes 0 .. K-1 - and runs
-    it at once. All else goes to `_checks.class_score_arguments`, which converts it or raises.
+    it at once. All else goes to `arguments.class_score_arguments`, which converts it or raises.
     """
     cdef ClassScorePass work = ClassScorePass.__new__(ClassScorePass)
     cdef Py_ssize_t n, n_classes = 0
@@ -161,7 +161,7 @@ def evaluate(BoundArrangement arrangement, int want, y, scores, sample_weight, c
             grad = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
     else:
         (y, scores, is_f64, sample_weight, class_weight, labels, reduction, values, grad) = (
-            _checks.class_score_arguments(arrangement, want, y, scores, sample_weight, class_weight, classes, reduction,
+            arguments.class_score_arguments(arrangement, want, y, scores, sample_weight, class_weight, classes, reduction,
                                           out))
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
         n_classes = cnp.PyArray_DIM(<cnp.ndarray>scores, 1)

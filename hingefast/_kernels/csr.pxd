@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport hf_slots
+from hingefast._kernels.table cimport hf_slots
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport MAX_BLOCK, Block, Fault, Targets
 

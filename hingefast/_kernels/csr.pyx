@@ -13,11 +13,11 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport (
-    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_pinned,
+from hingefast._kernels.table cimport (
+    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_pinned,
     hf_real_loops, hf_slots,
 )
 from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
@@ -206,7 +206,7 @@ cdef class CSR(Layout):
     cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
                                Fault* fault) noexcept nogil:
         """Clamped row pointers of n loaded rows; returns the place of the first faulty row, or n."""
-        cdef Py_ssize_t at = active.csr_spans[self.wide_indptr](
+        cdef Py_ssize_t at = table.csr_spans[self.wide_indptr](
             self.indptr_at, block.row_index, block.first_row, targets.row_step, n, self.n_stored, span.starts,
             span.ends)
         span.data, span.indices, span.wide = self.data_at, self.indices_at, self.wide_indices
@@ -224,7 +224,7 @@ cdef class CSR(Layout):
 
     cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
                   Py_ssize_t end) noexcept nogil:
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
@@ -335,7 +335,7 @@ cdef class CSR(Layout):
         if self.few_entries(targets, 1) > 0:
             return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
         copy = scratch.get(which, stride * self.n_features * itemsize + HF_LINE_BYTES)
-        active.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
+        table.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
         return ClassCoef(copy, NULL, n_classes, stride, self.is_f64, True)
 
     cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
@@ -344,7 +344,7 @@ cdef class CSR(Layout):
 
     cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
                            void* scores, Fault* fault) noexcept nogil:
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Span* span = <Span*>scratch.buffers[ROWS]
         cdef Py_ssize_t fault_at = -1
         if self.n_features == 0:
@@ -374,7 +374,7 @@ cdef class CSR(Layout):
                 return -1
             width = slots.n
         if width > 0:
-            active.real[self.is_f64].csr_accumulate_classes[span.wide](
+            table.real[self.is_f64].csr_accumulate_classes[span.wide](
                 span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes,
                 self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
         return 0
@@ -386,17 +386,17 @@ cdef class CSR(Layout):
         The numbers of new slots in `grad` are zero then.
         """
         cdef Py_ssize_t before = slots.n, stride = self.class_stride(n_classes, sizeof(double))
-        active.real[self.is_f64].drop_inactive(slopes, n, n_classes, span.starts, span.ends)
+        table.real[self.is_f64].drop_inactive(slopes, n, n_classes, span.starts, span.ends)
         if self.data_at != NULL and self.fill_tile(scratch, span, n, fault) != 0:
             return -1
         # The tile is ours: only here and when they were scored have the caller's indices been read.
-        active.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features, slots)
+        table.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features, slots)
         memset(grad + before * stride, 0, (slots.n - before) * stride * sizeof(double))
         return 0
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
-        active.real[coef_is_f64].finish_features(total, n_classes, self.n_features,
+        table.real[coef_is_f64].finish_features(total, n_classes, self.n_features,
                                                  self.class_stride(n_classes, sizeof(double)), divisor, alpha, coef,
                                                  out)
 
@@ -430,7 +430,7 @@ cdef class CSR(Layout):
         stride = cnp.PyArray_STRIDE(<cnp.ndarray>self.data, 0)
         for i in range(n):
             length = span.ends[i] - span.starts[i]
-            active.real[self.is_f64].convert[self.dtype](
+            table.real[self.is_f64].convert[self.dtype](
                 <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.data) + span.starts[i] * stride, stride, length,
                 <char*>scratch.buffers[TILE] + at * itemsize)
             memcpy(<char*>scratch.buffers[INDEX_TILE] + at * index_size,

@@ -12,11 +12,11 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 
 from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.loops cimport (
-    HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots,
+from hingefast._kernels.table cimport (
+    HF_LINE_BYTES, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, hf_slots,
 )
 from hingefast._kernels.scratch cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
@@ -117,8 +117,8 @@ cdef class Dense(Layout):
 
     cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
                   Py_ssize_t end) noexcept nogil:
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
-        cdef Py_ssize_t d = self.n_features, tile_rows = active.tile_rows
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
+        cdef Py_ssize_t d = self.n_features, tile_rows = table.tile_rows
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
         cdef const void* rows[CHUNK]
@@ -225,7 +225,7 @@ cdef class Dense(Layout):
                                 Scratch scratch, int which) except *:
         cdef Py_ssize_t lanes = HF_LINE_BYTES // self.itemsize, n_panels = (n_classes + lanes - 1) // lanes
         cdef void* panels = scratch.get(which, n_panels * HF_LINE_BYTES * self.n_features)
-        active.real[self.is_f64].pack_panels[coef_is_f64](coef, n_classes, self.n_features, panels)
+        table.real[self.is_f64].pack_panels[coef_is_f64](coef, n_classes, self.n_features, panels)
         return ClassCoef(panels, NULL, n_classes, 0, self.is_f64, True)
 
     cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
@@ -240,13 +240,13 @@ cdef class Dense(Layout):
         cdef Py_ssize_t ahead = 0
         if self.data != NULL and block.row_index == NULL:
             ahead = PANEL_ROWS * self.row_stride * targets.row_step
-        active.real[self.is_f64].score_classes(<const void* const*>scratch.buffers[ROWS], n, self.n_features,
+        table.real[self.is_f64].score_classes(<const void* const*>scratch.buffers[ROWS], n, self.n_features,
                                                coef.data, coef.n_classes, coef.biases, ahead, scores)
         return 0
 
     cdef int accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
                                 hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef const void** rows = <const void**>scratch.buffers[ROWS]
         cdef const void** chosen = rows + n
         # Reserved by the pass: slopes by class, their rows, and where each class begins.
@@ -268,7 +268,7 @@ cdef class Dense(Layout):
 
     cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
                              int coef_is_f64, const void* coef, void* out) noexcept nogil:
-        active.finish_grad[coef_is_f64](total, n_classes * self.n_features, divisor, alpha, coef, out)
+        table.finish_grad[coef_is_f64](total, n_classes * self.n_features, divisor, alpha, coef, out)
 
     cdef void point_at_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
                             const void** rows) noexcept nogil:
@@ -294,7 +294,7 @@ cdef class Dense(Layout):
         cdef Py_ssize_t d = self.n_features, first = 0, i, row
         if self.dtype < 0:
             return self.cast_rows(targets, scratch, block, at, n, fault)
-        convert = active.real[self.is_f64].convert[self.dtype]
+        convert = table.real[self.is_f64].convert[self.dtype]
         if block.row_index == NULL:
             first = block.first_row + at * targets.row_step
         if block.row_index == NULL and self.has_close_rows:
@@ -302,7 +302,7 @@ cdef class Dense(Layout):
             for i in range(d):
                 convert(X + first * self.row_stride + i * self.column_stride, targets.row_step * self.row_stride, n,
                         columns + i * n * self.itemsize)
-            active.real[self.is_f64].turn_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
+            table.real[self.is_f64].turn_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
         else:
             for i in range(n):
                 row = block.rows[at + i] if block.row_index != NULL else first + i * targets.row_step

@@ -10,8 +10,8 @@ cimport numpy as cnp
 
 from hingefast._kernels.dense cimport Dense
 from hingefast._kernels.linear cimport LinearPass, Task
-from hingefast._kernels.loops cimport (
-    HF_COLUMN_ROWS, HF_LINE_BYTES, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
+from hingefast._kernels.table cimport (
+    HF_COLUMN_ROWS, HF_LINE_BYTES, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport COLUMN_SUMS, TILE, Scratch
 from hingefast._kernels.slopes cimport (
@@ -75,7 +75,7 @@ cdef class Fortran(Dense):
     cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
                        Fault* fault) noexcept nogil:
         cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * targets.row_step
-        active.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
+        table.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
                                               block.row_index + at if block.row_index != NULL else NULL,
                                               targets.row_step, n, self.n_features, self.prefetch,
                                               scratch.buffers[TILE])
@@ -85,7 +85,7 @@ cdef class Fortran(Dense):
                   Py_ssize_t end) noexcept nogil:
         if not self.reads_in_place(targets):
             return Dense.walk(self, work, targets, scratch, task, first, end)
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Py_ssize_t d = self.n_features, start = first, n, good, at, m
         cdef BlockSpace space
         cdef Block* block = block_in(&space)

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 
-from hingefast import _parallel
+from hingefast import _threads
 
 # How long somebody waits before looking around: a signal (Windows does not interrupt a wait), or a fork.
 LOOK_SECONDS = 0.05
@@ -136,7 +136,7 @@ cdef class Job:
         self.n_forks = forks_of_this_process
         self.n_helpers = n_threads - 1
         try:
-            _parallel.hand_out(self.work, self.n_helpers)
+            _threads.hand_out(self.work, self.n_helpers)
             self.share(True)
         except BaseException as error:
             self.stop(error)

@@ -1,6 +1,6 @@
 # A pass over X: what is asked, the accumulators, and the tasks in their order.
 from hingefast._kernels.job cimport Job
-from hingefast._kernels.loops cimport hf_loss, hf_slots
+from hingefast._kernels.table cimport hf_loss, hf_slots
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 

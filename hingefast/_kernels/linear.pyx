@@ -9,9 +9,10 @@ from libc.string cimport memset
 
 cimport numpy as cnp
 
-from hingefast import _checks, _parallel
+from hingefast import _threads
+from hingefast.checks import arguments
 from hingefast._kernels.job cimport Job
-from hingefast._kernels.loops cimport BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_slots
+from hingefast._kernels.table cimport BoundLoss, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_slots
 from hingefast._kernels.scratch cimport (
     COEF, DIRECTION, GRAD, SLOT_COLUMNS, SLOT_TABLE, TILE, TOTAL, Scratch, borrow_scratch, give_back,
 )
@@ -52,7 +53,7 @@ cdef class Layout:
         return {}
 
     def first_fault(self, Targets targets):
-        """The first fault in the structure of the batch's rows, as `_checks.raise_linear_fault` takes it."""
+        """The first fault in the structure of the batch's rows, as `arguments.raise_linear_fault` takes it."""
         return None
 
     cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1:
@@ -251,14 +252,14 @@ cdef class LinearPass(Job):
         cdef double part[2]
         with nogil:
             caller = hf_fp_enter()
-            part[0], part[1] = self.total_value, active.merge_lanes(task.sums.values)
-            self.total_value = active.sum_in_order(part, 2)
-            part[0], part[1] = self.total_weight, active.merge_lanes(task.sums.weights)
-            self.total_weight = active.sum_in_order(part, 2)
-            part[0], part[1] = self.total_slope, active.merge_lanes(task.sums.slopes)
-            self.total_slope = active.sum_in_order(part, 2)
+            part[0], part[1] = self.total_value, table.merge_lanes(task.sums.values)
+            self.total_value = table.sum_in_order(part, 2)
+            part[0], part[1] = self.total_weight, table.merge_lanes(task.sums.weights)
+            self.total_weight = table.sum_in_order(part, 2)
+            part[0], part[1] = self.total_slope, table.merge_lanes(task.sums.slopes)
+            self.total_slope = table.sum_in_order(part, 2)
             if task.grad != NULL and task.grad != self.total:
-                active.move_into(self.total, task.grad, self.grad_size)
+                table.move_into(self.total, task.grad, self.grad_size)
                 scratch.zero_bytes[GRAD] = self.grad_size * sizeof(double)
             if self.one_accumulator:
                 self.accumulate_in_turn(scratch, task)
@@ -300,7 +301,7 @@ cdef class LinearPass(Job):
         # What is left for a second thread must be worth waking it.
         is_shared = not single and 2 * n_rows >= 3 * first_end and not self.layout.needs_numpy()
         if n_threads is not None or is_shared:
-            threads = _parallel.resolve_threads(n_threads)
+            threads = _threads.resolve_threads(n_threads)
         if not is_shared or self.want & SLOPE and self.one_accumulator and not self.can_accumulate_in_turn:
             threads = 1
         elif self.is_sparse_step and not self.one_accumulator:   # there are more entries than when they were counted
@@ -314,7 +315,7 @@ cdef class LinearPass(Job):
         if self.fault_number <= n_rows:
             met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
             first = self.layout.first_fault(self.targets) or self.targets.first_fault()
-            _checks.raise_linear_fault(*(first or met), self.targets, self.layout)
+            arguments.raise_linear_fault(*(first or met), self.targets, self.layout)
         return 0
 
     cdef double divisor(self, bint mean) except? -1:
@@ -325,7 +326,7 @@ cdef class LinearPass(Job):
         if not self.targets.has_weights and not self.targets.has_class_weight:
             weight = self.targets.n_rows
         if weight == 0:
-            raise ValueError(_checks.zero_weight_message(self.targets.n_rows))
+            raise ValueError(arguments.zero_weight_message(self.targets.n_rows))
         return weight
 
 
@@ -361,7 +362,7 @@ cdef const void* in_computing_dtype(Layout layout, cnp.ndarray coef, Scratch scr
         return source
     target = scratch.get(which, layout.n_features * (8 if layout.is_f64 else 4))
     caller = hf_fp_enter()
-    active.real[layout.is_f64].round_coef[coef_is_f64](source, layout.n_features, target)
+    table.real[layout.is_f64].round_coef[coef_is_f64](source, layout.n_features, target)
     hf_fp_leave(caller)
     return target
 
@@ -369,8 +370,8 @@ cdef const void* in_computing_dtype(Layout layout, cnp.ndarray coef, Scratch scr
 cdef double reduced(double total, double divisor, double penalty) noexcept nogil:
     """total/divisor + penalty."""
     cdef double[2] part
-    part[0], part[1] = active.divide(total, divisor), penalty
-    return active.sum_in_order(part, 2)
+    part[0], part[1] = table.divide(total, divisor), penalty
+    return table.sum_in_order(part, 2)
 
 
 def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp.ndarray coef, double intercept,
@@ -407,12 +408,12 @@ def value_and_grad(Layout layout, Targets targets, BoundLoss loss, int want, cnp
             caller = hf_fp_enter()
             if work.want & VALUE:
                 value = reduced(work.total_value, divisor,
-                                active.penalty[coef_is_f64](alpha, coef_data, layout.n_features) if alpha != 0 else 0)
+                                table.penalty[coef_is_f64](alpha, coef_data, layout.n_features) if alpha != 0 else 0)
                 if intercept_alpha != 0:
-                    value = reduced(value, 1, active.penalty[1](intercept_alpha, &intercept, 1))
+                    value = reduced(value, 1, table.penalty[1](intercept_alpha, &intercept, 1))
             if work.want & SLOPE:
-                active.finish_grad[coef_is_f64](work.total, layout.n_features, divisor, alpha, coef_data, out_data)
-                active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
+                table.finish_grad[coef_is_f64](work.total, layout.n_features, divisor, alpha, coef_data, out_data)
+                table.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
             hf_fp_leave(caller)
     finally:
         work.release()
@@ -444,9 +445,9 @@ def hessp(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray coef, doub
         work.run(mean, n_threads)
         divisor = work.divisor(mean)
         caller = hf_fp_enter()
-        active.finish_grad[is_f64](work.total, layout.n_features, divisor, alpha, cnp.PyArray_DATA(direction),
+        table.finish_grad[is_f64](work.total, layout.n_features, divisor, alpha, cnp.PyArray_DATA(direction),
                                    cnp.PyArray_DATA(out))
-        active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &direction_intercept, &of_intercept)
+        table.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &direction_intercept, &of_intercept)
         hf_fp_leave(caller)
     finally:
         work.release()
@@ -484,23 +485,23 @@ def step(Layout layout, Targets targets, BoundLoss loss, cnp.ndarray theta, bint
         with nogil:
             caller = hf_fp_enter()
             value = reduced(work.total_value, divisor,
-                            active.penalty[is_f64](alpha, data, n_features) if alpha != 0 else 0)
+                            table.penalty[is_f64](alpha, data, n_features) if alpha != 0 else 0)
             if has_intercept:
                 if intercept_alpha != 0:
-                    value = reduced(value, 1, active.penalty[1](intercept_alpha, &intercept, 1))
+                    value = reduced(value, 1, table.penalty[1](intercept_alpha, &intercept, 1))
                 if is_f64:
-                    active.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
-                    active.real[1].step(&grad_intercept, 1, rate, at_intercept)
+                    table.finish_grad[1](&work.total_slope, 1, divisor, intercept_alpha, &intercept, &grad_intercept)
+                    table.real[1].step(&grad_intercept, 1, rate, at_intercept)
                 else:
-                    active.finish_grad[0](&work.total_slope, 1, divisor, intercept_alpha, at_intercept, rounded)
-                    active.real[0].step(rounded, 1, rate, at_intercept)
+                    table.finish_grad[0](&work.total_slope, 1, divisor, intercept_alpha, at_intercept, rounded)
+                    table.real[0].step(rounded, 1, rate, at_intercept)
             if few_columns:
-                active.real[is_f64].step_columns(
+                table.real[is_f64].step_columns(
                     work.slots.columns, work.slots.n if work.is_sparse_step else n_features, work.total, 1, 1,
                     n_features, divisor, rate, data)
             else:
-                active.finish_grad[is_f64](work.total, n_features, divisor, alpha, data, grad)
-                active.real[is_f64].step(grad, n_features, rate, data)
+                table.finish_grad[is_f64](work.total, n_features, divisor, alpha, data, grad)
+                table.real[is_f64].step(grad, n_features, rate, data)
             hf_fp_leave(caller)
     finally:
         work.release()

@@ -2,7 +2,7 @@
 cimport numpy as cnp
 
 from hingefast._kernels.job cimport Job
-from hingefast._kernels.loops cimport hf_labels, hf_loss
+from hingefast._kernels.table cimport hf_labels, hf_loss
 from hingefast._kernels.scratch cimport Scratch
 from hingefast._kernels.slopes cimport Block, Fault, Sums, Targets
 

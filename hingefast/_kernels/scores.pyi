@@ -4,7 +4,7 @@ import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from hingefast._kernels.job import Job
-from hingefast._kernels.loops import BoundLoss
+from hingefast._kernels.table import BoundLoss
 
 MEAN: str
 SUM: str

@@ -7,11 +7,12 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 
-from hingefast import _checks, _parallel
-from hingefast._kernels.loops cimport (
-    HF_HINGE, HF_S_FAMILY, BoundLoss, active, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
+from hingefast import _threads
+from hingefast.checks import arguments
+from hingefast._kernels.table cimport (
+    HF_HINGE, HF_S_FAMILY, BoundLoss, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport Scratch, borrow_scratch, give_back
 from hingefast._kernels.slopes cimport (
@@ -84,7 +85,7 @@ cdef class ScorePass:
     cdef double total(self) noexcept nogil:
         """The sum over all tasks, in task order."""
         cdef hf_fp_state caller = hf_fp_enter()
-        cdef double sum = active.sum_in_order(self.task_sums, self.n_tasks)
+        cdef double sum = table.sum_in_order(self.task_sums, self.n_tasks)
         hf_fp_leave(caller)
         return sum
 
@@ -141,7 +142,7 @@ cdef class ScorePass:
             failed = self.in_one_loop(&labels, first, end, &sums, fault)
         else:
             failed = self.block_by_block(first, end, &sums, fault)
-        self.task_sums[k] = active.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
+        self.task_sums[k] = table.merge_lanes(&sums.weights[0] if self.weights_only else &sums.values[0])
         hf_fp_leave(caller)
         return failed
 
@@ -154,7 +155,7 @@ cdef class ScorePass:
         cdef Py_ssize_t n
         cdef bint wrong
         labels.data = <const char*>labels.data + first * labels.itemsize
-        wrong = active.real[self.is_f64].loss_of_scores[self.loss.family](
+        wrong = table.real[self.is_f64].loss_of_scores[self.loss.family](
             self.loss, labels, self.scores + first * itemsize, end - first, self.factor, sums.values,
             self.grad + first * itemsize if self.grad != NULL else NULL, self.stream)
         if wrong:
@@ -169,7 +170,7 @@ cdef class ScorePass:
 
     cdef int block_by_block(self, Py_ssize_t first, Py_ssize_t end, Sums* sums, Fault* fault) noexcept nogil:
         """Any rows."""
-        cdef const hf_real_loops* real = &active.real[self.is_f64]
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, grad_itemsize = 8 if self.grad_is_f64 else 4
         cdef Py_ssize_t at = first, n
         cdef BlockSpace space
@@ -184,7 +185,7 @@ cdef class ScorePass:
             if self.targets.load(block, self.is_f64, at, n, fault) != 0:
                 return -1
             if self.weights_only:
-                active.real[1].sum_values(block.weights, NULL, at - first, n, sums.weights)
+                table.real[1].sum_values(block.weights, NULL, at - first, n, sums.weights)
                 at += n
                 continue
             if self.foreign_scores is None:
@@ -215,7 +216,7 @@ cdef class ScorePass:
         block.scores = <const char*>to
         if self.foreign_dtype < 0:
             return self.cast_scores(to, at, n, fault)
-        convert = active.real[self.is_f64].convert[self.foreign_dtype]
+        convert = table.real[self.is_f64].convert[self.foreign_dtype]
         if self.row_size == 1:
             convert(first, self.row_stride, n, to)
             return 0
@@ -247,12 +248,12 @@ cdef class ScorePass:
             if self.task_sums == NULL:
                 raise MemoryError()
         if n_threads is not None or is_shared:
-            threads = min(<Py_ssize_t>_parallel.resolve_threads(n_threads), self.n_tasks)
+            threads = min(<Py_ssize_t>_threads.resolve_threads(n_threads), self.n_tasks)
         self.restart()
         self.run_on(threads if is_shared else 1)
         if self.fault_task < self.n_tasks:
             met = self.fault.kind, self.fault.position, self.fault.row, (<char*>self.fault.seen)[:16]
-            _checks.raise_target_fault(*(self.targets.first_fault() or met), self.targets, self.keep[1])
+            arguments.raise_target_fault(*(self.targets.first_fault() or met), self.targets, self.keep[1])
         return 0
 
     cdef double weigh(self, n_threads) except? -1:
@@ -279,7 +280,7 @@ cdef class ScorePass:
                 if self.targets.has_weights or self.targets.has_class_weight:
                     total_weight = self.weigh(n_threads)
                 if total_weight == 0:
-                    raise ValueError(_checks.zero_weight_message(self.n_rows))
+                    raise ValueError(arguments.zero_weight_message(self.n_rows))
                 self.factor = quotient(1, total_weight)
             self.run(False, n_threads)
             return quotient(self.total(), total_weight if is_mean else 1)
@@ -305,7 +306,7 @@ def is_plain_output(out, cnp.ndarray vector, dict inputs, theta, rows):
     """Whether `out` can take a gradient like `vector`, as far as one can tell at a glance.
 
     False where it cannot, and where `inputs` (by name), `theta` or `rows` are arrays that do not lie in one piece:
-    `_arrays.check_out` tells.
+    `arrays.check_out` tells.
     """
     cdef cnp.ndarray grad
     if (not plain(out, cnp.PyArray_DIM(vector, 0)) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
@@ -329,7 +330,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     """Value (want = 1), gradient (2) or both (3) of a margin loss on scores; the rules of every loss method.
 
     Recognises the plain case - contiguous native arrays of one length, no weights, default classes - and
-    runs it at once. All else goes to `_checks.score_arguments`, which converts it or raises.
+    runs it at once. All else goes to `arguments.score_arguments`, which converts it or raises.
     """
     cdef ScorePass work
     cdef Targets targets
@@ -361,7 +362,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
             grad = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
     else:
         (y, scores, is_f64, sample_weight, class_weight, classes, reduction, values, grad) = (
-            _checks.score_arguments(want, y, scores, sample_weight, class_weight, classes, reduction, out))
+            arguments.score_arguments(want, y, scores, sample_weight, class_weight, classes, reduction, out))
         n = cnp.PyArray_DIM(<cnp.ndarray>scores, 0)
     is_mean = reduction == MEAN
     is_none = values is not None
@@ -392,6 +393,6 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
 cdef double quotient(double x, double y) noexcept:
     """x / y under the default rounding, whatever the caller's."""
     cdef hf_fp_state caller = hf_fp_enter()
-    cdef double result = active.divide(x, y)   # behind a pointer: the compiler cannot move it out
+    cdef double result = table.divide(x, y)   # behind a pointer: the compiler cannot move it out
     hf_fp_leave(caller)
     return result

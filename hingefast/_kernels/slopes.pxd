@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 cimport numpy as cnp
 
-from hingefast._kernels.loops cimport hf_classes, hf_labels, hf_loss
+from hingefast._kernels.table cimport hf_classes, hf_labels, hf_loss
 
 cdef enum:
     # What a pass has to find out.

@@ -14,12 +14,12 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast import _checks
-from hingefast._kernels.loops import default_environment
+from hingefast.checks import arguments
+from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.loops cimport (
+from hingefast._kernels.table cimport (
     HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
-    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, active, hf_classes,
+    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, table, hf_classes,
     hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_pinned, hf_real_loops,
 )
 
@@ -196,7 +196,7 @@ cdef class Targets:
         Returns
         -------
         tuple or None
-            What `_checks.raise_target_fault` takes.
+            What `arguments.raise_target_fault` takes.
         """
         cdef BlockSpace space
         cdef Block* block = block_in(&space)
@@ -263,7 +263,7 @@ cdef class Targets:
         if vector.dtype < 0 and vector.convertible < 0:
             return <const char*>block.staged if self.stage(block, labels, n, dtype, fault) == 0 else NULL
         if vector.dtype < 0:
-            convert = active.real[1].convert[vector.convertible]
+            convert = table.real[1].convert[vector.convertible]
             if block.row_index == NULL:
                 convert(vector.data + block.first_row * vector.stride, step, n, block.staged)
             else:
@@ -274,12 +274,12 @@ cdef class Targets:
             if <size_t>vector.data % <size_t>step == 0:
                 return vector.data + block.first_row * vector.stride
         if block.row_index == NULL:
-            active.gather[vector.log2_itemsize](vector.data + block.first_row * vector.stride, step, NULL, n,
+            table.gather[vector.log2_itemsize](vector.data + block.first_row * vector.stride, step, NULL, n,
                                                 block.staged)
         else:
-            active.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
+            table.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
         if vector.is_swapped:
-            active.swap_bytes[vector.log2_itemsize](block.staged, n)
+            table.swap_bytes[vector.log2_itemsize](block.staged, n)
         return <const char*>block.staged
 
     cdef bint needs_numpy(self) noexcept:
@@ -314,7 +314,7 @@ cdef class Targets:
 
     cdef object index_of(self, y):
         """0 and 1 for labels of the negative and the positive class, -1 for others."""
-        return _checks.binary_index(y, self.given_classes)
+        return arguments.binary_index(y, self.given_classes)
 
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil:
         """Labels of all rows as the loops read them in place; False where they must be gathered or cast first."""
@@ -325,7 +325,7 @@ cdef class Targets:
             return False
         labels.data = self.labels.data + self.first_row * self.labels.stride
         labels.dtype, labels.itemsize, labels.classes = self.labels.dtype, itemsize, &self.classes
-        labels.decode = NULL if self.plain_signs[is_f64] else active.real[is_f64].decode_labels[self.labels.dtype]
+        labels.decode = NULL if self.plain_signs[is_f64] else table.real[is_f64].decode_labels[self.labels.dtype]
         return True
 
     cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1:
@@ -384,7 +384,7 @@ cdef class Targets:
                     if self.load_rows(block, first, n, fault) < n or self.load(block, is_f64, first, n, fault) != 0:
                         failed = 1
                         break
-                    active.real[1].sum_values(block.weights, NULL, first, n, lanes)
+                    table.real[1].sum_values(block.weights, NULL, first, n, lanes)
                     for i in range(n):
                         memcpy(&one, &block.weights[i], sizeof(one))
                         bits = max(bits, one)
@@ -392,7 +392,7 @@ cdef class Targets:
                 hf_fp_leave(caller)
             PyErr_CheckSignals()
         caller = hf_fp_enter()
-        sum = active.merge_lanes(lanes)
+        sum = table.merge_lanes(lanes)
         hf_fp_leave(caller)
         memcpy(largest, &bits, sizeof(bits))
         return sum
@@ -415,13 +415,13 @@ cdef class Targets:
 
     cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
         """Multiply the block's weights by those of their classes."""
-        active.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], block.exponent, n,
+        table.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], block.exponent, n,
                                           block.weight_buffer)
 
     cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil:
         """Signs of the n rows loaded: the labels themselves, where those are -1 and +1 in the computing dtype."""
-        cdef const hf_real_loops* real = &active.real[is_f64]
+        cdef const hf_real_loops* real = &table.real[is_f64]
         cdef int dtype
         cdef const char* found = self.elements(&self.labels, block, True, n, &dtype, fault)
         cdef Py_ssize_t at
@@ -449,7 +449,7 @@ cdef class Targets:
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = active.decode_weights[dtype](found, n, 0 if self.has_class_weight else block.exponent, block.weight_buffer)
+        at = table.decode_weights[dtype](found, n, 0 if self.has_class_weight else block.exponent, block.weight_buffer)
         if at >= 0:
             self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
             return -1
@@ -519,7 +519,7 @@ cdef Block* block_in(BlockSpace* space) noexcept nogil:
 cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
                       int want) noexcept nogil:
     """Values and slopes of the block's rows at .. at + n; slopes come out weighted, as d (w*loss) / d score."""
-    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef const hf_real_loops* real = &table.real[is_f64]
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* values = block.values + skip if want & VALUE else NULL
     cdef char* slopes = block.slopes + skip if want & SLOPE else NULL
@@ -531,7 +531,7 @@ cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t 
 cdef void find_curved_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at,
                              Py_ssize_t n) noexcept nogil:
     """Slopes of a Hessian product, w * phi''(margin) * (row . direction); the block's values hold the last."""
-    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef const hf_real_loops* real = &table.real[is_f64]
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* slopes = block.slopes + skip
     real.curvature[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, slopes)
@@ -545,10 +545,10 @@ cdef void add_sums(Block* block, int is_f64, Py_ssize_t n, Py_ssize_t place, int
 
     `place` is the place of the block's first row in its task.
     """
-    cdef const hf_real_loops* real = &active.real[is_f64]
+    cdef const hf_real_loops* real = &table.real[is_f64]
     if want & VALUE:
         real.sum_values(block.values, block.weights, place, n, sums.values)
     if block.weights != NULL:
-        active.real[1].sum_values(block.weights, NULL, place, n, sums.weights)
+        table.real[1].sum_values(block.weights, NULL, place, n, sums.weights)
     if want & SLOPE_SUM:
         real.sum_values(block.slopes, NULL, place, n, sums.slopes)

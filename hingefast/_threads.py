@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
-from hingefast._arrays import as_integer, quote, shorten
+from hingefast.checks.arrays import as_integer, quote, shorten
 
 __all__ = ["available_threads", "hand_out", "resolve_threads", "threads"]
 

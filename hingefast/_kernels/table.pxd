@@ -216,7 +216,7 @@ cdef extern from "../_loops/loops.h" nogil:
     void hf_fp_leave(hf_fp_state caller)
     int hf_cpu_supports(const char* level)
 
-cdef const hf_loops* active
+cdef const hf_loops* table
 
 cdef class BoundLoss:
     cdef hf_loss real[2]    # [0] as float32 arithmetic can hold it, [1] float64

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._numpy_losses import NUMPY_LOSSES
+from hingefast.cli.numpy_losses import NUMPY_LOSSES
 
 __all__ = ["ARRANGEMENTS", "Arrangement", "Binary", "Bounds"]
 

@@ -1,4 +1,4 @@
-"""Converts what callers pass, or explains what is wrong with it: with `_arrays`, what knows bad input.
+"""Converts what callers pass, or explains what is wrong with it: with `arrays`, what knows bad input.
 
 The kernels recognise the plain case themselves and come here for everything else; what they find wrong in
 the *content* of arrays they hand over as a fault, and the ``raise_*`` functions turn it into an error. A
@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._arrays import (
+from hingefast._kernels.table import default_environment
+from hingefast.checks.arrays import (
     InvalidCSRError,
     as_number,
     as_vector,
@@ -34,7 +35,6 @@ from hingefast._arrays import (
     type_name,
     write_number,
 )
-from hingefast._kernels.loops import default_environment
 
 __all__ = [
     "as_alpha",

@@ -1,6 +1,6 @@
 """The losses of one margin ``m = y * score`` in NumPy, written as in the literature.
 
-Together with `_numpy_arrangements.py` and `_numpy_pass.py` this is the other side of ``hingefast eval --compare``.
+Together with `_numpy_arrangements.py` and `cli/compare.py` this is the other side of ``hingefast eval --compare``.
 None of the three uses hingefast's kernels, so that agreement says something.
 """
 

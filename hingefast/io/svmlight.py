@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._decompress import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
+from hingefast.io.compressed import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 Number = TypeVar("Number", int, float)

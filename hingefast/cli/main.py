@@ -1,7 +1,7 @@
 """The command ``hingefast``: losses of a linear classifier on a data file, in a table or as JSON.
 
-This file knows the options. What ``hingefast eval`` finds out is in `_evaluation.py`, how it is shown in
-`_evaluation_text.py`. An error of the user is a `UserError`; `main` prints it.
+This file knows the options. What ``hingefast eval`` finds out is in `cli/evaluate.py`, how it is shown in
+`cli/text.py`. An error of the user is a `UserError`; `main` prints it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO, TypeVar
 
 import hingefast as hf
-from hingefast import _evaluation
-from hingefast._arrays import quote, shorten
-from hingefast._decompress import printable
-from hingefast._evaluation import UserError, evaluate, n_threads
-from hingefast._evaluation_text import as_json, as_text
+from hingefast.checks.arrays import quote, shorten
+from hingefast.cli.evaluate import (
+    DEFAULT_LOSSES,
+    DEFAULT_MULTICLASS_LOSSES,
+    UserError,
+    evaluate,
+    n_threads,
+)
+from hingefast.cli.text import as_json, as_text
+from hingefast.io.compressed import printable
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
 
@@ -160,8 +165,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         help=(
-            f"losses to evaluate (default: {' '.join(_evaluation.DEFAULT_LOSSES)}, "
-            f"or {' '.join(_evaluation.DEFAULT_MULTICLASS_LOSSES)} for three or more classes)"
+            f"losses to evaluate (default: {' '.join(DEFAULT_LOSSES)}, "
+            f"or {' '.join(DEFAULT_MULTICLASS_LOSSES)} for three or more classes)"
         ),
     )
     losses.add_argument(
@@ -169,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help=(
             "evaluate every loss; for three or more classes, every arrangement of "
-            f"{', '.join(_evaluation.DEFAULT_LOSSES)}"
+            f"{', '.join(DEFAULT_LOSSES)}"
         ),
     )
     option(

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._numpy_arrangements import Arrangement
-from hingefast._svmlight import CSR
+from hingefast.cli.numpy_arrangements import Arrangement
+from hingefast.io.svmlight import CSR
 
 __all__ = ["NumpyPass", "Pass", "agree", "row_blocks", "tolerance"]
 

@@ -1,6 +1,6 @@
 """Rows and labels from the files that ``hingefast eval`` takes, told apart by their first bytes.
 
-- **svmlight text** holds the labels of its rows (`_svmlight.py`).
+- **svmlight text** holds the labels of its rows (`io/svmlight.py`).
 - **IDX**, the format of MNIST: two zero bytes, a type code, the number of dimensions, each dimension as a
   big-endian uint32, then the numbers in C order.
 - **.npy**, NumPy's own.
@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._arrays import shorten
-from hingefast._decompress import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
-from hingefast._svmlight import CSR, MAX_LABEL, parse_svmlight
+from hingefast.checks.arrays import shorten
+from hingefast.io.compressed import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
+from hingefast.io.svmlight import CSR, MAX_LABEL, parse_svmlight
 
 __all__ = ["DataFileError", "read_array", "read_data"]
 

@@ -21,14 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 import hingefast as hf
-from hingefast._arrays import euclidean_norm, shorten
-from hingefast._datafiles import DataFileError, read_array, read_data
-from hingefast._decompress import show_path
-from hingefast._kernels import loops
-from hingefast._numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
-from hingefast._numpy_pass import NumpyPass, Pass, agree, row_blocks, tolerance
-from hingefast._parallel import resolve_threads
-from hingefast._svmlight import CSR, SvmlightError
+from hingefast._kernels import table
+from hingefast._threads import resolve_threads
+from hingefast.checks.arrays import euclidean_norm, shorten
+from hingefast.cli.compare import NumpyPass, Pass, agree, row_blocks, tolerance
+from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
+from hingefast.io.arrays import DataFileError, read_array, read_data
+from hingefast.io.compressed import show_path
+from hingefast.io.svmlight import CSR, SvmlightError
 from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
 
@@ -189,7 +189,7 @@ def evaluate(
         nonzeros=int(np.count_nonzero(X)) if isinstance(X, np.ndarray) else X.data.size,
         dense=isinstance(X, np.ndarray),
         dtype=dtype,
-        level=loops.level(),
+        level=table.level(),
         threads=n_threads_used,
         multiclass=multiclass,
         classes=classes,

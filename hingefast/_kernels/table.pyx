@@ -63,17 +63,17 @@ cdef const hf_loops* choose_level() except NULL:
     return best
 
 
-active = choose_level()
+table = choose_level()
 
 
 def level():
     """Name of the level in use."""
-    return active.level.decode()
+    return table.level.decode()
 
 
 def compiler():
     """Name and version of the compiler that made the loops."""
-    return active.compiler.decode()
+    return table.compiler.decode()
 
 
 def catalogue():
@@ -86,18 +86,18 @@ def catalogue():
         ``(name, kind, default)``) and ``smoothness``.
     """
     rows = []
-    for i in range(active.n_catalogue):
+    for i in range(table.n_catalogue):
         parameters = []
-        for text in active.catalogue[i].parameters.decode().split():
+        for text in table.catalogue[i].parameters.decode().split():
             name, rest = text.split(":")
             kind, default = rest.split("=")
             parameters.append((name, kind, float(default)))
         rows.append({
-            "name": active.catalogue[i].name.decode(),
-            "class_name": active.catalogue[i].class_name.decode(),
-            "aliases": active.catalogue[i].aliases.decode().split(),
+            "name": table.catalogue[i].name.decode(),
+            "class_name": table.catalogue[i].class_name.decode(),
+            "aliases": table.catalogue[i].aliases.decode().split(),
             "parameters": parameters,
-            "smoothness": active.catalogue[i].smoothness.decode(),
+            "smoothness": table.catalogue[i].smoothness.decode(),
         })
     return rows
 
@@ -116,8 +116,8 @@ cdef class BoundLoss:
     def __cinit__(self, str name, tuple parameters):
         cdef double values[4]
         cdef hf_fp_state caller
-        for i in range(active.n_catalogue):
-            if active.catalogue[i].name.decode() == name:
+        for i in range(table.n_catalogue):
+            if table.catalogue[i].name.decode() == name:
                 break
         else:
             raise ValueError(f"no loss is called {name!r}")
@@ -126,8 +126,8 @@ cdef class BoundLoss:
         self.real[1].family = 0
         self.real[1].margin = self.real[1].width = self.real[1].rate = self.real[1].kink_slope = 0
         caller = hf_fp_enter()
-        active.catalogue[i].bind(values, &self.real[1])
-        active.round_loss(&self.real[1], &self.real[0])
+        table.catalogue[i].bind(values, &self.real[1])
+        table.round_loss(&self.real[1], &self.real[0])
         hf_fp_leave(caller)
         self.has_curvature = self.real[1].family != HF_HINGE
 
@@ -174,7 +174,7 @@ def elementary(str name, cnp.ndarray x):
     cdef void* target = cnp.PyArray_DATA(out)
     with nogil:
         caller = hf_fp_enter()
-        active.real[is_f64].elementary[which](source, n, target)
+        table.real[is_f64].elementary[which](source, n, target)
         hf_fp_leave(caller)
     return out
 

@@ -1,6 +1,6 @@
 """What callers pass as an array, a CSR matrix or a number: read as such, or refused.
 
-Knows dtypes, shapes and memory, but no loss; `_checks` builds the arguments of each call on it.
+Knows dtypes, shapes and memory, but no loss; `arguments` builds the arguments of each call on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels.loops import default_environment
+from hingefast._kernels.table import default_environment
 
 __all__ = [
     "InvalidCSRError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hingefast import _arrays
+from hingefast.checks import arrays
 from hingefast.losses import MARGIN_LOSSES, MARGIN_LOSSES_BY_NAME, Loss
 from hingefast.multiclass import MULTICLASS_LOSSES
 
@@ -57,7 +57,7 @@ def get_loss(loss: Any) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be a name or a loss object, got {_arrays.describe(loss)}")
+        raise TypeError(f"loss must be a name or a loss object, got {arrays.describe(loss)}")
     found = _BY_NAME.get(loss)
     if found is not None:
         return found
@@ -66,6 +66,6 @@ def get_loss(loss: Any) -> Loss:
             f"loss is {loss!r}, which needs a parameter; pass the object hingefast.{_OBJECTS[loss]}"
         )
     raise ValueError(
-        f"loss is {_arrays.quote(loss)}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
+        f"loss is {arrays.quote(loss)}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
         f"{', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in 'crammer_singer:<margin loss>'"
     )

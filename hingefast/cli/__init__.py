@@ -1,0 +1,1 @@
+"""The command ``hingefast``. The library imports nothing from here."""

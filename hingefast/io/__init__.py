@@ -1,0 +1,1 @@
+"""Readers: files into blocks of (X, y)."""
