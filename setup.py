@@ -17,16 +17,19 @@ from setuptools.command.build_ext import build_ext
 KERNELS = [
     "table",
     "job",
-    "scratch",
+    "labels",
+    "worker",
     "slopes",
-    "scores",
-    "linear",
+    "layout",
     "dense",
     "fortran",
-    "csr",  # losses of one margin, and what all share
-    "arrangements",
-    "class_scores",
-    "class_linear",  # K classes
+    "csr",
+    "total",
+    "questions",
+    "run",
+    "given",
+    "problem",
+    "entry",
 ]
 LOOPS_C = "hingefast/_loops/loops.c"
 C_FILES = sorted(str(path) for path in Path("hingefast/_loops").glob("*.[ch]"))

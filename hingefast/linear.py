@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels import csr, dense, fortran, linear
+from hingefast._kernels.csr import CSR
+from hingefast._kernels.dense import Dense
+from hingefast._kernels.fortran import Fortran, has_contiguous_columns
+from hingefast._kernels.labels import Classes, Targets
+from hingefast._kernels.layout import Layout
+from hingefast._kernels.problem import Problem
 from hingefast._kernels.table import default_environment
-from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast.checks import arguments, arrays
+from hingefast.checks.explain import explained
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
 from hingefast.names import get_loss
@@ -114,25 +119,24 @@ def linear_value_and_grad(
     found = get_loss(loss)
     parts: dict[str, Any] = {}
     layout = as_layout(X, inputs=parts)
-    is_mean = as_linear_reduction(reduction) == "mean"
+    is_mean = arguments.as_linear_reduction(reduction) == "mean"
     labels = arguments.as_labels(y, layout.n_rows, "X")
     weights = arguments.as_weights(sample_weight, layout.n_rows, "X")
-    model: Model
-    if isinstance(found, MulticlassLoss):
+    is_binary = not isinstance(found, MulticlassLoss)
+    if is_binary:
+        coefs = arguments.as_coef(coef, layout.n_features)
+        declared = Classes(arguments.as_classes(classes, labels))
+    else:
         coefs = arguments.as_class_coef(coef, layout.n_features)
         what = f"coef has {len(coefs)} rows"
-        arguments.check_class_count(found._bound, len(coefs), what)
-        model = ClassModel(
-            layout.n_features, len(coefs), arguments.as_class_labels(classes, len(coefs), what)
-        )
-    else:
-        coefs = arguments.as_coef(coef, layout.n_features)
-        model = BinaryModel(layout.n_features, arguments.as_classes(classes, labels))
+        declared = arguments.classes_of_columns(classes, len(coefs), what, found._bound)
+    arrays.check_size(layout.n_features, declared.width)
     given = arguments.intercept_array(intercept)
-    intercepts: Any = model.as_intercept(given)
+    intercepts = arguments.as_intercept(given, declared.width)
     batch = arguments.as_rows(rows, layout.n_rows)
-    targets: Any = model.targets(layout.n_rows, labels, weights, class_weight, batch)
-    strength = arguments.as_alpha(alpha)
+    of_classes = arguments.as_class_weights(class_weight, declared.count)
+    targets = Targets(layout.n_rows, declared, labels, weights, of_classes, batch)
+    penalty = arguments.as_alpha(alpha), 0.0
     inputs = parts | {
         "y": labels,
         "sample_weight": weights,
@@ -143,20 +147,9 @@ def linear_value_and_grad(
         "alpha": alpha,
         "rows": rows,
     }
-    grad, intercept_out = model.gradient_outputs(out, coefs, inputs)
-    value, grad_intercept = model.value_and_grad(
-        layout,
-        targets,
-        found._bound,
-        VALUE | SLOPE,
-        coefs,
-        intercepts,
-        strength,
-        0.0,
-        is_mean,
-        grad,
-        n_threads,
-    )
+    grad, intercept_out = arguments.gradient_outputs(out, coefs, is_binary, inputs)
+    problem = Problem(layout, targets, found._bound, penalty, is_mean, n_threads)
+    value, grad_intercept = explained(problem.value_and_grad, VALUE | SLOPE, coefs, intercepts, grad)
     if out is not None:  # the caller's very objects, not our views of them
         grad = out[0] if isinstance(out, tuple) else out
     if intercept_out is not None and isinstance(out, tuple):
@@ -215,22 +208,23 @@ def decision_function(
     layout = as_layout(X, inputs=parts)
     given = arrays.real_array(coef, "coef")
     source = coef if isinstance(coef, (list, tuple)) else given  # what a hint in a message is about
-    model: Model
     if given.ndim == 2 and given.shape[0] != 1:
         coefs = arguments.as_class_coef(source, layout.n_features)
-        model = ClassModel(layout.n_features, len(coefs))
+        declared = Classes(None, len(coefs))
     else:
         coefs = arguments.as_coef(source, layout.n_features)
-        model = BinaryModel(layout.n_features)
-    intercepts: Any = model.as_intercept(intercept)
-    targets: Any = model.targets(layout.n_rows, rows=arguments.as_rows(rows, layout.n_rows))
+        declared = Classes((-1, 1))
+    arrays.check_size(layout.n_features, declared.width)
+    intercepts = arguments.as_intercept(intercept, declared.width)
+    batch = arguments.as_rows(rows, layout.n_rows)
+    problem = Problem(layout, Targets(layout.n_rows, declared, rows=batch), n_threads=n_threads)
     inputs = parts | {"coef": coef, "intercept": intercept, "rows": rows}
-    scores = scores_output(layout, (targets.n_rows, *model.columns), out, inputs)
-    model.decision_function(layout, targets, coefs, intercepts, scores, n_threads)
+    scores = scores_output(problem, out, inputs)
+    explained(problem.scores, coefs, intercepts, scores)
     return scores if out is None else out
 
 
-def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = None) -> linear.Layout:
+def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = None) -> Layout:
     """`X` as the kernels read it, in place or through a tile.
 
     Parameters
@@ -245,31 +239,22 @@ def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = 
     if parts is not None:
         data, indices, indptr, n_features, given_indptr = parts
         inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
-        return csr.CSR(data, indices, indptr, n_features, float64 or arrays.computes_in_float64(data.dtype))
+        return CSR(data, indices, indptr, n_features, float64 or arrays.computes_in_float64(data.dtype))
     array = arrays.real_array(X, "X")
     if array.ndim != 2:
         raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
     arrays.check_size(array.shape[1])
     inputs |= {"X": array} if type(X) is np.ndarray or not arrays.is_frame(X) else arrays.memory(X, "X")
     is_f64 = float64 or arrays.computes_in_float64(array.dtype)
-    kind = fortran.Fortran if fortran.has_contiguous_columns(array, is_f64) else dense.Dense
+    kind = Fortran if has_contiguous_columns(array, is_f64) else Dense
     return kind(array, is_f64)
 
 
-def scores_output(
-    layout: linear.Layout, shape: tuple[int, ...], out: Array | None, inputs: dict[str, Any]
-) -> Array:
-    """A view of `out`, checked, or a new array, for the scores of a batch."""
-    dtype = np.dtype(np.float64 if layout.is_f64 else np.float32)
+def scores_output(problem: Problem, out: Array | None, inputs: dict[str, Any]) -> Array:
+    """A view of `out`, checked, or a new array, for the scores of a problem's batch."""
+    dtype = np.dtype(np.float64 if problem.layout.is_f64 else np.float32)
+    n_rows = problem.targets.n_rows
+    shape = (n_rows,) if problem.width == 1 else (n_rows, problem.width)
     if out is None:
         return arrays.new_array(shape, dtype, "X")
     return arrays.check_out(out, "out", shape, dtype, inputs)
-
-
-def as_linear_reduction(reduction: Any) -> str:
-    """``"mean"`` or ``"sum"``."""
-    if arguments.as_reduction(reduction) == "none":
-        raise ValueError(
-            "reduction='none' belongs to losses on scores: pass decision_function(X, coef, intercept) to the loss"
-        )
-    return str(reduction)

@@ -10,12 +10,14 @@ Losses are immutable: they can be compared, hashed, pickled and shared between t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
 
-from hingefast._kernels import scores, table
+from hingefast._kernels import table
+from hingefast._kernels.entry import evaluate
+from hingefast._kernels.slopes import OneMargin, ScoreLoss
 from hingefast.checks import arrays
 
 __all__ = [
@@ -66,11 +68,10 @@ class Loss:
     name: str
     smoothness: str
     _names: ClassVar[tuple[str, ...]]  # of the parameters
-    _evaluate: ClassVar[Callable[..., Any]]  # the compiled function behind value, grad and value_and_grad
-    _bound: Any  # the loss as that function takes it
+    _bound: ScoreLoss  # the loss as the kernels take it
     _parameters: tuple[Any, ...]
 
-    def __init__(self, bound: Any, parameters: tuple[Any, ...]) -> None:
+    def __init__(self, bound: ScoreLoss, parameters: tuple[Any, ...]) -> None:
         object.__setattr__(self, "_bound", bound)
         object.__setattr__(self, "_parameters", parameters)
 
@@ -135,9 +136,8 @@ class Loss:
         One read of `y` and `scores`, and for most losses work in proportion; no memory of length n is allocated
         but the result.
         """
-        value = self._evaluate(
-            self._bound, VALUE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
-        )
+        options = sample_weight, class_weight, classes, reduction, n_threads
+        value = evaluate(self._bound, VALUE, y, scores, out, options)
         return value if out is None else out
 
     __call__ = value
@@ -164,9 +164,8 @@ class Loss:
             w_i times the slope of row i, divided by sum(w_i) for ``reduction="mean"``; float32 for float32
             scores, else float64; `out` itself where it is given. Scores without a slope get +0.0.
         """
-        grad = self._evaluate(
-            self._bound, SLOPE, y, scores, sample_weight, class_weight, classes, reduction, out, n_threads
-        )
+        options = sample_weight, class_weight, classes, reduction, n_threads
+        grad = evaluate(self._bound, SLOPE, y, scores, out, options)
         return grad if out is None else out  # the caller's very object, not our view of it
 
     def value_and_grad(
@@ -200,18 +199,8 @@ class Loss:
         >>> grad
         array([ 0. , -0.2, -0.2,  0. ,  0.2])
         """
-        result = self._evaluate(
-            self._bound,
-            VALUE | SLOPE,
-            y,
-            scores,
-            sample_weight,
-            class_weight,
-            classes,
-            reduction,
-            out,
-            n_threads,
-        )
+        options = sample_weight, class_weight, classes, reduction, n_threads
+        result = evaluate(self._bound, VALUE | SLOPE, y, scores, out, options)
         if out is None or result[1] is out:
             return result  # type: ignore[no-any-return]
         return tuple(out) if isinstance(out, tuple) else (result[0], out)
@@ -250,9 +239,7 @@ class MarginLoss(Loss):
 
     __slots__ = ()
 
-    _evaluate = staticmethod(scores.evaluate)
     _kinds: ClassVar[tuple[str, ...]]
-    _bound: table.BoundLoss
 
     def __init_subclass__(cls) -> None:
         if MarginLoss not in cls.__bases__:  # somebody's subclass of a loss: it inherits what the loss is
@@ -272,7 +259,7 @@ class MarginLoss(Loss):
             _check_parameter(name, kind, value)
             for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
         )
-        super().__init__(table.BoundLoss(self.name, values), values)
+        super().__init__(OneMargin(table.BoundLoss(self.name, values)), values)
 
 
 def _check_parameter(name: str, kind: str, value: Any) -> float:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.labels import Classes
 from hingefast._kernels.table import default_environment
 from hingefast.checks import arguments, arrays
 
@@ -147,19 +146,18 @@ def margin_report(
     labels = arguments.as_labels(y, scores.shape[0], "scores")
     weights = arguments.as_weights(sample_weight, scores.shape[0], "scores")
     n_classes = None if scores.ndim == 1 else scores.shape[1]
-    margins_of: Callable[[Array, Array, int], Array]
     if n_classes is None:
-        margins_of = partial(_binary_margins, arguments.as_classes(classes, labels))
+        declared = Classes(arguments.as_classes(classes, labels))
     else:
-        names = arguments.as_class_labels(classes, n_classes, f"scores has {n_classes} columns")
-        margins_of = partial(_class_margins, names)
+        declared = arguments.classes_of_columns(classes, n_classes, f"scores has {n_classes} columns")
+    margins_of = _binary_margins if n_classes is None else _class_margins
     counts = np.zeros(3, np.int64)
     sums = np.zeros(3)
     n_rows, support_vectors, smallest = 0, 0, math.inf
     with default_environment():  # NaN and infinite scores have their place; nothing is a surprise
         for start in range(0, scores.shape[0], BLOCK):
             part = slice(start, start + BLOCK)
-            margins = margins_of(labels[part], scores[part], start)
+            margins = margins_of(declared, labels[part], scores[part], start)
             weight = None if weights is None else arguments.finite_weights(weights[part], start)
             if weight is not None:
                 margins, weight = margins[weight > 0], weight[weight > 0]
@@ -191,15 +189,15 @@ def margin_report(
     )
 
 
-def _binary_margins(classes: tuple[float, float], y: Array, scores: Array, first: int) -> Array:
+def _binary_margins(classes: Classes, y: Array, scores: Array, first: int) -> Array:
     """y*score for a piece of rows that begins at row `first`."""
-    return arguments.signs(y, classes, first) * scores.astype(np.float64)
+    return np.where(arguments.columns(y, classes, first), 1.0, -1.0) * scores.astype(np.float64)
 
 
-def _class_margins(labels: Array | None, y: Array, scores: Array, first: int) -> Array:
+def _class_margins(classes: Classes, y: Array, scores: Array, first: int) -> Array:
     """The true class's score less the highest other one, for a piece of rows that begins at row `first`."""
     n_rows, n_classes = scores.shape
-    index = arguments.true_classes(y, n_classes, labels, first)
+    index = arguments.columns(y, classes, first)
     margins = np.empty(n_rows)
     step = max(1, BLOCK // n_classes)
     for start in range(0, n_rows, step):

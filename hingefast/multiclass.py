@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels import arrangements, class_scores
+from hingefast._kernels.slopes import AllRivals, EachClass, ScoreLoss, StrongestRival, TopClasses
 from hingefast._kernels.table import default_environment
 from hingefast.checks import arrays
 from hingefast.losses import Hinge, Loss, MarginLoss, as_margin_loss
@@ -42,12 +42,7 @@ class MulticlassLoss(Loss):
 
     __slots__ = ("name", "smoothness")
 
-    _evaluate = staticmethod(class_scores.evaluate)
-    _bound: arrangements.BoundArrangement
-
-    def __init__(
-        self, name: str, smoothness: str, bound: arrangements.BoundArrangement, *parameters: Any
-    ) -> None:
+    def __init__(self, name: str, smoothness: str, bound: ScoreLoss, *parameters: Any) -> None:
         super().__init__(bound, parameters)
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "smoothness", smoothness)
@@ -60,6 +55,7 @@ class _MarginArrangement(MulticlassLoss):
 
     _names = ("base",)
     _kind: ClassVar[str]
+    _arrangement: ClassVar[type[ScoreLoss]]
     _has_maximum: ClassVar[bool] = False  # which is not smooth where two rivals tie
 
     def __init__(self, base: str | MarginLoss = "hinge") -> None:
@@ -67,7 +63,7 @@ class _MarginArrangement(MulticlassLoss):
         super().__init__(
             self._kind if margin_loss == _HINGE else f"{self._kind}:{margin_loss.name}",
             "nonsmooth" if self._has_maximum else margin_loss.smoothness,
-            arrangements.BoundArrangement(self._kind, margin_loss._bound),
+            self._arrangement(margin_loss._bound.margin),
             margin_loss,
         )
 
@@ -111,6 +107,7 @@ class CrammerSinger(_MarginArrangement):
     __slots__ = ()
 
     _kind = "crammer_singer"
+    _arrangement = StrongestRival
     _has_maximum = True
 
 
@@ -145,6 +142,7 @@ class WestonWatkins(_MarginArrangement):
     __slots__ = ()
 
     _kind = "weston_watkins"
+    _arrangement = AllRivals
 
 
 class OneVsRest(_MarginArrangement):
@@ -175,6 +173,7 @@ class OneVsRest(_MarginArrangement):
     __slots__ = ()
 
     _kind = "one_vs_rest"
+    _arrangement = EachClass
 
 
 class CostSensitiveHinge(MulticlassLoss):
@@ -212,7 +211,7 @@ class CostSensitiveHinge(MulticlassLoss):
 
     def __init__(self, cost: npt.ArrayLike) -> None:
         matrix = _as_cost(cost)
-        bound = arrangements.BoundArrangement("cost_sensitive", _MARGINLESS_HINGE._bound, cost=matrix)
+        bound = StrongestRival(_MARGINLESS_HINGE._bound.margin, matrix)
         super().__init__("cost_sensitive_hinge", "nonsmooth", bound, matrix)
 
     @property
@@ -276,7 +275,7 @@ class TopKHinge(MulticlassLoss):
             raise TypeError(f"variant must be 'alpha' or 'beta', got {arrays.describe(variant)}")
         if variant not in ("alpha", "beta"):
             raise ValueError(f"variant is {arrays.quote(variant)}, must be 'alpha' or 'beta'")
-        bound = arrangements.BoundArrangement(f"top_k_{variant}", _HINGE._bound, k=number)
+        bound = TopClasses(_HINGE._bound.margin, number, variant == "beta")
         super().__init__("top_k_hinge", "nonsmooth", bound, number, str(variant))
 
     @property

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels.scores import is_plain_output
+from hingefast._kernels.entry import is_plain_output
+from hingefast._kernels.labels import Classes, Targets
+from hingefast._kernels.problem import Problem
 from hingefast._kernels.table import default_environment
-from hingefast._models import BinaryModel, ClassModel, Model
 from hingefast._threads import check_threads
 from hingefast.checks import arguments, arrays
 from hingefast.checks.arguments import FLOATS
-from hingefast.linear import SLOPE, VALUE, as_layout, as_linear_reduction, scores_output
+from hingefast.checks.explain import explained
+from hingefast.linear import SLOPE, VALUE, as_layout, scores_output
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
 from hingefast.names import get_loss
@@ -112,9 +114,7 @@ class Objective:
         self._alpha = arguments.as_alpha(alpha)
         self._fit_intercept = arguments.as_flag(fit_intercept, "fit_intercept")
         self._penalize_intercept = arguments.as_flag(penalize_intercept, "penalize_intercept")
-        self._intercept_alpha = self._alpha if self._penalize_intercept else 0.0
-        self._reduction = as_linear_reduction(reduction)
-        self._is_mean = self._reduction == "mean"
+        self._reduction = arguments.as_linear_reduction(reduction)
         self._n_threads = None if n_threads is None else check_threads(n_threads)
         self._arguments = (
             X,
@@ -133,24 +133,32 @@ class Objective:
             },
         )
         inputs: dict[str, Any] = {}
-        self._layout = as_layout(X, float64=dtype is not None, inputs=inputs)
-        n_rows = self._n_rows = self._layout.n_rows
+        layout = as_layout(X, float64=dtype is not None, inputs=inputs)
+        n_rows = self._n_rows = layout.n_rows
         labels = arguments.as_labels(y, n_rows, "X")
         weights = arguments.as_weights(sample_weight, n_rows, "X")
-        self._model = _make_model(self._loss, self._layout.n_features, classes, labels)
-        self._size: int = self._model.n_coefs + self._fit_intercept * self._model.n_intercepts
+        declared = _declared(self._loss, classes, labels)
+        arrays.check_size(layout.n_features, declared.width)
+        self._width = declared.width
+        self._n_coefs = declared.width * layout.n_features
+        self._size: int = self._n_coefs + self._fit_intercept * declared.width
         self._shape = (self._size,)
         inputs |= {"y": labels, "sample_weight": weights}
         inputs |= arrays.memory(class_weight, "class_weight") | arrays.memory(classes, "classes")
         self._inputs = inputs  # what no output may overlap
         if isinstance(class_weight, str) and class_weight == "balanced":
             with default_environment():
-                class_weight = self._model.balanced_weights(labels, weights)
-        self._class_weight = arguments.as_class_weights(class_weight, self._model.n_classes)
-        self._targets: Any = self._model.targets(n_rows, labels, weights, self._class_weight)
-        fault = self._layout.first_fault(self._targets) or self._targets.first_fault()
-        if fault is not None:
-            arguments.raise_linear_fault(*fault, self._targets, self._layout)
+                class_weight = arguments.balanced_weights(labels, declared, weights)
+        self._class_weight = arguments.as_class_weights(class_weight, declared.count)
+        self._problem = Problem(
+            layout,
+            Targets(n_rows, declared, labels, weights, self._class_weight),
+            self._loss._bound,
+            (self._alpha, self._alpha if self._penalize_intercept else 0.0),
+            self._reduction == "mean",
+            self._n_threads,
+        )
+        explained(self._problem.check)
 
     # Read-only, all of them: kernels rely on what was checked together.
     loss = _read_only("_loss", "The loss, an object.")
@@ -163,22 +171,25 @@ class Objective:
     @property
     def n_rows(self) -> int:
         """Rows of X."""
-        return self._layout.n_rows
+        return self._n_rows
 
     @property
     def n_features(self) -> int:
         """Columns of X."""
-        return self._layout.n_features
+        return self._problem.layout.n_features
 
     @property
     def n_classes(self) -> int:
         """Classes: 2 for a binary loss."""
-        return self._model.n_classes
+        return self._problem.targets.classes.count
 
     @property
     def classes(self) -> tuple[float, float] | Array:
         """The labels: the pair (negative, positive), or an int64 array of shape (K,) for a multiclass loss."""
-        return self._model.classes
+        declared = self._problem.targets.classes
+        if declared.n_classes == 0:
+            return declared.labels  # type: ignore[no-any-return]
+        return np.arange(declared.n_classes) if declared.labels is None else declared.labels.view()
 
     @property
     def size(self) -> int:
@@ -195,11 +206,10 @@ class Objective:
         """
         total, exponent = 1.0, 0
         with default_environment():
-            if self._is_mean:
+            if self._reduction == "mean":
                 total, exponent = arguments.weight_exponent(
                     self._inputs["y"],
-                    self._model.n_classes,
-                    self._model.index,
+                    self._problem.targets.classes,
                     self._inputs["sample_weight"],
                     self._class_weight,
                 )
@@ -292,33 +302,15 @@ class Objective:
             For losses whose second derivative is zero everywhere: the hinge, the perceptron loss and what is built
             on them.
         """
-        model = self._model
         if not self._loss._bound.has_curvature:
+            smooth = "smooth_hinge" if self._width == 1 else "crammer_singer:smooth_hinge"
             raise ValueError(
                 f"the second derivative of {arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
-                f"{model.smooth_loss!r}"
+                f"{smooth!r}"
             )
         vector, direction = self._theta(theta), self._theta(v, "v")
-        intercept: Any = model.intercept(vector)
-        direction_intercept: Any = model.intercept(direction)
         result = np.empty(self._size, direction.dtype)
-        of_intercept = model.hessp(
-            self._layout,
-            self._targets,
-            self._loss._bound,
-            model.coef(vector),
-            intercept,
-            model.coef(direction),
-            direction_intercept,
-            self._alpha,
-            self._intercept_alpha,
-            self._is_mean,
-            model.coef(result),
-            self._n_threads,
-        )
-        if self._fit_intercept:
-            with default_environment():  # rounded to the dtype of v
-                result[model.n_coefs :] = of_intercept
+        explained(self._problem.hessp, vector, direction, result)
         return result
 
     def decision_function(self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None) -> Array:
@@ -335,13 +327,13 @@ class Objective:
         ndarray of shape (n,), or (n, K) for a multiclass loss; n is len(rows) where `rows` is given
             In the computing dtype.
         """
-        model = self._model
         vector = self._theta(theta)
-        intercept: Any = model.intercept(vector)
-        targets: Any = model.targets(self.n_rows, rows=arguments.as_rows(rows, self.n_rows))
+        batch = arguments.as_rows(rows, self._n_rows)
+        targets = Targets(self._n_rows, self._problem.targets.classes, rows=batch)
+        problem = Problem(self._problem.layout, targets, n_threads=self._n_threads)
         inputs = self._inputs | {"theta": theta, "rows": rows}
-        scores = scores_output(self._layout, (targets.n_rows, *model.columns), out, inputs)
-        model.decision_function(self._layout, targets, model.coef(vector), intercept, scores, self._n_threads)
+        scores = scores_output(problem, out, inputs)
+        explained(problem.scores, vector, None, scores)
         return scores if out is None else out
 
     def step(self, theta: Array, lr: float, *, rows: Any = None) -> float:
@@ -365,18 +357,8 @@ class Objective:
         """
         vector = self._changed_theta(theta, lr, rows)
         rate = arguments.as_rate(lr)
-        return self._model.step(
-            self._layout,
-            self._batch(rows),
-            self._loss._bound,
-            vector,
-            self._fit_intercept,
-            rate,
-            self._alpha,
-            self._intercept_alpha,
-            self._is_mean,
-            self._n_threads,
-        )
+        batch = None if rows is None else arguments.as_rows(rows, self._n_rows)
+        return explained(self._problem.step, vector, rate, batch)
 
     def pack(self, coef: npt.ArrayLike, intercept: npt.ArrayLike = 0.0) -> Array:
         """A new theta of these coefficients and this intercept.
@@ -392,8 +374,12 @@ class Objective:
         ndarray of shape (size,)
             float32 for float32 `coef`, else float64.
         """
-        coefs = self._model.as_coef(coef)
-        intercepts = np.ravel(self._model.as_intercept(intercept))
+        n_features = self._problem.layout.n_features
+        if self._width == 1:
+            coefs = arguments.as_coef(coef, n_features)
+        else:
+            coefs = arguments.as_class_coef(coef, n_features, self._width)
+        intercepts = np.ravel(arguments.as_intercept(intercept, self._width))
         if self._fit_intercept:
             with default_environment():  # rounded to the dtype of coef
                 return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
@@ -417,7 +403,11 @@ class Objective:
         intercept : float, or ndarray of shape (K,), a view too, for a multiclass loss
         """
         vector = self._theta(theta)
-        return self._model.coef(vector), self._model.intercept(vector)
+        coef = vector[: self._n_coefs]
+        if self._width == 1:
+            return coef, vector.item(self._n_coefs) if self._fit_intercept else 0.0
+        coef = coef.reshape(self._width, self._n_coefs // self._width)
+        return coef, vector[self._n_coefs :] if self._fit_intercept else np.zeros(self._width, vector.dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
         X, y, keywords = self._arguments
@@ -447,9 +437,6 @@ class Objective:
         inputs = self._inputs | {"rows": rows, "lr": lr}
         return arrays.check_out(theta, "theta", (self._size,), arguments.theta_dtype(theta), inputs)
 
-    def _batch(self, rows: Any) -> Any:
-        return self._targets if rows is None else self._targets.batch(arguments.as_rows(rows, self._n_rows))
-
     def _gradient_output(self, vector: Array, theta: Any, rows: Any, out: Array | None) -> Array:
         """A new array, or a view of our own of `out`, checked."""
         if out is None:
@@ -462,44 +449,17 @@ class Objective:
         return arrays.check_out(out, "out", (self._size,), vector.dtype, inputs)
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> float:
-        model = self._model
-        intercept: Any = model.intercept(vector)
-        value, grad_intercept = model.value_and_grad(
-            self._layout,
-            self._batch(rows),
-            self._loss._bound,
-            want,
-            model.coef(vector),
-            intercept,
-            self._alpha,
-            self._intercept_alpha,
-            self._is_mean,
-            None if grad is None else model.coef(grad),
-            self._n_threads,
-        )
-        if grad is None or not self._fit_intercept:
-            return value
-        if type(grad_intercept) is not float:
-            grad[model.n_coefs :] = grad_intercept
-        elif grad.dtype == np.float64:
-            grad[model.n_coefs] = grad_intercept
-        else:
-            with default_environment():  # float32 rounds it
-                grad[model.n_coefs] = grad_intercept
-        return value
+        batch = None if rows is None else arguments.as_rows(rows, self._n_rows)
+        return explained(self._problem.value_and_grad, want, vector, None, grad, batch)[0]
 
 
-def _make_model(loss: Loss, n_features: int, classes: Any, y: Array) -> Model:
+def _declared(loss: Loss, classes: Any, y: Array) -> Classes:
+    """The classes of a problem, which are never guessed from its labels."""
     if not isinstance(loss, MulticlassLoss):
-        return BinaryModel(n_features, arguments.as_classes(classes, y))
-    if classes is None:
-        raise ValueError(
-            "classes is None, but a multiclass loss needs them declared, not guessed from y: pass the number of "
-            "classes, as in classes=10, or their labels, as in classes=[1, 2, 3]"
-        )
+        return Classes(arguments.as_classes(classes, y))
     n_classes, labels = arguments.declared_classes(classes)
     arguments.check_class_count(loss._bound, n_classes, f"classes declares {n_classes} classes")
-    return ClassModel(n_features, n_classes, labels)
+    return Classes(labels, n_classes)
 
 
 def _rebuild(X: Any, y: Any, keywords: dict[str, Any]) -> Objective:

@@ -1,10 +1,11 @@
-# CSR X, read in place or, where NumPy must cast it, through a tile.
+# CSR X, read in place or, where its entries must be cast, through a tile.
 from libc.stdint cimport int64_t
 
-from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.block cimport MAX_BLOCK, Block, Fault
+from hingefast._kernels.labels cimport Targets
+from hingefast._kernels.layout cimport Layout
 from hingefast._kernels.table cimport hf_slots
-from hingefast._kernels.scratch cimport Scratch
-from hingefast._kernels.slopes cimport MAX_BLOCK, Block, Fault, Targets
+from hingefast._kernels.worker cimport Worker
 
 cdef struct Span:
     # The entries of a block's rows: where each begins and ends in data and indices.
@@ -25,17 +26,18 @@ cdef class CSR(Layout):
     cdef readonly int64_t n_stored
     cdef Py_ssize_t max_task_entries
 
-    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil
-    cdef Py_ssize_t count(self, Targets targets) noexcept nogil
-    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n)
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
-    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
-                               Fault* fault) noexcept nogil
-    cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
-                       Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
-                      hf_slots* slots, double* grad, Fault* fault) noexcept nogil
-    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries, Fault* fault) noexcept with gil
-    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil
+    cdef Py_ssize_t cut_entries(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
+                                Py_ssize_t limit) noexcept nogil
+    cdef Py_ssize_t count(self, Targets targets) noexcept nogil
+    cdef Py_ssize_t class_stride(self, Py_ssize_t width, Py_ssize_t itemsize) noexcept nogil
+    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n)
+    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t at,
+                               Py_ssize_t n) noexcept nogil
+    cdef void note_pointers(self, Py_ssize_t position, Py_ssize_t row, Fault* fault) noexcept nogil
+    cdef Py_ssize_t row_of(self, Worker worker, Py_ssize_t i) noexcept nogil
+    cdef int in_slots(self, Worker worker, const void* slopes) noexcept nogil
+    cdef int fill_tile(self, Worker worker) noexcept nogil
+    cdef int grow_tile(self, Worker worker, Py_ssize_t n_entries) noexcept with gil
+    cdef int cast_entries(self, Worker worker) noexcept with gil
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil

@@ -1,13 +1,12 @@
-"""The pass over CSR X: score a block of rows, find its slopes, accumulate its active rows from the cache.
+"""CSR X: score a block of rows, then accumulate its rows that have a slope from the cache.
 
 The buffers are never trusted: row pointers are clamped into the stored entries as they are read, column
 indices into [0, n_features) each time one is used, so another thread that changes them meanwhile can only
-change numbers. A block's faults are looked at in a fixed order: row pointers, column indices, labels,
-weights, rows.
+change numbers.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 cimport numpy as cnp
 
@@ -15,16 +14,14 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
+from hingefast._kernels.block cimport MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, block_in, keep_error
+from hingefast._kernels.dense cimport round_coef
+from hingefast._kernels.labels cimport Targets, convertible_type
+from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point
 from hingefast._kernels.table cimport (
-    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_pinned,
-    hf_real_loops, hf_slots,
+    HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, hf_pinned, hf_real_loops, table,
 )
-from hingefast._kernels.scratch cimport GROUPS, INDEX_TILE, ROWS, TILE, Scratch
-from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, convertible_type, find_curved_slopes,
-    find_slopes, keep_error,
-)
+from hingefast._kernels.worker cimport GROUPS, INDEX_TILE, ROWS, TILE, Worker
 
 cnp.import_array()
 
@@ -68,6 +65,8 @@ cdef class CSR(Layout):
     def __cinit__(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, Py_ssize_t n_features,
                   bint is_f64):
         self.data, self.indices, self.indptr = data, indices, indptr
+        self.parts = {"X.data": data, "X.indices": indices, "X.indptr": indptr}
+        self.max_class_gradient = MAX_CLASS_GRADIENT
         self.is_f64 = is_f64
         self.n_rows = cnp.PyArray_DIM(indptr, 0) - 1
         self.n_features = n_features
@@ -83,6 +82,7 @@ cdef class CSR(Layout):
             if (cnp.PyArray_TYPE(data) == <int>(cnp.NPY_FLOAT64 if is_f64 else cnp.NPY_FLOAT32)
                     and cnp.PyArray_ISCARRAY_RO(data)):
                 self.data_at = cnp.PyArray_DATA(data)
+        self.needs_numpy = self.dtype < 0
 
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Entries of rows first .. end of X, as far as the row pointers can be believed."""
@@ -96,7 +96,24 @@ cdef class CSR(Layout):
             return 0
         return stop - start
 
-    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t limit) noexcept nogil:
+    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+                        int unit) noexcept nogil:
+        cdef Py_ssize_t n
+        if unit == TASK:
+            return self.cut_entries(rows, first, min(first + MAX_TASK_ROWS, end), self.max_task_entries)
+        if unit == SLICE:
+            if width > 1:
+                n = SLICE_PRODUCTS // max(self.n_features * width, <Py_ssize_t>1) // block_rows(width) * block_rows(width)
+                end = min(first + max(n, block_rows(width)), end)
+            if self.max_task_entries <= SLICE_ENTRIES:
+                return end
+            return self.cut_entries(rows, first, end, SLICE_ENTRIES)
+        if width > 1:
+            return self.cut_entries(rows, first, min(first + block_rows(width), end), BLOCK_ENTRIES)
+        return min(first + MAX_BLOCK, end)
+
+    cdef Py_ssize_t cut_entries(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
+                                Py_ssize_t limit) noexcept nogil:
         """The end of as many rows from `first` as hold at most `limit` entries together; at least one row."""
         cdef Py_ssize_t entries = 0, at, low, high, middle, row
         cdef BlockSpace space
@@ -122,10 +139,6 @@ cdef class CSR(Layout):
             at += 1
         return at
 
-    def arrays(self):
-        """The arrays that X consists of, by name."""
-        return {"X.data": self.data, "X.indices": self.indices, "X.indptr": self.indptr}
-
     cdef Py_ssize_t count(self, Targets targets) noexcept nogil:
         """Entries of the batch, as far as the row pointers can be believed."""
         cdef Py_ssize_t entries = 0, at, row
@@ -140,16 +153,13 @@ cdef class CSR(Layout):
                 entries += self.length(row, row + 1)
         return entries
 
-    cdef bint is_sparse(self) noexcept:
-        return True
-
-    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t n_classes) noexcept nogil:
+    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil:
         cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING, entries
-        few = min(few * max(n_classes, <Py_ssize_t>CLASSES_WORTH_SLOTS) // CLASSES_WORTH_SLOTS, self.max_task_entries)
+        few = min(few * max(width, <Py_ssize_t>CLASSES_WORTH_SLOTS) // CLASSES_WORTH_SLOTS, self.max_task_entries)
         # As many rows as entries at most: a look at every row must not cost more than what it saves.
-        if targets.n_rows == 0 or targets.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
+        if rows.n_rows == 0 or rows.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
             return 0
-        entries = self.count(targets)
+        entries = self.count(rows)
         return max(entries, <Py_ssize_t>1) if entries <= few else 0
 
     def first_fault(self, Targets targets):
@@ -158,15 +168,17 @@ cdef class CSR(Layout):
         cdef Block* block = block_in(&space)
         cdef Fault fault
         cdef Span span
-        cdef Py_ssize_t start = 0, n, good, sound
+        cdef Py_ssize_t start = 0, n, good, sound, row
         found = None
         while start < targets.n_rows:
             PyErr_CheckSignals()
             n = min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start)
             with nogil:
                 good = targets.load_rows(block, start, n, &fault)
-                sound = self.load_spans(targets, block, &span, start, good, &fault)
+                sound = self.load_spans(targets, block, &span, 0, good)
             if sound < good:
+                row = block.rows[sound] if block.row_index != NULL else block.first_row + sound * targets.row_step
+                self.note_pointers(start + sound, row, &fault)
                 return fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]
             if found is None and good > 0:
                 found = self.index_fault(targets, block, &span, good)
@@ -192,116 +204,24 @@ cdef class CSR(Layout):
                 return HF_FAULT_INDEX, k, row, (<char*>&j)[:8] + bytes(8)
         return None
 
-    cdef bint needs_numpy(self) noexcept:
-        return self.dtype < 0
-
-    cdef Py_ssize_t task_end(self, Targets targets, Py_ssize_t first) noexcept nogil:
-        return self.cut(targets, first, min(first + MAX_TASK_ROWS, targets.n_rows), self.max_task_entries)
-
-    cdef Py_ssize_t slice_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-        if self.max_task_entries <= SLICE_ENTRIES:
-            return end
-        return self.cut(targets, first, end, SLICE_ENTRIES)
-
-    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t first, Py_ssize_t n,
-                               Fault* fault) noexcept nogil:
-        """Clamped row pointers of n loaded rows; returns the place of the first faulty row, or n."""
-        cdef Py_ssize_t at = table.csr_spans[self.wide_indptr](
-            self.indptr_at, block.row_index, block.first_row, targets.row_step, n, self.n_stored, span.starts,
-            span.ends)
+    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t at,
+                               Py_ssize_t n) noexcept nogil:
+        """Clamped row pointers of n loaded rows from place `at` on; the first faulty row among them, or n."""
+        cdef Py_ssize_t faulty = table.csr_spans[self.wide_indptr](
+            self.indptr_at, block.row_index + at if block.row_index != NULL else NULL,
+            block.first_row + at * targets.row_step, targets.row_step, n, self.n_stored, span.starts, span.ends)
         span.data, span.indices, span.wide = self.data_at, self.indices_at, self.wide_indices
-        if at < 0:
-            return n
-        fault.kind, fault.position = HF_FAULT_INDPTR, first + at
-        fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * targets.row_step
+        return faulty if faulty >= 0 else n
+
+    cdef void note_pointers(self, Py_ssize_t position, Py_ssize_t row, Fault* fault) noexcept nogil:
+        """Keep that the pointers of a row are wrong."""
+        fault.kind, fault.position, fault.row = HF_FAULT_INDPTR, position, row
         if self.wide_indptr:
-            fault.seen[0] = (<const int64_t*>self.indptr_at)[fault.row]
-            fault.seen[1] = (<const int64_t*>self.indptr_at)[fault.row + 1]
+            fault.seen[0] = (<const int64_t*>self.indptr_at)[row]
+            fault.seen[1] = (<const int64_t*>self.indptr_at)[row + 1]
         else:
-            fault.seen[0] = (<const int32_t*>self.indptr_at)[fault.row]
-            fault.seen[1] = (<const int32_t*>self.indptr_at)[fault.row + 1]
-        return at
-
-    cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
-                  Py_ssize_t end) noexcept nogil:
-        cdef const hf_real_loops* real = &table.real[self.is_f64]
-        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef Span span
-        cdef Py_ssize_t start = first, n, good, sound, entries, fault_at, width, i
-        cdef hf_fp_state caller = hf_fp_enter()
-        cdef int failed = 0
-        block.exponent = work.exponent
-        while start < end and not failed:
-            n = min(<Py_ssize_t>MAX_BLOCK, end - start)
-            good = targets.load_rows(block, start, n, &task.fault)
-            sound = self.load_spans(targets, block, &span, start, good, &task.fault)
-            if sound < good:
-                failed = -1
-                break
-            entries = 0
-            for i in range(good):
-                entries += span.ends[i] - span.starts[i]
-                if entries > BLOCK_ENTRIES and i >= 16:
-                    n = good = i // 16 * 16     # whole lines of lanes
-                    break
-            if self.data_at == NULL and self.fill_tile(scratch, &span, good, &task.fault) != 0:
-                failed = -1
-                break
-
-            fault_at = -1
-            if self.n_features > 0:
-                fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, good,
-                                                          self.n_features, work.coef, work.intercept,
-                                                          block.score_buffer)
-            else:
-                fault_at = score_empty_rows(&span, real, good, work.intercept, block.score_buffer)
-            if fault_at >= 0:
-                task.fault.row = (block.rows[fault_at] if block.row_index != NULL
-                                  else block.first_row + fault_at * targets.row_step)
-                self.find_index(&span, fault_at, &task.fault)
-                failed = -1
-                break
-            if targets.load(block, self.is_f64, start, good, &task.fault) != 0 or good < n:
-                failed = -1
-                break
-
-            if work.scores_out != NULL:
-                memcpy(work.scores_out + start * itemsize, block.score_buffer, n * itemsize)
-            if work.loss != NULL:
-                if work.direction == NULL:
-                    find_slopes(work.loss, block, self.is_f64, 0, n, work.want)
-                else:
-                    if self.n_features > 0:
-                        real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n,
-                                                       self.n_features, work.direction, work.direction_intercept,
-                                                       block.value_buffer)
-                    else:
-                        score_empty_rows(&span, real, n, work.direction_intercept, block.value_buffer)
-                    find_curved_slopes(work.loss, block, self.is_f64, 0, n)
-                add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
-                width = self.n_features
-                if work.is_sparse_step:
-                    if self.in_slots(scratch, &span, block.slopes, n, 1, &work.slots, task.grad, &task.fault) != 0:
-                        failed = -1
-                        break
-                    width = work.slots.n
-                if work.want & SLOPE and width > 0:
-                    real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends,
-                                                        block.slopes, n, width, task.grad)
-            start += n
-        hf_fp_leave(caller)
-        return failed
-
-    cdef int open_span(self, Targets targets, Scratch scratch, Block* block, Span* span, Py_ssize_t first,
-                       Py_ssize_t n, Fault* fault) noexcept nogil:
-        """Spans of n loaded rows, cast into the tile where they must be; 0, or -1."""
-        if self.load_spans(targets, block, span, first, n, fault) < n:
-            return -1
-        if self.data_at == NULL and self.fill_tile(scratch, span, n, fault) != 0:
-            return -1
-        return 0
+            fault.seen[0] = (<const int32_t*>self.indptr_at)[row]
+            fault.seen[1] = (<const int32_t*>self.indptr_at)[row + 1]
 
     cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil:
         """Numbers a feature where classes stand side by side: no feature straddles more lines than it must."""
@@ -312,93 +232,113 @@ cdef class CSR(Layout):
             stride *= 2
         return stride
 
-    cdef size_t max_class_gradient(self) noexcept nogil:
-        return MAX_CLASS_GRADIENT
+    cdef Py_ssize_t grad_size(self, Py_ssize_t width) noexcept nogil:
+        return self.class_stride(width, sizeof(double)) * self.n_features
 
-    cdef Py_ssize_t class_grad_size(self, Py_ssize_t n_classes) noexcept nogil:
-        return self.class_stride(n_classes, sizeof(double)) * self.n_features
-
-    cdef Py_ssize_t class_block_end(self, Targets targets, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-        return self.cut(targets, first, end, BLOCK_ENTRIES)
-
-    cdef Py_ssize_t class_block_rows(self, Py_ssize_t n_classes) noexcept nogil:
-        return min(max(SCORES_BYTES // (n_classes * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
-
-    cdef int reserve_rows(self, Scratch scratch, Py_ssize_t block_rows) except -1:
-        scratch.get(ROWS, sizeof(Span))
+    cdef int pack(self, Worker worker, Coef* coef, int which) except -1:
+        cdef Py_ssize_t stride = self.class_stride(coef.given.width, worker.itemsize)
+        cdef void* copy
+        if coef.given.width == 1:
+            return round_coef(self, worker, coef, which)
+        if self.few_entries(worker.targets, 1) > 0:
+            return 0
+        copy = worker.get(which, stride * self.n_features * worker.itemsize + HF_LINE_BYTES)
+        table.real[self.is_f64].pack_features[coef.given.is_f64](coef.given.coef, coef.given.width, self.n_features, stride, copy)
+        coef.data, coef.stride = copy, stride
         return 0
 
-    cdef ClassCoef pack_classes(self, Targets targets, const void* coef, int coef_is_f64, Py_ssize_t n_classes,
-                                Scratch scratch, int which) except *:
-        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, stride = self.class_stride(n_classes, itemsize)
-        cdef void* copy
-        if self.few_entries(targets, 1) > 0:
-            return ClassCoef(coef, NULL, n_classes, 0, coef_is_f64, False)
-        copy = scratch.get(which, stride * self.n_features * itemsize + HF_LINE_BYTES)
-        table.real[self.is_f64].pack_features[coef_is_f64](coef, n_classes, self.n_features, stride, copy)
-        return ClassCoef(copy, NULL, n_classes, stride, self.is_f64, True)
+    cdef int reserve(self, Worker worker) except -1:
+        worker.get(ROWS, sizeof(Span))
+        worker.block_rows = MAX_BLOCK if worker.width == 1 else block_rows(worker.width)
+        if worker.width > 1 and worker.want & SLOPE:
+            worker.get(GROUPS, worker.width * (sizeof(double) + sizeof(int32_t)))   # slopes and classes of one row
+        return 0
 
-    cdef int open_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t first, Py_ssize_t n,
-                       Fault* fault) noexcept nogil:
-        return self.open_span(targets, scratch, block, <Span*>scratch.buffers[ROWS], first, n, fault)
+    cdef int open(self, Worker worker) noexcept nogil:
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t faulty = self.load_spans(worker.targets, worker.block, span, worker.at, worker.n), entries = 0, i
+        if faulty < worker.n:
+            self.note_pointers(worker.start + worker.at + faulty, self.row_of(worker, faulty), &worker.fault)
+            return -1
+        for i in range(worker.n if worker.width == 1 else 0):
+            entries += span.ends[i] - span.starts[i]
+            if entries > BLOCK_ENTRIES and i >= 16:
+                worker.n = i // 16 * 16     # whole lines of lanes
+                break
+        if self.data_at == NULL:
+            return self.fill_tile(worker)
+        return 0
 
-    cdef int score_classes(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t n, ClassCoef* coef,
-                           void* scores, Fault* fault) noexcept nogil:
+    cdef Py_ssize_t row_of(self, Worker worker, Py_ssize_t i) noexcept nogil:
+        """The number in X of row i of the block."""
+        cdef Block* block = worker.block
+        if block.row_index != NULL:
+            return block.rows[worker.at + i]
+        return block.first_row + (worker.at + i) * worker.targets.row_step
+
+    cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
-        cdef Span* span = <Span*>scratch.buffers[ROWS]
-        cdef Py_ssize_t fault_at = -1
-        if self.n_features == 0:
-            fault_at = score_empty_class_rows(span, real, n, coef, scores)
-        elif coef.packed:
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t n = worker.n, d = self.n_features, fault_at
+        if d == 0:
+            fault_at = score_empty_rows(span, real, n, coef, scores[0])
+        elif coef.given.width == 1:
+            fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n, d,
+                                                      coef.data, coef.intercept, scores[0])
+        elif coef.data != NULL:
             fault_at = real.csr_score_classes[span.wide](
-                span.data, span.indices, span.starts, span.ends, n, self.n_features, coef.data, coef.stride,
-                coef.n_classes, coef.biases, scores)
+                span.data, span.indices, span.starts, span.ends, n, d, coef.data, coef.stride, coef.given.width,
+                coef.biases, scores[0])
         else:
-            fault_at = real.csr_score_unpacked[span.wide][coef.is_f64](
-                span.data, span.indices, span.starts, span.ends, n, self.n_features, coef.data, coef.n_classes,
-                coef.biases, scores)
+            fault_at = real.csr_score_unpacked[span.wide][coef.given.is_f64](
+                span.data, span.indices, span.starts, span.ends, n, d, coef.given.coef, coef.given.width, coef.biases, scores[0])
         if fault_at < 0:
             return 0
-        fault.row = block.rows[fault_at] if block.row_index != NULL else block.first_row + fault_at * targets.row_step
-        self.find_index(span, fault_at, fault)
+        worker.fault.row = self.row_of(worker, fault_at)
+        self.find_index(span, fault_at, &worker.fault)
         return -1
 
-    cdef int accumulate_classes(self, Scratch scratch, Py_ssize_t n, Py_ssize_t n_classes, const void* slopes,
-                                hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
-        cdef Span* span = <Span*>scratch.buffers[ROWS]
-        cdef double* active_slopes = <double*>scratch.buffers[GROUPS]
-        cdef int32_t* active_classes = <int32_t*>(active_slopes + n_classes)
-        cdef Py_ssize_t width = self.n_features
-        if slots != NULL:
-            if self.in_slots(scratch, span, slopes, n, n_classes, slots, grad, fault) != 0:
+    cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t n = worker.n, n_columns = self.n_features
+        cdef double* few_slopes
+        if worker.slots != NULL:
+            if self.in_slots(worker, slopes) != 0:
                 return -1
-            width = slots.n
-        if width > 0:
-            table.real[self.is_f64].csr_accumulate_classes[span.wide](
-                span.data, span.indices, span.starts, span.ends, slopes, n, width, n_classes,
-                self.class_stride(n_classes, sizeof(double)), active_classes, active_slopes, grad)
+            n_columns = worker.slots.n
+        if n_columns == 0:
+            return 0
+        if worker.width == 1:
+            real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends, slopes, n, n_columns,
+                                                worker.grad)
+        else:
+            few_slopes = <double*>worker.buffers[GROUPS].start
+            real.csr_accumulate_classes[span.wide](
+                span.data, span.indices, span.starts, span.ends, slopes, n, n_columns, worker.width,
+                self.class_stride(worker.width, sizeof(double)), <int32_t*>(few_slopes + worker.width), few_slopes,
+                worker.grad)
         return 0
 
-    cdef int in_slots(self, Scratch scratch, Span* span, const void* slopes, Py_ssize_t n, Py_ssize_t n_classes,
-                      hf_slots* slots, double* grad, Fault* fault) noexcept nogil:
-        """Bring the entries of those of n scored rows that have a slope into the tile, with slots for columns.
-
-        The numbers of new slots in `grad` are zero then.
-        """
-        cdef Py_ssize_t before = slots.n, stride = self.class_stride(n_classes, sizeof(double))
-        table.real[self.is_f64].drop_inactive(slopes, n, n_classes, span.starts, span.ends)
-        if self.data_at != NULL and self.fill_tile(scratch, span, n, fault) != 0:
+    cdef int in_slots(self, Worker worker, const void* slopes) noexcept nogil:
+        """Bring the entries of those of the block's rows that have a slope into the tile, with slots for columns."""
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t n = worker.n
+        table.real[self.is_f64].drop_inactive(slopes, n, worker.width, span.starts, span.ends)
+        if self.data_at != NULL and self.fill_tile(worker) != 0:
             return -1
         # The tile is ours: only here and when they were scored have the caller's indices been read.
-        table.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features, slots)
-        memset(grad + before * stride, 0, (slots.n - before) * stride * sizeof(double))
+        table.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features,
+                                      worker.slots)
         return 0
 
-    cdef void finish_classes(self, const double* total, Py_ssize_t n_classes, double divisor, double alpha,
-                             int coef_is_f64, const void* coef, void* out) noexcept nogil:
-        table.real[coef_is_f64].finish_features(total, n_classes, self.n_features,
-                                                 self.class_stride(n_classes, sizeof(double)), divisor, alpha, coef,
-                                                 out)
+    cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil:
+        if at.width == 1:
+            table.finish_grad[at.is_f64](total, self.n_features, divisor, alpha, at.coef, out)
+        else:
+            table.real[at.is_f64].finish_features(
+                total, at.width, self.n_features, self.class_stride(at.width, sizeof(double)), divisor, alpha,
+                at.coef, out)
 
     cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil:
         """Which column index of a row is outside, and what it was."""
@@ -414,48 +354,50 @@ cdef class CSR(Layout):
             if j < 0 or j >= self.n_features:
                 return
 
-    cdef int fill_tile(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept nogil:
-        """Bring the entries of n rows into the tile, one row behind the other; 0, or -1 with the error noted."""
-        cdef Py_ssize_t itemsize = 8 if self.is_f64 else 4, index_size = 8 if self.wide_indices else 4
+    cdef int fill_tile(self, Worker worker) noexcept nogil:
+        """Bring the entries of the block into the tile, one row behind the other; 0, or -1 with the error noted."""
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t itemsize = worker.itemsize, index_size = 8 if self.wide_indices else 4
         cdef Py_ssize_t stride, n_entries = 0, at = 0, length, i
+        cdef char* tile
+        cdef char* index_tile
         if self.dtype < 0:
-            return self.cast_entries(scratch, span, n, fault)
-        for i in range(n):
+            return self.cast_entries(worker)
+        for i in range(worker.n):
             n_entries += span.ends[i] - span.starts[i]
-        if (scratch.buffers[TILE] == NULL or scratch.sizes[TILE] < <size_t>(n_entries * itemsize)
-                or scratch.buffers[INDEX_TILE] == NULL
-                or scratch.sizes[INDEX_TILE] < <size_t>(n_entries * index_size)):
-            if self.grow_tile(scratch, n_entries, fault) != 0:
+        if (worker.buffers[TILE].start == NULL or worker.buffers[TILE].size < <size_t>(n_entries * itemsize)
+                or worker.buffers[INDEX_TILE].start == NULL
+                or worker.buffers[INDEX_TILE].size < <size_t>(n_entries * index_size)):
+            if self.grow_tile(worker, n_entries) != 0:
                 return -1
+        tile, index_tile = <char*>worker.buffers[TILE].start, <char*>worker.buffers[INDEX_TILE].start
         stride = cnp.PyArray_STRIDE(<cnp.ndarray>self.data, 0)
-        for i in range(n):
+        for i in range(worker.n):
             length = span.ends[i] - span.starts[i]
             table.real[self.is_f64].convert[self.dtype](
                 <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.data) + span.starts[i] * stride, stride, length,
-                <char*>scratch.buffers[TILE] + at * itemsize)
-            memcpy(<char*>scratch.buffers[INDEX_TILE] + at * index_size,
-                   <const char*>self.indices_at + span.starts[i] * index_size, length * index_size)
-            span.origins[i] = span.starts[i]
-            span.starts[i] = at
-            at += length
-            span.ends[i] = at
-        span.data, span.indices, span.wide = scratch.buffers[TILE], scratch.buffers[INDEX_TILE], self.wide_indices
+                tile + at * itemsize)
+            memcpy(index_tile + at * index_size, <const char*>self.indices_at + span.starts[i] * index_size,
+                   length * index_size)
+            at = move_row(span, i, at)
+        span.data, span.indices, span.wide = tile, index_tile, self.wide_indices
         return 0
 
-    cdef int grow_tile(self, Scratch scratch, Py_ssize_t n_entries, Fault* fault) noexcept with gil:
+    cdef int grow_tile(self, Worker worker, Py_ssize_t n_entries) noexcept with gil:
         """Memory for `fill_tile` with so many entries; 0, or -1 with the error noted."""
         try:
-            scratch.get(TILE, n_entries * (8 if self.is_f64 else 4))
-            scratch.get(INDEX_TILE, n_entries * (8 if self.wide_indices else 4))
+            worker.get(TILE, n_entries * worker.itemsize)
+            worker.get(INDEX_TILE, n_entries * (8 if self.wide_indices else 4))
             return 0
         except BaseException as error:
-            keep_error(fault, error)
+            keep_error(&worker.fault, error)
         return -1   # not inside: Cython lets go of a traceback there that need not exist
 
-    cdef int cast_entries(self, Scratch scratch, Span* span, Py_ssize_t n, Fault* fault) noexcept with gil:
+    cdef int cast_entries(self, Worker worker) noexcept with gil:
         """`fill_tile` by NumPy, for data of a dtype that the loops do not know, and for indices with gaps."""
-        cdef Py_ssize_t i
-        cdef int64_t at = 0, length
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t n = worker.n, at = 0, i
+        cdef int64_t length
         try:
             dtype = np.float64 if self.is_f64 else np.float32
             data = np.concatenate([self.data[span.starts[i]:span.ends[i]] for i in range(n)] or [self.data[:0]])
@@ -465,47 +407,42 @@ cdef class CSR(Layout):
                 data = np.ascontiguousarray(data, dtype=dtype)
             columns = np.ascontiguousarray(columns, dtype=np.int64)
             length = cnp.PyArray_NBYTES(<cnp.ndarray>data)
-            span.data = memcpy(scratch.get(TILE, length), cnp.PyArray_DATA(<cnp.ndarray>data), length)
+            span.data = memcpy(worker.get(TILE, length), cnp.PyArray_DATA(<cnp.ndarray>data), length)
             length = cnp.PyArray_NBYTES(<cnp.ndarray>columns)
-            span.indices = memcpy(scratch.get(INDEX_TILE, length), cnp.PyArray_DATA(<cnp.ndarray>columns), length)
+            span.indices = memcpy(worker.get(INDEX_TILE, length), cnp.PyArray_DATA(<cnp.ndarray>columns), length)
             span.wide = 1
             for i in range(n):
-                length = span.ends[i] - span.starts[i]
-                span.origins[i] = span.starts[i]
-                span.starts[i] = at
-                at += length
-                span.ends[i] = at
+                at = move_row(span, i, at)
             return 0
         except BaseException as error:
-            keep_error(fault, error)
+            keep_error(&worker.fault, error)
         return -1   # not inside: Cython lets go of a traceback there that need not exist
 
 
-cdef Py_ssize_t point_at_nothing(Span* span, Py_ssize_t n, const void* nothing, const void** rows) noexcept nogil:
-    """Rows of a matrix without columns, as dense loops take them; the first that has entries all the same, or -1."""
+cdef Py_ssize_t block_rows(Py_ssize_t width) noexcept nogil:
+    """Rows of a block of K classes, at most."""
+    return min(max(SCORES_BYTES // (width * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+
+
+cdef Py_ssize_t move_row(Span* span, Py_ssize_t i, Py_ssize_t at) noexcept nogil:
+    """Note that the entries of row i have gone to place `at` of the tile; where they end there."""
+    span.origins[i] = span.starts[i]
+    span.starts[i], span.ends[i] = at, at + span.ends[i] - span.starts[i]
+    return span.ends[i]
+
+
+cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, Coef* coef,
+                                 void* scores) noexcept nogil:
+    """Scores of rows of a matrix without columns; the place of the first row that has entries all the same, or -1."""
+    cdef double nothing = 0
+    cdef const void* rows[MAX_BLOCK]
     cdef Py_ssize_t i, fault_at = -1
     for i in range(n):
-        rows[i] = nothing
+        rows[i] = &nothing
         if span.ends[i] > span.starts[i] and fault_at < 0:
             fault_at = i
-    return fault_at
-
-
-cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, double intercept,
-                                 void* scores) noexcept nogil:
-    """Scores of rows of a matrix without columns; the place of the first row that has entries all the same."""
-    cdef double nothing = 0
-    cdef const void* rows[MAX_BLOCK]
-    cdef Py_ssize_t fault_at = point_at_nothing(span, n, &nothing, rows)
-    real.score_rows(rows, n, 0, &nothing, intercept, scores)
-    return fault_at
-
-
-cdef Py_ssize_t score_empty_class_rows(Span* span, const hf_real_loops* real, Py_ssize_t n, ClassCoef* coef,
-                                       void* scores) noexcept nogil:
-    """The same for K classes."""
-    cdef double nothing = 0
-    cdef const void* rows[MAX_BLOCK]
-    cdef Py_ssize_t fault_at = point_at_nothing(span, n, &nothing, rows)
-    real.score_classes(rows, n, 0, &nothing, coef.n_classes, coef.biases, 0, scores)
+    if coef.given.width == 1:
+        real.score_rows(rows, n, 0, &nothing, coef.intercept, scores)
+    else:
+        real.score_classes(rows, n, 0, &nothing, coef.given.width, coef.biases, 0, scores)
     return fault_at

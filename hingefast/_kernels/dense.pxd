@@ -1,7 +1,20 @@
 # Dense X in rows, read in place or through a tile.
-from hingefast._kernels.linear cimport ClassCoef, Layout, LinearPass, Task
-from hingefast._kernels.scratch cimport Scratch
-from hingefast._kernels.slopes cimport Block, Fault, Targets
+from hingefast._kernels.layout cimport Coef, Layout
+from hingefast._kernels.worker cimport Worker
+
+cdef enum:
+    # Rows of a chunk; the number that numerics promise for float32 gradients.
+    CHUNK = 64
+
+cdef struct Queue:
+    const void* rows[CHUNK]              # of the open block
+    # Rows of one score whose slopes are known and that are not yet in the gradient: fewer than a tile from the block
+    # before, and at most one block. K classes: rows of one class.
+    const void* pending[2 * CHUNK]
+    double pending_slopes[2 * CHUNK]     # in the computing dtype
+    Py_ssize_t n_pending
+    void* grad                           # float32 gradient of a chunk, or NULL
+    bint is_open                         # it may hold something
 
 cdef class Dense(Layout):
     cdef object X                    # the array
@@ -12,10 +25,14 @@ cdef class Dense(Layout):
     cdef int dtype                   # HF_INT8 ...; -1: NumPy fills the tile
     cdef Py_ssize_t itemsize         # of the computing dtype
     cdef Py_ssize_t tile_capacity    # rows of a tile
-    cdef void point_at_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
-                            const void** rows) noexcept nogil
-    cdef int reserve_tile(self, Scratch scratch, Py_ssize_t n) except -1
-    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
-                       Fault* fault) noexcept nogil
-    cdef int cast_rows(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
-                       Fault* fault) noexcept with gil
+    cdef Py_ssize_t block_rows       # of a block of one score a row, at most
+    cdef Py_ssize_t class_block_rows(self, Py_ssize_t width) noexcept nogil
+    cdef void point_at_rows(self, Worker worker, const void** rows) noexcept nogil
+    cdef void accumulate(self, Worker worker, Py_ssize_t n) noexcept nogil
+    cdef void widen(self, Worker worker) noexcept nogil
+    cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil
+    cdef int reserve_tile(self, Worker worker, Py_ssize_t n) except -1
+    cdef int fill_tile(self, Worker worker) noexcept nogil
+    cdef int cast_rows(self, Worker worker) noexcept with gil
+
+cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1

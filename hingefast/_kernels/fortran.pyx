@@ -1,28 +1,21 @@
-"""The pass over dense X in Fortran order: blocks of rows scored column by column, then accumulated from a cache.
+"""Dense X in Fortran order: blocks of rows scored column by column, then accumulated from a cache.
 
 Every sum is that of dense.pyx, addition by addition, so that the order of X in memory changes no bit. A block is
 longer than there: of each column it is a piece, which should be long enough for the hardware to see a stream.
 Batches of other rows than consecutive ones, and K classes, go through Dense's tile, filled here by a loop.
 """
-from libc.string cimport memcpy
-
 cimport numpy as cnp
 
-from hingefast._kernels.dense cimport Dense
-from hingefast._kernels.linear cimport LinearPass, Task
-from hingefast._kernels.table cimport (
-    HF_COLUMN_ROWS, HF_LINE_BYTES, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops,
-)
-from hingefast._kernels.scratch cimport COLUMN_SUMS, TILE, Scratch
-from hingefast._kernels.slopes cimport (
-    MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, Targets, add_sums, block_in, find_curved_slopes, find_slopes,
-)
+from hingefast._kernels.block cimport MAX_BLOCK, Block
+from hingefast._kernels.dense cimport CHUNK, Dense, Queue
+from hingefast._kernels.labels cimport Targets
+from hingefast._kernels.layout cimport LOAD, Coef
+from hingefast._kernels.table cimport HF_COLUMN_ROWS, HF_LINE_BYTES, hf_real_loops, table
+from hingefast._kernels.worker cimport COLUMNS, ROWS, TILE, Worker
 
 cnp.import_array()
 
 cdef enum:
-    # Rows of a chunk, in which float32 gradients are summed; as in dense.pyx.
-    CHUNK = 64
     # Bytes of X in a block, which is read again when it is accumulated. The longer its pieces of columns the better,
     # as long as it stays in a second-level cache: with d = 1000, float64, blocks of 512 or 256 rows take 1.5 times the
     # C-ordered pass, blocks of 128 1.24.
@@ -60,69 +53,67 @@ cdef class Fortran(Dense):
             raise ValueError("X has no contiguous columns")
         self.columns = <const char*>cnp.PyArray_DATA(X)
         rows = BLOCK_BYTES // (self.n_features * self.itemsize) // CHUNK * CHUNK
-        self.block_rows = min(max(rows, <Py_ssize_t>CHUNK), <Py_ssize_t>HF_COLUMN_ROWS)
+        self.column_rows = min(max(rows, <Py_ssize_t>CHUNK), <Py_ssize_t>HF_COLUMN_ROWS)
         self.prefetch = self.column_stride % PAGE_BYTES != 0
 
-    cdef bint reads_in_place(self, Targets targets) noexcept nogil:
-        """Whether the batch is consecutive rows."""
-        return targets.row_numbers == NULL and targets.row_step == 1
+    cdef bint reads_in_place(self, Targets rows, Py_ssize_t width) noexcept nogil:
+        """Whether the batch is consecutive rows of one score each."""
+        return width == 1 and rows.row_numbers == NULL and rows.row_step == 1
 
-    cdef int reserve(self, LinearPass work, Scratch scratch, Task* task) except -1:
-        Dense.reserve(self, work, scratch, task)
-        scratch.get(COLUMN_SUMS, HF_COLUMN_ROWS * HF_LINE_BYTES)
+    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+                        int unit) noexcept nogil:
+        if unit == LOAD and self.reads_in_place(rows, width):
+            return min(first + self.column_rows, end)
+        return Dense.cut(self, rows, first, end, width, unit)
+
+    cdef int reserve(self, Worker worker) except -1:
+        Dense.reserve(self, worker)
+        if self.reads_in_place(worker.targets, worker.width):
+            worker.block_rows = self.column_rows
+            worker.get(COLUMNS, HF_COLUMN_ROWS * HF_LINE_BYTES)   # lanes of scores
         return 0
 
-    cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
-                       Fault* fault) noexcept nogil:
-        cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * targets.row_step
-        table.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
-                                              block.row_index + at if block.row_index != NULL else NULL,
-                                              targets.row_step, n, self.n_features, self.prefetch,
-                                              scratch.buffers[TILE])
+    cdef int open(self, Worker worker) noexcept nogil:
+        if not self.reads_in_place(worker.targets, worker.width):
+            return Dense.open(self, worker)
         return 0
 
-    cdef int walk(self, LinearPass work, Targets targets, Scratch scratch, Task* task, Py_ssize_t first,
-                  Py_ssize_t end) noexcept nogil:
-        if not self.reads_in_place(targets):
-            return Dense.walk(self, work, targets, scratch, task, first, end)
+    cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
+        if not self.reads_in_place(worker.targets, coef.given.width):
+            return Dense.score(self, worker, coef, scores)
+        table.real[self.is_f64].score_columns(self.block_start(worker), self.column_stride, worker.n, self.n_features,
+                                              coef.data, coef.intercept, self.prefetch,
+                                              worker.buffers[COLUMNS].start, scores[0])
+        return 0
+
+    cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
+        if not self.reads_in_place(worker.targets, worker.width):
+            return Dense.add(self, worker, slopes)
         cdef const hf_real_loops* real = &table.real[self.is_f64]
-        cdef Py_ssize_t d = self.n_features, start = first, n, good, at, m
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef void* sums = scratch.buffers[COLUMN_SUMS]
-        cdef const char* X
-        cdef hf_fp_state caller = hf_fp_enter()
-        cdef int failed = -1
-        block.exponent = work.exponent
-        while start < end:
-            n = min(self.block_rows, end - start)
-            good = targets.load_rows(block, start, n, &task.fault)
-            if targets.load(block, self.is_f64, start, good, &task.fault) != 0 or good < n:
-                break
-            X = self.columns + block.first_row * self.itemsize
-            real.score_columns(X, self.column_stride, n, d, work.coef, work.intercept, self.prefetch, sums,
-                               block.score_buffer)
-            if work.scores_out != NULL:
-                memcpy(work.scores_out + start * self.itemsize, block.score_buffer, n * self.itemsize)
-            if work.loss != NULL:
-                if work.direction == NULL:
-                    find_slopes(work.loss, block, self.is_f64, 0, n, work.want)
-                else:
-                    real.score_columns(X, self.column_stride, n, d, work.direction, work.direction_intercept,
-                                       self.prefetch, sums, block.values)
-                    find_curved_slopes(work.loss, block, self.is_f64, 0, n)
-                add_sums(block, self.is_f64, n, start - task.first, work.want, &task.sums)
-                at = 0
-                while work.want & SLOPE and at < n:
-                    m = n if self.is_f64 else min(CHUNK - (start + at) % CHUNK, n - at)
-                    real.accumulate_columns(X + at * self.itemsize, self.column_stride,
-                                            block.slopes + at * self.itemsize, m, d, self.prefetch,
-                                            task.block_grad)
-                    at += m
-                    if self.is_f64 == 0 and ((start + at) % CHUNK == 0 or start + at == task.end):
-                        real.flush(task.block_grad, d, task.grad)
-            start += n
-        if start >= end:
-            failed = 0
-        hf_fp_leave(caller)
-        return failed
+        cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        cdef Py_ssize_t place = worker.start + worker.at, at = 0, m
+        cdef const char* X = self.block_start(worker)
+        while at < worker.n:
+            m = worker.n if self.is_f64 else min(CHUNK - (place + at) % CHUNK, worker.n - at)
+            real.accumulate_columns(X + at * self.itemsize, self.column_stride,
+                                    <const char*>slopes + at * self.itemsize, m, self.n_features, self.prefetch,
+                                    queue.grad if queue.grad != NULL else worker.grad)
+            queue.is_open = queue.grad != NULL
+            at += m
+            if (place + at) % CHUNK == 0:
+                self.widen(worker)
+        return 0
+
+    cdef const char* block_start(self, Worker worker) noexcept nogil:
+        """The block's first number in the first column."""
+        return self.columns + (worker.block.first_row + worker.at) * self.itemsize
+
+    cdef int fill_tile(self, Worker worker) noexcept nogil:
+        cdef Block* block = worker.block
+        cdef Py_ssize_t at = worker.at, step = worker.targets.row_step
+        cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * step
+        table.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
+                                             block.row_index + at if block.row_index != NULL else NULL,
+                                             step, worker.n, self.n_features, self.prefetch,
+                                             worker.buffers[TILE].start)
+        return 0

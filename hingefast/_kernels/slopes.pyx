@@ -1,554 +1,283 @@
-"""The slope stage: labels, weights and rows of a batch; values and slopes of a block of scores.
+"""The slope stage: which margins a loss of the scores of a row is made of, and what their slopes mean for the scores.
 
-Knows no layout of X. `Targets` turns the caller's labels and weights into signs and float64 weights, block
-by block, and never holds a full-length copy; `find_slopes` applies the loss.
+Knows no layout of X, and no formula: margins go to the loops of the margin loss, and values and slopes come back.
 """
-from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.float cimport DBL_MAX
-from libc.math cimport frexp
-from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.math cimport fabs, fabsf
+from libc.stdint cimport int32_t
 
 cimport numpy as cnp
 
 import numpy as np
 
-from hingefast.checks import arguments
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.table cimport (
-    HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
-    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, table, hf_classes,
-    hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_pinned, hf_real_loops,
-)
+from hingefast._kernels.block cimport SLOPE, VALUE
+from hingefast._kernels.table cimport BoundLoss, hf_loss, hf_real_loops, table
+from hingefast._kernels.worker cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Worker
 
 cnp.import_array()
 
-assert sizeof(BlockSpace) >= sizeof(Block) + LINE_BYTES
 
-cdef enum:
-    # Rows whose weights are summed between two looks for Ctrl-C: a millisecond.
-    SLICE_ROWS = 262144
-
-# Products of the weights of samples and of classes may leave the range of float64, 2^-2148 to 2^2048. Where their sum
-# has overflowed, or is so small that some may have vanished, they are summed again with an exponent of -FAR or FAR:
-# with it 2^50 of the largest do not overflow, and the smallest is normal.
-cdef enum:
-    FAR = 1130
-
-cdef double LEAST_SUM = 2.0 ** -900
-
-cdef int64_t NO_INTEGER = -(<int64_t>1 << 62) * 2   # INT64_MIN: matches no label
-
-
-# The classes of labels that are indices already.
-cdef hf_classes INDEX
-INDEX.negative_int, INDEX.positive_int = 0, 1
-
-
-cdef int64_t as_int64(value) except? -1:
-    """A class as an int64; NO_INTEGER where it is none."""
-    return int(value) if value == int(value) and -2**63 < value < 2**63 else NO_INTEGER
-
-
-cdef double as_float64(value) except? -1:
-    """A class as a float64; NaN, which matches no label, where it is none."""
-    return value if float(value) == value else float("nan")
-
-
-cdef int element_type(cnp.ndarray x):
-    """HF_INT8 ... for a native dtype that all loops read, -1 for another."""
-    return number_type(x) if cnp.PyArray_ISNOTSWAPPED(x) else -1
-
-
-cdef int convertible_type(cnp.ndarray x):
-    """HF_INT8 ... for a dtype that the loops of convert.h read, in any byte order; -1 for one that NumPy must cast."""
-    cdef int number = (HF_BOOL if cnp.PyArray_ISBOOL(x)
-                       else HF_FLOAT16 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16 else number_type(x))
-    return number if number < 0 or cnp.PyArray_ISNOTSWAPPED(x) else HF_SWAPPED + number
-
-
-cdef int number_type(cnp.ndarray x):
-    """HF_INT8 ..., whatever the byte order, or -1."""
-    cdef int number = cnp.PyArray_TYPE(x)
-    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
-    if number == cnp.NPY_FLOAT64:
-        return HF_FLOAT64
-    if number == cnp.NPY_FLOAT32:
-        return HF_FLOAT32
-    if cnp.PyTypeNum_ISSIGNED(number) and cnp.PyTypeNum_ISINTEGER(number):
-        return HF_INT8 if size == 1 else HF_INT16 if size == 2 else HF_INT32 if size == 4 else HF_INT64
-    if cnp.PyTypeNum_ISINTEGER(number) or cnp.PyTypeNum_ISBOOL(number):
-        return HF_UINT8 if size == 1 else HF_UINT16 if size == 2 else HF_UINT32 if size == 4 else HF_UINT64
-    return -1
-
-
-cdef Vector describe(cnp.ndarray x):
-    """Pointer, stride and element type of a 1-D array."""
-    cdef Vector vector
-    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x)
-    vector.data = <const char*>cnp.PyArray_DATA(x)
-    vector.stride = cnp.PyArray_STRIDE(x, 0)
-    vector.dtype = number_type(x)
-    vector.is_swapped = not cnp.PyArray_ISNOTSWAPPED(x)
-    vector.convertible = convertible_type(x)
-    vector.log2_itemsize = 0 if size == 1 else 1 if size == 2 else 2 if size == 4 else 3
-    return vector
-
-
-cdef class Targets:
-    """Labels, weights and rows of a batch, as the kernels read them.
+cdef class ScoreLoss:
+    """A loss of the scores of a row, as the loops take it. Abstract.
 
     Parameters
     ----------
-    n_total : int
-        Rows of the caller's arrays.
-    y : ndarray of shape (n_total,) or None
-        Labels of any real dtype; None where only the rows matter.
-    classes : tuple of two numbers
-        (negative, positive).
-    sample_weight : ndarray of shape (n_total,) or None
-    class_weight : tuple of two floats or None
-        Weights of the negative and of the positive class.
-    rows : slice, ndarray of int64 or None
-        The batch: a slice with indices already fitted to ``n_total`` as ``(start, stop, step)``, or row
-        numbers, which are checked as they are used.
+    margin : BoundLoss
+        The loss of one margin that it is made of.
     """
 
-    def __cinit__(self, Py_ssize_t n_total, y=None, classes=(-1, 1), sample_weight=None, class_weight=None,
-                  rows=None):
-        self.n_total = self.n_rows = n_total
-        self.y = y
-        self.sample_weight = sample_weight
-        self.rows = rows
-        self.row_step = 1
-        self.has_labels = y is not None
-        self.has_weights = sample_weight is not None
-        if self.has_labels:
-            self.point_at_labels(y, describe(y), classes)
-        if self.has_weights:
-            self.weights = describe(sample_weight)
-        if class_weight is not None:
-            self.has_class_weight = True
-            self.class_weight[0], self.class_weight[1] = class_weight
-        if rows is not None:
-            self.select(rows)
+    def __cinit__(self, BoundLoss margin, *arguments):
+        self.margin = margin
+        self.losses = margin.real
+        self.has_curvature = margin.has_curvature
 
-    cdef void point_at_labels(self, y, Vector labels, classes):
-        """Take labels, described already, of the pair (negative, positive)."""
-        negative, positive = classes
-        self.y = y
-        self.has_labels = True
-        self.labels = labels
-        self.given_classes = classes
-        self.classes.negative = as_float64(negative)
-        self.classes.positive = as_float64(positive)
-        self.classes.negative_int = as_int64(negative)
-        self.classes.positive_int = as_int64(positive)
-        self.classes.negative_fits_uint = negative == int(negative) and 0 <= negative < 2**64
-        self.classes.positive_fits_uint = positive == int(positive) and 0 <= positive < 2**64
-        if self.classes.negative_fits_uint:
-            self.classes.negative_uint = int(negative)
-        if self.classes.positive_fits_uint:
-            self.classes.positive_uint = int(positive)
-        if negative == -1 and positive == 1:
-            self.plain_signs[0] = labels.dtype == HF_FLOAT32
-            self.plain_signs[1] = labels.dtype == HF_FLOAT64
-
-    cpdef Targets batch(self, rows):
-        """The same targets for other rows; nothing is checked or converted again."""
-        cdef Targets other = Targets.__new__(Targets, self.n_total)
-        other.plain_signs[0], other.plain_signs[1] = self.plain_signs[0], self.plain_signs[1]
-        other.classes = self.classes
-        other.given_classes = self.given_classes
-        other.class_weight[0], other.class_weight[1] = self.class_weight[0], self.class_weight[1]
-        return self.share(other, rows)
-
-    cdef Targets share(self, Targets other, rows):
-        """Give another batch of the same arrays what they all have, and its rows."""
-        other.y, other.sample_weight = self.y, self.sample_weight
-        other.labels, other.weights = self.labels, self.weights
-        other.has_labels, other.has_weights = self.has_labels, self.has_weights
-        other.has_class_weight = self.has_class_weight
-        other.select(rows)
-        return other
-
-    cdef int select(self, rows) except -1:
-        """Make `rows` the batch: a ``(start, stop, step)`` tuple or an int64 array."""
-        self.rows = rows
-        if type(rows) is tuple:
-            start, stop, step = rows
-            self.first_row, self.row_step = start, step
-            self.n_rows = len(range(start, stop, step))
-        else:
-            self.row_numbers = <const char*>cnp.PyArray_DATA(<cnp.ndarray>rows)
-            self.row_stride = cnp.PyArray_STRIDE(<cnp.ndarray>rows, 0)
-            self.n_rows = cnp.PyArray_SIZE(<cnp.ndarray>rows)
+    cdef int reserve(self, Worker worker, bint curved) except -1:
+        """Get the buffers of `slopes`, or with `curved` of the other two, for the rows of a block."""
         return 0
 
-    def first_fault(self):
-        """The first fault of the batch by kind - labels, weights, rows - and then by position.
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        """Values of the block's rows, and slopes (n, width) times `factor`, and times the weights where they are given.
 
-        A pass stops at the first fault of any kind that it meets; this goes over everything to tell the one
-        that the promised order names.
-
-        Returns
-        -------
-        tuple or None
-            What `arguments.raise_target_fault` takes.
+        With weights the product of the three is rounded once. The worker's slopes always have room; without SLOPE in
+        `want` they hold nothing of use.
         """
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef Fault fault
-        cdef Py_ssize_t first = 0, n, good
-        cdef bint is_label, failed
-        cdef hf_fp_state caller
-        found = {}
-        while first < self.n_rows:
-            PyErr_CheckSignals()
-            n = min(<Py_ssize_t>MAX_BLOCK, self.n_rows - first)
-            with nogil:
-                caller = hf_fp_enter()
-                good = self.load_rows(block, first, n, &fault)
-                hf_fp_leave(caller)
-            if good < n:
-                found.setdefault(fault.kind, (fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]))
-            for kind, look in ((HF_FAULT_LABEL, self.has_labels), (HF_FAULT_WEIGHT, self.has_weights)):
-                if not look or kind in found:
-                    continue
-                is_label = kind == HF_FAULT_LABEL
-                with nogil:
-                    caller = hf_fp_enter()
-                    if is_label:
-                        failed = self.load_labels(block, 1, first, good, &fault)
-                    else:
-                        failed = self.load_weights(block, first, good, &fault)
-                    hf_fp_leave(caller)
-                if failed and fault.kind == FAULT_ERROR:
-                    raise take_error(&fault)
-                if failed:
-                    found[kind] = (kind, fault.position, fault.row, (<char*>fault.seen)[:16])
-            first += n if good == n else good + 1
-        return found[min(found)] if found else None
+        pass
 
-    cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
-        """Row numbers of positions first .. first + n of the batch; returns how many before a bad one."""
-        cdef Py_ssize_t i
-        cdef int64_t row
-        if self.row_numbers == NULL:
-            block.row_index = NULL
-            block.first_row = self.first_row + first * self.row_step
-            return n
-        block.row_index = block.rows
-        for i in range(n):
-            memcpy(&row, self.row_numbers + (first + i) * self.row_stride, sizeof(row))
-            row = hf_pinned(row)   # read once: it is used when it has been checked
-            if row < 0 or row >= self.n_total:
-                fault.kind, fault.position, fault.row = HF_FAULT_ROW, first + i, first + i
-                fault.seen[0] = row
-                return i
-            block.rows[i] = row
-        return n
+    cdef void curved(self, Worker worker, void* directions) noexcept nogil:
+        """Slopes (n, width) of a Hessian product: second derivatives times the directions, which are overwritten."""
+        pass
 
-    cdef const char* elements(self, Vector* vector, Block* block, bint labels, Py_ssize_t n, int* dtype,
-                              Fault* fault) noexcept nogil:
-        """The block's n elements of labels or weights, one behind the other; NULL with the error noted if NumPy failed.
-
-        `dtype` is what they are then: their own, in this machine's byte order, or float64 for one that not all loops
-        read. Integers always keep their own: float64 holds not all of them. See `stage` for what NumPy has to cast.
-        """
-        cdef Py_ssize_t step = self.row_step * vector.stride, i
-        dtype[0] = vector.dtype if vector.dtype >= 0 else HF_FLOAT64
-        if vector.dtype < 0 and vector.convertible < 0:
-            return <const char*>block.staged if self.stage(block, labels, n, dtype, fault) == 0 else NULL
-        if vector.dtype < 0:
-            convert = table.real[1].convert[vector.convertible]
-            if block.row_index == NULL:
-                convert(vector.data + block.first_row * vector.stride, step, n, block.staged)
-            else:
-                for i in range(n):
-                    convert(vector.data + block.rows[i] * vector.stride, 0, 1, block.staged + i)
-            return <const char*>block.staged
-        if block.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
-            if <size_t>vector.data % <size_t>step == 0:
-                return vector.data + block.first_row * vector.stride
-        if block.row_index == NULL:
-            table.gather[vector.log2_itemsize](vector.data + block.first_row * vector.stride, step, NULL, n,
-                                                block.staged)
-        else:
-            table.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.staged)
-        if vector.is_swapped:
-            table.swap_bytes[vector.log2_itemsize](block.staged, n)
-        return <const char*>block.staged
-
-    cdef bint needs_numpy(self) noexcept:
-        """Whether labels or weights are cast by NumPy, which lets one thread at a time."""
-        return self.has_labels and self.labels.convertible < 0 or self.has_weights and self.weights.convertible < 0
-
-    cdef int stage(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil:
-        """Bring the block's labels or weights of a dtype that the loops do not know, as `elements` does.
-
-        Weights become float64, labels the index of their class as int64, -1 for none: no label is met by rounding.
-        """
-        cdef Py_ssize_t i, last
-        try:
-            source = self.y if labels else self.sample_weight
-            if block.row_index != NULL:
-                source = source[[block.rows[i] for i in range(n)]]
-            else:
-                last = block.first_row + (n - 1) * self.row_step
-                source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
-                          else source[last:block.first_row + 1:-self.row_step][::-1])
-            with default_environment():
-                if labels:
-                    cast = np.ascontiguousarray(self.index_of(source), dtype=np.int64)
-                    dtype[0] = HF_INT64
-                else:
-                    cast = np.ascontiguousarray(source, dtype=np.float64)
-            memcpy(block.staged, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
-            return 0
-        except BaseException as error:
-            keep_error(fault, error)
-        return -1   # not inside: Cython lets go of a traceback there that need not exist
-
-    cdef object index_of(self, y):
-        """0 and 1 for labels of the negative and the positive class, -1 for others."""
-        return arguments.binary_index(y, self.given_classes)
-
-    cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil:
-        """Labels of all rows as the loops read them in place; False where they must be gathered or cast first."""
-        cdef Py_ssize_t itemsize = 1 << self.labels.log2_itemsize
-        if (self.row_numbers != NULL or self.labels.dtype < 0 or self.labels.is_swapped
-                or self.row_step * self.labels.stride != itemsize
-                or <size_t>self.labels.data % <size_t>itemsize != 0):
-            return False
-        labels.data = self.labels.data + self.first_row * self.labels.stride
-        labels.dtype, labels.itemsize, labels.classes = self.labels.dtype, itemsize, &self.classes
-        labels.decode = NULL if self.plain_signs[is_f64] else table.real[is_f64].decode_labels[self.labels.dtype]
-        return True
-
-    cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1:
-        """Find the exponent with which the largest of the batch's weights is near 1, going over them once.
-
-        So they neither overflow nor vanish where the slopes themselves, and their products with X, do not.
-        Where labels or weights are found bad any will do: who uses them meets the same fault.
-        """
-        cdef Fault fault
-        cdef double sum, largest = 0
-        cdef int of_largest = 0
-        cdef hf_fp_state caller
-        exponent[0] = 0
-        if not (self.has_weights or self.has_class_weight):
-            return 0
-        while True:
-            fault.kind = 0
-            sum = self.weight_of_batch(is_f64, exponent[0], &largest, &fault)
-            if fault.kind == FAULT_ERROR:
-                raise take_error(&fault)
-            if fault.kind != 0 or not self.is_far(sum, exponent):
-                break
-        caller = hf_fp_enter()
-        frexp(largest, &of_largest)
-        hf_fp_leave(caller)
-        exponent[0] -= of_largest
-        if not mean:   # the sums are divided by 2^exponent, which must be a float64
-            exponent[0] = max(-1023, min(1023, exponent[0]))
-        return 0
-
-    cdef bint is_far(self, double sum, int* exponent) noexcept:
-        """Whether the weights, which have this sum, must be gone over again with the exponent that is left here."""
-        if exponent[0] != 0 or LEAST_SUM <= sum <= DBL_MAX:
-            return False
-        exponent[0] = FAR if sum < LEAST_SUM else -FAR
-        return True
-
-    cdef double weight_of_batch(self, int is_f64, int exponent, double* largest, Fault* fault) except? -1:
-        """The sum of the batch's weights, and the largest, up to the first fault, which is noted."""
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef double[16] lanes
-        cdef Py_ssize_t first = 0, end = 0, n, i
-        cdef int failed = 0
-        cdef double sum
-        cdef int64_t bits = 0, one   # of the largest: those of numbers from 0 on are in the order of the numbers
-        cdef hf_fp_state caller
-        memset(lanes, 0, sizeof(lanes))
-        block.exponent = exponent
-        while first < self.n_rows and not failed:
-            end = min(first + SLICE_ROWS, self.n_rows)
-            with nogil:
-                caller = hf_fp_enter()
-                while first < end and not failed:
-                    n = min(<Py_ssize_t>MAX_BLOCK, end - first)
-                    if self.load_rows(block, first, n, fault) < n or self.load(block, is_f64, first, n, fault) != 0:
-                        failed = 1
-                        break
-                    table.real[1].sum_values(block.weights, NULL, first, n, lanes)
-                    for i in range(n):
-                        memcpy(&one, &block.weights[i], sizeof(one))
-                        bits = max(bits, one)
-                    first += n
-                hf_fp_leave(caller)
-            PyErr_CheckSignals()
-        caller = hf_fp_enter()
-        sum = table.merge_lanes(lanes)
-        hf_fp_leave(caller)
-        memcpy(largest, &bits, sizeof(bits))
-        return sum
-
-    cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
-        """Signs and weights of the n rows loaded; 0, or -1 with the first fault noted."""
-        cdef Py_ssize_t i
-        block.weights = NULL
-        if self.has_labels and self.load_labels(block, is_f64, first, n, fault) != 0:
-            return -1
-        if self.has_weights and self.load_weights(block, first, n, fault) != 0:
-            return -1
-        if self.has_class_weight:
-            if not self.has_weights:
-                for i in range(n):
-                    block.weight_buffer[i] = 1
-            self.apply_class_weights(block, is_f64, n)
-            block.weights = block.weight_buffer
-        return 0
-
-    cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
-        """Multiply the block's weights by those of their classes."""
-        table.real[is_f64].class_weights(block.signs, self.class_weight[0], self.class_weight[1], block.exponent, n,
-                                          block.weight_buffer)
-
-    cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
-                         Fault* fault) noexcept nogil:
-        """Signs of the n rows loaded: the labels themselves, where those are -1 and +1 in the computing dtype."""
-        cdef const hf_real_loops* real = &table.real[is_f64]
-        cdef int dtype
-        cdef const char* found = self.elements(&self.labels, block, True, n, &dtype, fault)
-        cdef Py_ssize_t at
-        if found == NULL:
-            return -1
-        if self.plain_signs[is_f64]:
-            block.signs = found
-            if found == <const char*>block.staged:
-                memcpy(block.sign_buffer, found, n << self.labels.log2_itemsize)
-                block.signs = block.sign_buffer
-        else:
-            real.decode_labels[dtype](found, n, &self.classes if self.labels.convertible >= 0 else &INDEX,
-                                      block.sign_buffer)
-            block.signs = block.sign_buffer
-        at = real.find_bad_sign(block.signs, n)
-        if at >= 0:
-            self.note(fault, HF_FAULT_LABEL, block, first, at, found, &self.labels)
-            return -1
-        return 0
-
-    cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
-        """Weights of the n rows loaded, as float64."""
-        cdef int dtype
-        cdef const char* found = self.elements(&self.weights, block, False, n, &dtype, fault)
-        cdef Py_ssize_t at
-        if found == NULL:
-            return -1
-        at = table.decode_weights[dtype](found, n, 0 if self.has_class_weight else block.exponent, block.weight_buffer)
-        if at >= 0:
-            self.note(fault, HF_FAULT_WEIGHT, block, first, at, found, &self.weights)
-            return -1
-        block.weights = block.weight_buffer
-        return 0
-
-    cdef void note(self, Fault* fault, int kind, Block* block, Py_ssize_t first, Py_ssize_t at,
-                   const char* found, Vector* vector) noexcept nogil:
-        """Keep where a label or weight is wrong, and what stood there: its bytes, or its row where NumPy cast it."""
-        cdef Py_ssize_t itemsize = 8 if vector.dtype < 0 else <Py_ssize_t>1 << vector.log2_itemsize
-        fault.kind, fault.position = kind, first + at
-        fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * self.row_step
-        fault.seen[0] = fault.row
-        if vector.convertible >= 0:
-            fault.seen[0] = 0
-            memcpy(fault.seen, found + at * itemsize, itemsize)
-
-    def seen_label(self, bytes seen):
-        """The label that a fault kept."""
-        return seen_element(&self.labels, self.y, seen)
-
-    def seen_weight(self, bytes seen):
-        """The weight that a fault kept."""
-        return seen_element(&self.weights, self.sample_weight, seen)
-
-    def class_pair(self):
-        """(negative, positive), as they were given."""
-        return self.given_classes
-
-    def labels_are_bool(self):
-        """Whether labels are booleans, read as 0 and 1."""
-        return self.y.dtype.kind == "b"
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        """Second derivatives with respect to each score into the worker's slopes, (n, width), without weights."""
+        pass
 
 
-cdef object seen_element(Vector* vector, cnp.ndarray array, bytes seen):
-    """What `note` kept of an array's element."""
-    if vector.convertible < 0:
-        return array[np.frombuffer(seen, np.int64)[0]]
-    dtype = np.dtype(np.float64) if vector.dtype < 0 else array.dtype.newbyteorder("=")
-    return np.frombuffer(seen[:dtype.itemsize], dtype)[0]
+cdef char* values_of(Worker worker) noexcept nogil:
+    """Where the values of the block's rows go."""
+    return <char*>worker.block.value_buffer + worker.at * worker.itemsize
 
 
-cdef void keep_error(Fault* fault, object error) noexcept:
-    """Let a fault be an exception that was raised while the interpreter's lock was held."""
-    Py_INCREF(error)
-    fault.kind, fault.error = FAULT_ERROR, <void*>error
+cdef const char* signs_of(Worker worker) noexcept nogil:
+    return <const char*>worker.block.signs + worker.at * worker.itemsize
 
 
-cdef object take_error(Fault* fault):
-    """The exception that `keep_error` kept."""
-    error = <object>fault.error
-    Py_DECREF(error)
-    fault.kind, fault.error = 0, NULL
-    return error
+cdef class OneMargin(ScoreLoss):
+    """phi(y*z) of one score."""
+
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        real.margin_loss[loss.family](loss, signs_of(worker), worker.scores, worker.n, factor if weights == NULL else 1,
+                                      values_of(worker) if want & VALUE else NULL,
+                                      worker.slopes if want & SLOPE else NULL)
+        if weights != NULL and want & SLOPE:
+            real.scale(worker.slopes, weights, factor, worker.n)
+
+    cdef void curved(self, Worker worker, void* directions) noexcept nogil:
+        self.curvature(worker)
+        table.real[worker.is_f64].multiply_active(worker.slopes, directions, worker.n)
+
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        table.real[worker.is_f64].curvature[loss.family](loss, signs_of(worker), worker.scores, worker.n, worker.slopes)
 
 
-cdef Block* block_in(BlockSpace* space) noexcept nogil:
-    """A block at the first cache line of `space`; scores, values and slopes lie in the block itself."""
-    cdef Block* block = <Block*>(space.bytes + LINE_BYTES - <size_t>space.bytes % LINE_BYTES)
-    block.exponent = 0
-    block.scores = <const char*>block.score_buffer
-    block.values = <char*>block.value_buffer
-    block.slopes = <char*>block.slope_buffer
-    return block
+cdef class StrongestRival(ScoreLoss):
+    """phi(s_c - max of s_j over j != c); with costs, the margin of the hinge for each rival is its cost.
 
-
-cdef void find_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at, Py_ssize_t n,
-                      int want) noexcept nogil:
-    """Values and slopes of the block's rows at .. at + n; slopes come out weighted, as d (w*loss) / d score."""
-    cdef const hf_real_loops* real = &table.real[is_f64]
-    cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
-    cdef char* values = block.values + skip if want & VALUE else NULL
-    cdef char* slopes = block.slopes + skip if want & SLOPE else NULL
-    real.margin_loss[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, 1, values, slopes)
-    if want & SLOPE and block.weights != NULL:
-        real.scale(slopes, block.weights + at, 1, n)
-
-
-cdef void find_curved_slopes(const hf_loss* loss, Block* block, int is_f64, Py_ssize_t at,
-                             Py_ssize_t n) noexcept nogil:
-    """Slopes of a Hessian product, w * phi''(margin) * (row . direction); the block's values hold the last."""
-    cdef const hf_real_loops* real = &table.real[is_f64]
-    cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
-    cdef char* slopes = block.slopes + skip
-    real.curvature[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, slopes)
-    real.multiply_active(slopes, block.values + skip, n)
-    if block.weights != NULL:
-        real.scale(slopes, block.weights + at, 1, n)
-
-
-cdef void add_sums(Block* block, int is_f64, Py_ssize_t n, Py_ssize_t place, int want, Sums* sums) noexcept nogil:
-    """Add values, weights and slopes of the block's n rows to the sums of their task.
-
-    `place` is the place of the block's first row in its task.
+    Parameters
+    ----------
+    cost : ndarray of shape (K, K), optional
+        Contiguous float64; the margin loss is the hinge without a margin then.
     """
-    cdef const hf_real_loops* real = &table.real[is_f64]
-    if want & VALUE:
-        real.sum_values(block.values, block.weights, place, n, sums.values)
-    if block.weights != NULL:
-        table.real[1].sum_values(block.weights, NULL, place, n, sums.weights)
-    if want & SLOPE_SUM:
-        real.sum_values(block.slopes, NULL, place, n, sums.slopes)
+
+    def __cinit__(self, BoundLoss margin, cost=None):
+        if cost is not None:
+            with default_environment():   # a cost that float32 cannot hold is infinite there
+                self.costs = (cost.astype(np.float32), cost)
+            self.cost[0] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[0])
+            self.cost[1] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[1])
+            self.n_classes = cnp.PyArray_DIM(<cnp.ndarray>cost, 0)
+
+    cdef int reserve(self, Worker worker, bint curved) except -1:
+        worker.get(PAIRS, sizeof(Pairs))
+        if self.costs is not None:
+            worker.get(DIFFERENCES, worker.block_rows * worker.width * worker.itemsize)
+        # Margins as they are.
+        table.real[worker.is_f64].fill(1, worker.block_rows, worker.get(SIGNS, worker.block_rows * worker.itemsize))
+        return 0
+
+    cdef void find_margins(self, Worker worker, Pairs* pairs) noexcept nogil:
+        """The strongest rival of each row and the margin to it."""
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef void* keys = worker.buffers[DIFFERENCES].start
+        if self.costs is None:
+            real.rival_margins(worker.scores, worker.scores, columns, worker.n, worker.width, pairs.rivals,
+                               pairs.margins)
+        else:
+            real.cost_keys(worker.scores, columns, worker.n, worker.width, self.cost[worker.is_f64], keys)
+            real.rival_margins(keys, NULL, columns, worker.n, worker.width, pairs.rivals, pairs.margins)
+
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        cdef Pairs* pairs = <Pairs*>worker.buffers[PAIRS].start
+        self.find_margins(worker, pairs)
+        real.margin_loss[loss.family](loss, worker.buffers[SIGNS].start, pairs.margins, worker.n,
+                                      factor if weights == NULL else 1, values_of(worker) if want & VALUE else NULL,
+                                      pairs.slopes if want & SLOPE else NULL)
+        if not want & SLOPE:
+            return
+        if weights != NULL:
+            real.scale(pairs.slopes, weights, factor, worker.n)
+        real.pair_slopes(worker.scores, worker.block.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
+                         worker.width, worker.slopes)
+
+    cdef void curved(self, Worker worker, void* directions) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef Pairs* pairs = <Pairs*>worker.buffers[PAIRS].start
+        self.curve_pairs(worker, pairs)
+        real.pair_directions(directions, columns, pairs.rivals, worker.n, worker.width, pairs.slopes)
+        real.pair_slopes(worker.scores, columns, pairs.rivals, pairs.slopes, worker.n, worker.width, worker.slopes)
+
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef Pairs* pairs = <Pairs*>worker.buffers[PAIRS].start
+        self.curve_pairs(worker, pairs)
+        real.pair_slopes(worker.scores, worker.block.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
+                         worker.width, worker.slopes)
+        make_positive(worker)   # the same at both scores: a slope has two signs
+
+    cdef void curve_pairs(self, Worker worker, Pairs* pairs) noexcept nogil:
+        """Second derivatives of each row's margin, in place of its slope."""
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        self.find_margins(worker, pairs)
+        table.real[worker.is_f64].curvature[loss.family](loss, worker.buffers[SIGNS].start, pairs.margins, worker.n,
+                                                         pairs.slopes)
+
+
+cdef class AllRivals(ScoreLoss):
+    """Sum of phi(s_c - s_j) over j != c."""
+
+    cdef int reserve(self, Worker worker, bint curved) except -1:
+        cdef Py_ssize_t n = worker.block_rows * worker.width
+        if curved:
+            worker.get(DIFFERENCES, n * worker.itemsize)
+            table.real[worker.is_f64].fill(1, n, worker.get(SIGNS, n * worker.itemsize))
+        return 0
+
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        table.real[worker.is_f64].weston_watkins[loss.family](
+            loss, worker.scores, worker.block.columns + worker.at, worker.n, worker.width,
+            factor if weights == NULL else 1, values_of(worker), worker.slopes)
+        weigh(worker, weights, factor)
+
+    cdef void curved(self, Worker worker, void* directions) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef void* differences = worker.buffers[DIFFERENCES].start
+        self.curve_rivals(worker)
+        real.differences(directions, columns, worker.n, worker.width, differences)
+        real.multiply_active(worker.slopes, differences, worker.n * worker.width)
+        real.collect_own(worker.slopes, columns, worker.n, worker.width)
+
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        self.curve_rivals(worker)
+        real.collect_own(worker.slopes, worker.block.columns + worker.at, worker.n, worker.width)
+        make_positive(worker)   # at c their sum, which collect_own leaves negative
+
+    cdef void curve_rivals(self, Worker worker) noexcept nogil:
+        """Second derivatives of each margin, in place of its slope at the rival; nothing of use at c."""
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        cdef void* differences = worker.buffers[DIFFERENCES].start
+        table.real[worker.is_f64].differences(worker.scores, worker.block.columns + worker.at, worker.n, worker.width,
+                                              differences)
+        table.real[worker.is_f64].curvature[loss.family](loss, worker.buffers[SIGNS].start, differences,
+                                                         worker.n * worker.width, worker.slopes)
+
+
+cdef class EachClass(ScoreLoss):
+    """Sum of phi(t_j*s_j), where t_j is +1 for the true class and -1 for the others."""
+
+    cdef int reserve(self, Worker worker, bint curved) except -1:
+        cdef Py_ssize_t n = worker.block_rows * worker.width
+        if curved:
+            table.real[worker.is_f64].fill(-1, n, worker.get(SIGNS, n * worker.itemsize))
+        return 0
+
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        cdef const int32_t* columns = worker.block.columns + worker.at
+        real.one_vs_rest[loss.family](loss, worker.scores, columns, worker.n, worker.width,
+                                      factor if weights == NULL else 1, values_of(worker), worker.slopes)
+        real.spread_nan(values_of(worker), columns, worker.n, worker.width, worker.slopes)
+        weigh(worker, weights, factor)
+
+    cdef void curved(self, Worker worker, void* directions) noexcept nogil:
+        self.curvature(worker)
+        table.real[worker.is_f64].multiply_active(worker.slopes, directions, worker.n * worker.width)
+
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef void* signs = worker.buffers[SIGNS].start
+        real.mark_own(columns, worker.n, worker.width, 1, signs)
+        real.curvature[loss.family](loss, signs, worker.scores, worker.n * worker.width, worker.slopes)
+        real.mark_own(columns, worker.n, worker.width, -1, signs)
+
+
+cdef class TopClasses(ScoreLoss):
+    """The top-k hinge.
+
+    Parameters
+    ----------
+    k : int
+    each : bool
+        Whether each of the k margins is taken positive, not their mean.
+    """
+
+    def __cinit__(self, BoundLoss margin, Py_ssize_t k, bint each):
+        self.k, self.each = k, each
+        self.has_curvature = False
+
+    cdef int reserve(self, Worker worker, bint curved) except -1:
+        worker.get(TERMS, (worker.width + self.k) * worker.itemsize)
+        return 0
+
+    cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[worker.is_f64]
+        real.top_k(worker.scores, worker.block.columns + worker.at, worker.n, worker.width, self.k, self.each,
+                   worker.buffers[TERMS].start, values_of(worker), worker.slopes)
+        if weights == NULL and factor != 1:
+            real.scale(worker.slopes, NULL, factor, worker.n * worker.width)
+        weigh(worker, weights, factor)
+
+    cdef void curvature(self, Worker worker) noexcept nogil:
+        self.slopes(worker, SLOPE, NULL, 0)   # 0, or NaN where the loss is
+        make_positive(worker)
+
+
+cdef void weigh(Worker worker, const double* weights, double factor) noexcept nogil:
+    """Multiply slopes of K classes by their rows' weights, where there are any, and by `factor`, rounding once."""
+    if weights != NULL:
+        table.real[worker.is_f64].store_weighted[worker.is_f64](worker.slopes, weights, factor, worker.n, worker.width,
+                                                                worker.slopes)
+
+
+cdef void make_positive(Worker worker) noexcept nogil:
+    """The slopes of the block without their signs; NaN stays."""
+    cdef double* slopes_f64 = <double*>worker.slopes
+    cdef float* slopes_f32 = <float*>worker.slopes
+    cdef Py_ssize_t i
+    for i in range(worker.n * worker.width):
+        if worker.is_f64:
+            slopes_f64[i] = fabs(slopes_f64[i])
+        else:
+            slopes_f32[i] = fabsf(slopes_f32[i])

@@ -1,22 +1,24 @@
-"""Converts what callers pass, or explains what is wrong with it: with `arrays`, what knows bad input.
+"""Converts what callers pass, argument by argument, or says what is wrong with it.
 
-The kernels recognise the plain case themselves and come here for everything else; what they find wrong in
-the *content* of arrays they hand over as a fault, and the ``raise_*`` functions turn it into an error. A
-message names the argument, the rule, the value and the lowest offending position.
+A message names the argument, the rule, the value and the lowest offending position. What is wrong in the *content* of
+arrays is found by the pass that reads them, and told by `explain`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.given import Given
+from hingefast._kernels.labels import Classes, Targets
+from hingefast._kernels.slopes import OneMargin, ScoreLoss
 from hingefast._kernels.table import default_environment
+from hingefast.checks import explain
 from hingefast.checks.arrays import (
-    InvalidCSRError,
     as_number,
     as_vector,
     call_foreign,
@@ -39,49 +41,40 @@ from hingefast.checks.arrays import (
 __all__ = [
     "as_alpha",
     "as_class_coef",
-    "as_class_intercept",
     "as_class_labels",
-    "as_class_weight",
     "as_class_weights",
     "as_classes",
     "as_coef",
     "as_flag",
     "as_intercept",
     "as_labels",
+    "as_linear_reduction",
     "as_rate",
     "as_reduction",
     "as_rows",
     "as_theta",
     "as_weights",
     "balanced_weights",
-    "binary_index",
     "check_class_count",
     "check_float64",
-    "class_index",
-    "class_score_arguments",
+    "class_totals",
+    "classes_of_columns",
+    "columns",
     "declared_classes",
-    "equal_to",
     "finite_weights",
+    "gradient_outputs",
     "intercept_array",
-    "raise_linear_fault",
-    "raise_target_fault",
     "score_arguments",
-    "signs",
     "theta_dtype",
-    "true_classes",
     "weight_exponent",
-    "zero_weight_message",
 ]
 
 Array = npt.NDArray[Any]
 
-# As in hingefast/_loops/loops.h.
-FAULT_INDPTR, FAULT_INDEX, FAULT_LABEL, FAULT_WEIGHT, FAULT_ROW = 1, 2, 3, 4, 5
 VALUE, SLOPE = 1, 2
 INT64_MIN = -(2**63)
 MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
 MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
-SHOWN_LABELS = 8  # of the declared ones in a message
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 # Of theta and coef; comparing with dtypes is faster than with types.
@@ -97,6 +90,15 @@ def as_reduction(reduction: Any) -> str:
         raise TypeError(f"reduction must be a str, got {type_name(reduction)}")
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is {quote(reduction)}, must be 'mean', 'sum' or 'none'")
+    return str(reduction)
+
+
+def as_linear_reduction(reduction: Any) -> str:
+    """``"mean"`` or ``"sum"``."""
+    if as_reduction(reduction) == "none":
+        raise ValueError(
+            "reduction='none' belongs to losses on scores: pass decision_function(X, coef, intercept) to the loss"
+        )
     return str(reduction)
 
 
@@ -140,6 +142,11 @@ def _as_label(value: Any) -> float:
 
 def declared_classes(classes: Any) -> tuple[int, Array | None]:
     """The number of classes and their labels as int64, a copy; None for the labels 0 to K - 1 of an int K."""
+    if classes is None:
+        raise ValueError(
+            "classes is None, but a multiclass loss needs them declared, not guessed from y: pass the number of "
+            "classes, as in classes=10, or their labels, as in classes=[1, 2, 3]"
+        )
     if isinstance(classes, (bool, np.bool_)):
         raise TypeError(f"classes must be the number of classes or their labels, got {classes!r}")
     if isinstance(classes, (int, np.integer)):
@@ -184,12 +191,20 @@ def as_class_labels(classes: Any, n_classes: int, what: str) -> Array | None:
     return labels
 
 
-def check_class_count(arrangement: Any, n_classes: int, what: str) -> None:
-    """Nothing, or an error where the loss itself is made for another number of classes."""
-    if arrangement.n_classes not in (0, n_classes):
-        raise ValueError(f"cost is {arrangement.n_classes} x {arrangement.n_classes} but {what}")
-    if arrangement.k >= n_classes:
-        raise ValueError(f"k is {arrangement.k}, must be below the number of classes, but {what}")
+def classes_of_columns(classes: Any, n_classes: int, what: str, loss: ScoreLoss | None = None) -> Classes:
+    """The classes of `n_classes` columns, of which `what` tells where they come from, if they fit the loss."""
+    labels = as_class_labels(classes, n_classes, what)
+    if loss is not None:
+        check_class_count(loss, n_classes, what)
+    return Classes(labels, n_classes)
+
+
+def check_class_count(loss: ScoreLoss, n_classes: int, what: str) -> None:
+    """Refuse another number of classes than the loss itself is made for."""
+    if loss.n_classes not in (0, n_classes):
+        raise ValueError(f"cost is {loss.n_classes} x {loss.n_classes} but {what}")
+    if loss.k >= n_classes:
+        raise ValueError(f"k is {loss.k}, must be below the number of classes, but {what}")
 
 
 def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
@@ -212,12 +227,6 @@ def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
             f"class_weight[{bad[0]}] is {write_number(weights[bad[0]])}, must be finite and >= 0"
         )
     return weights
-
-
-def as_class_weight(class_weight: Any) -> tuple[float, float] | None:
-    """Weights of the negative and the positive class of a binary loss, or None."""
-    weights = as_class_weights(class_weight, 2)
-    return None if weights is None else (float(weights[0]), float(weights[1]))
 
 
 def as_labels(y: Any, n_rows: int, of: str) -> Array:
@@ -280,76 +289,52 @@ def _as_range(rows: slice, n_rows: int) -> tuple[int, int, int]:
     return start, stop, step
 
 
-def zero_weight_message(n_rows: int) -> str:
-    """Why a mean does not exist."""
-    if n_rows == 0:
-        return "the mean of no rows is undefined; pass rows, or reduction='sum'"
-    return f"the weights of all {n_rows} rows sum to 0, so their mean is undefined; pass reduction='sum'"
-
-
 # ---- scores -----------------------------------------------------------------------------------------
 
 
 def score_arguments(
-    want: int,
-    y: Any,
-    scores: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    classes: Any,
-    reduction: Any,
-    out: Any,
-) -> tuple[Any, ...]:
-    """Everything a pass over scores needs, converted; see `hingefast._kernels.scores.evaluate`.
+    loss: ScoreLoss, want: int, y: Any, scores: Any, out: Any, options: tuple[Any, ...]
+) -> tuple[Given, Targets, Array | None, Array | None]:
+    """Everything a pass over scores needs, converted; see `hingefast._kernels.entry.evaluate`.
 
     Returns
     -------
-    y, scores, is_f64, sample_weight, class_weight, classes, reduction, values, grad
+    scores, targets, values, grad
         `values` is the array of per-row values for ``reduction="none"``, `grad` that of the gradient; None where
         not asked for. All arrays are views of our own; `Loss` returns the caller's `out` in their place.
     """
-    array = real_array(scores, "scores", is_vector=True)
-    if array.ndim != 1:
-        hint = ravel_hint(scores, array, "scores")
-        if array.ndim == 2 and not hint:
-            hint = "; for K classes take a loss such as CrammerSinger()"
-        raise ValueError(f"scores must be 1-D for a binary loss, got shape {array.shape}{hint}")
+    sample_weight, class_weight, classes, reduction, _ = options
+    is_binary = isinstance(loss, OneMargin)
+    array = _as_scores(scores, y, is_binary)
     labels = as_labels(y, array.shape[0], "scores")
     weights = as_weights(sample_weight, array.shape[0], "scores")
-    pair = as_class_weight(class_weight)
-    negative_positive = as_classes(classes, labels)
+    of_classes = as_class_weights(class_weight, 2 if is_binary else array.shape[1])
+    if is_binary:
+        declared = Classes(as_classes(classes, labels))
+    else:
+        declared = classes_of_columns(classes, array.shape[1], f"scores has {array.shape[1]} columns", loss)
     reduction = as_reduction(reduction)
     inputs = {
-        "scores": array,
+        "scores": scores if type(scores) is not np.ndarray and is_frame(scores) else array,
         "y": labels,
         "sample_weight": weights,
         "class_weight": class_weight,
         "classes": classes,
     }
     is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
-    return labels, array, is_f64, weights, pair, negative_positive, reduction, values, grad
+    targets = Targets(array.shape[0], declared, labels, weights, of_classes)
+    return Given(array, is_f64), targets, values, grad
 
 
-def class_score_arguments(
-    arrangement: Any,
-    want: int,
-    y: Any,
-    scores: Any,
-    sample_weight: Any,
-    class_weight: Any,
-    classes: Any,
-    reduction: Any,
-    out: Any,
-) -> tuple[Any, ...]:
-    """The same for (n, K) scores; see `hingefast._kernels.class_scores.evaluate`.
-
-    Returns
-    -------
-    y, scores, is_f64, sample_weight, class_weight, labels, reduction, values, grad
-        `class_weight` and `labels` as arrays of shape (K,), or None.
-    """
-    array = real_array(scores, "scores")
-    if array.ndim != 2 or array.shape[1] < 2:
+def _as_scores(scores: Any, y: Any, is_binary: bool) -> Array:
+    """Scores of a binary loss, (n,), or of a multiclass loss, (n, K)."""
+    array = real_array(scores, "scores", is_vector=is_binary)
+    if is_binary and array.ndim != 1:
+        hint = ravel_hint(scores, array, "scores")
+        if array.ndim == 2 and not hint:
+            hint = "; for K classes take a loss such as CrammerSinger()"
+        raise ValueError(f"scores must be 1-D for a binary loss, got shape {array.shape}{hint}")
+    if not is_binary and (array.ndim != 2 or array.shape[1] < 2):
         hint = ""
         if array.ndim == 1 and real_array(y, "y").ndim == 2:
             hint = "; were y and scores swapped? the order is (y, scores)"
@@ -357,23 +342,7 @@ def class_score_arguments(
             "scores must have shape (n_rows, n_classes) with 2 classes or more for a multiclass loss, "
             f"got shape {array.shape}{hint}"
         )
-    n_rows, n_classes = array.shape
-    what = f"scores has {n_classes} columns"
-    y = as_labels(y, n_rows, "scores")
-    sample_weight = as_weights(sample_weight, n_rows, "scores")
-    weights = as_class_weights(class_weight, n_classes)
-    labels = as_class_labels(classes, n_classes, what)
-    check_class_count(arrangement, n_classes, what)
-    reduction = as_reduction(reduction)
-    inputs = {
-        "scores": scores if type(scores) is not np.ndarray and is_frame(scores) else array,
-        "y": y,
-        "sample_weight": sample_weight,
-        "class_weight": class_weight,
-        "classes": classes,
-    }
-    is_f64, values, grad = _score_results(want, reduction == "none", array, out, inputs)
-    return y, array, is_f64, sample_weight, weights, labels, reduction, values, grad
+    return array
 
 
 def _score_results(
@@ -446,29 +415,40 @@ def as_class_coef(coef: Any, n_features: int, n_classes: int | None = None) -> A
     return _contiguous(array)
 
 
+def gradient_outputs(
+    out: Any, coef: Array, is_binary: bool, inputs: dict[str, Any]
+) -> tuple[Array, Array | None]:
+    """Where to write grad_coef, a view of `out` or a new array; and grad_intercept, None where not in `out`."""
+    if out is None:
+        return new_array(coef.shape, coef.dtype, "coef"), None
+    if is_binary or not isinstance(out, tuple):
+        return check_out(out, "out", coef.shape, coef.dtype, inputs), None
+    if len(out) != 2:
+        raise TypeError("out must be grad_coef or the tuple (grad_coef, grad_intercept)")
+    grad = check_out(out[0], "out[0]", coef.shape, coef.dtype, inputs)
+    inputs = {**inputs, "out[0]": grad}
+    return grad, check_out(out[1], "out[1]", coef.shape[:1], coef.dtype, inputs)
+
+
 def _transposed(coef: Any) -> str:
     return "np.transpose(coef)" if isinstance(coef, (list, tuple)) else "coef.T"
 
 
-def as_intercept(intercept: Any) -> float:
-    """The intercept of a binary loss, a number or of shape (1,), as a float."""
-    if type(intercept) is float:
+def as_intercept(intercept: Any, width: int) -> Any:
+    """Intercepts: one as a float, from a number or of shape (1,); those of K classes as a new float64 array."""
+    if width == 1 and type(intercept) is float:
         return intercept
     array = intercept_array(intercept)
-    if array.shape not in ((), (1,)):
-        raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
-    return to_float(array)
-
-
-def as_class_intercept(intercept: Any, n_classes: int) -> Array:
-    """The intercepts of K classes, from a number or of shape (K,), as a new float64 array."""
-    array = intercept_array(intercept)
-    if array.shape not in ((), (n_classes,)):
+    if width == 1:
+        if array.shape not in ((), (1,)):
+            raise ValueError(f"intercept has shape {array.shape}, must be a number for a binary loss")
+        return to_float(array)
+    if array.shape not in ((), (width,)):
         raise ValueError(
-            f"intercept has shape {array.shape}, must be a number or ({n_classes},), one for each class"
+            f"intercept has shape {array.shape}, must be a number or ({width},), one for each class"
         )
     with default_environment():
-        return np.full(n_classes, array, np.float64)
+        return np.full(width, array, np.float64)
 
 
 def intercept_array(intercept: Any) -> Array:
@@ -545,98 +525,48 @@ def as_theta(theta: Any, name: str, size: int) -> Array:
 # ---- labels and weights in NumPy, for what needs no kernel --------------------------------------------
 
 
-def equal_to(y: Array, label: Any) -> Array:
-    """Where numbers of any real dtype are this one exactly: NumPy would round integers beside floats."""
-    if y.dtype.kind != "f":
-        return np.equal(y, int(label)) if int(label) == label else np.zeros(y.shape, bool)
-    exact: Any = np.float64(label)
-    if y.dtype.itemsize > 8 and isinstance(label, int):
-        exact = np.longdouble(str(int(label)))  # through a float it would lose what makes it one
-    is_exact = isinstance(label, float) or int(exact) == label
-    return np.equal(y, exact) if is_exact else np.zeros(y.shape, bool)
-
-
-def binary_index(y: Array, classes: tuple[float, float]) -> Array:
-    """0 and 1 for labels of the negative and the positive class, -1 for others."""
-    negative, positive = classes
-    return np.where(equal_to(y, positive), 1, np.where(equal_to(y, negative), 0, -1))
-
-
-def class_index(y: Array, n_classes: int, labels: Array | None) -> Array:
-    """The place of each label among K classes, -1 for what is none of them."""
-    with default_environment():  # NaN and what is too large become some integer, which is unequal
-        numbers = y.astype(np.int64)
-        known = numbers == y
-    if labels is None:
-        return np.where(known & (numbers >= 0) & (numbers < n_classes), numbers, -1)
-    order = np.argsort(labels)
-    index = order[np.minimum(np.searchsorted(labels, numbers, sorter=order), n_classes - 1)]
-    return np.where(known & (labels[index] == numbers), index, -1)
-
-
-def signs(y: Array, classes: tuple[float, float], first: int) -> npt.NDArray[np.float64]:
-    """-1 and +1 for a piece of labels that begins at row `first`."""
+def columns(y: Array, classes: Classes, first: int) -> Array:
+    """The place of each label among the classes, for a piece of labels that begins at row `first`."""
     y = y.copy()  # read once: a message must not show another label than the one found wrong
-    index = binary_index(y, classes)
+    index: Array = classes.index(y)
     bad = np.flatnonzero(index < 0)
+    if bad.size and classes.n_classes:
+        raise explain.class_label(y[bad[0]], first + int(bad[0]), classes.n_classes, classes.labels)
     if bad.size:
-        _raise_label(y[bad[0]], first + int(bad[0]), classes, y.dtype.kind == "b", None)
-    return np.where(index, 1.0, -1.0)
-
-
-def true_classes(y: Array, n_classes: int, labels: Array | None, first: int) -> Array:
-    """The column of each row's class for a piece of labels that begins at row `first`."""
-    y = y.copy()  # as in `signs`
-    index = class_index(y, n_classes, labels)
-    bad = np.flatnonzero(index < 0)
-    if bad.size:
-        _raise_class_label(y[bad[0]], first + int(bad[0]), n_classes, labels)
+        raise explain.pair_label(y[bad[0]], first + int(bad[0]), classes.labels, y.dtype.kind == "b", None)
     return index
 
 
-def balanced_weights(
-    y: Array,
-    classes: Sequence[float] | Array,
-    index_of: Callable[[Array], Array],
-    sample_weight: Array | None,
-) -> Array:
-    """N/(K*N_k) for each of K classes, with sums of weights where they are given.
-
-    Parameters
-    ----------
-    index_of : callable
-        The place of each of some labels among `classes`; -1, which is left for the kernels to report, for
-        none. `y` is read in pieces.
-    """
-    parts, exponents = class_totals(y, len(classes), index_of, sample_weight)
+def balanced_weights(y: Array, classes: Classes, sample_weight: Array | None) -> Array:
+    """N/(K*N_k) for each of K classes, with sums of weights where they are given; `y` is read in pieces."""
+    parts, exponents = class_totals(y, classes.count, classes.index, sample_weight)
     empty = np.flatnonzero(~(parts > 0))
     if empty.size:
-        name = write_number(classes[empty[0]])
+        name = write_number(_label(classes, int(empty[0])))
         raise ValueError(f"class_weight='balanced' needs rows of every class, but class {name} has none")
     with default_environment():
         total, exponent = _scaled_sum(parts, exponents)
-        weights: Array = np.ldexp(total / (len(classes) * parts), exponent - exponents)
+        weights: Array = np.ldexp(total / (classes.count * parts), exponent - exponents)
     huge = np.flatnonzero(~(weights < math.inf))
     if huge.size:
-        name = write_number(classes[huge[0]])
+        name = write_number(_label(classes, int(huge[0])))
         raise ValueError(
             f"class_weight='balanced' would be infinite: sample_weight of class {name} is too small"
         )
     return weights
 
 
+def _label(classes: Classes, place: int) -> Any:
+    return place if classes.labels is None else classes.labels[place]
+
+
 def weight_exponent(
-    y: Array,
-    n_classes: int,
-    index_of: Callable[[Array], Array],
-    sample_weight: Array | None,
-    class_weight: Array | None,
+    y: Array, classes: Classes, sample_weight: Array | None, class_weight: Array | None
 ) -> tuple[float, int]:
     """The sum of all weights as a number and the exponent of a power of two, which together do not overflow."""
-    if class_weight is None:
-        if sample_weight is None:
-            return float(y.shape[0]), 0
-        n_classes, index_of = 1, _first_class
+    if class_weight is None and sample_weight is None:
+        return float(y.shape[0]), 0
+    n_classes, index_of = (1, _first_class) if class_weight is None else (classes.count, classes.index)
     parts, exponents = class_totals(y, n_classes, index_of, sample_weight)
     if class_weight is not None:
         mantissas, more = np.frexp(class_weight)
@@ -707,106 +637,5 @@ def finite_weights(sample_weight: Array, first: int) -> npt.NDArray[np.float64]:
     """A piece of weights that begins at row `first`, as float64."""
     weights, bad = _as_finite(sample_weight)
     if bad.size:
-        _raise_weight(weights[bad[0]], first + int(bad[0]))
+        raise explain.weight(weights[bad[0]], first + int(bad[0]))
     return weights
-
-
-# ---- faults that kernels found ------------------------------------------------------------------------
-
-
-def raise_target_fault(
-    kind: int, position: int, row: int, seen: bytes, targets: Any, scores: Any
-) -> NoReturn:
-    """Raise what a pass found wrong in labels, weights or rows.
-
-    Parameters
-    ----------
-    position, row : int
-        Place in the batch, and in the caller's arrays.
-    seen : bytes
-        What stood there when it was read.
-    scores : ndarray or None
-        Where given, it is looked at to tell whether labels and scores were swapped.
-    """
-    if kind == FAULT_WEIGHT:
-        _raise_weight(targets.seen_weight(seen), row)
-    if kind == FAULT_ROW:
-        number = int.from_bytes(seen[:8], _BYTE_ORDER, signed=True)
-        raise ValueError(f"rows[{position}] is {number}, must be in [0, {targets.n_total})")
-    label = targets.seen_label(seen)
-    if targets.n_classes:
-        _raise_class_label(label, row, targets.n_classes, targets.class_labels())
-    _raise_label(label, row, targets.class_pair(), targets.labels_are_bool(), scores)
-
-
-def _raise_weight(weight: Any, row: int) -> NoReturn:
-    raise ValueError(f"sample_weight[{row}] is {write_number(weight)}, must be finite and >= 0")
-
-
-def _raise_label(label: Any, row: int, classes: tuple[float, float], is_bool: bool, scores: Any) -> NoReturn:
-    negative, positive = classes
-    if scores is not None and _look_like_labels(scores, negative, positive):
-        hint = "; scores hold only labels: were the two swapped? the order is (y, scores)"
-    elif is_bool:  # other classes than 0 and 1 are declared, or no label could be wrong
-        hint = " (boolean labels are 0 and 1; pass classes=(False, True))"
-    elif (negative, positive) == (-1, 1) and label == 0:
-        hint = " (pass classes=(0, 1) for 0/1 labels)"
-    elif (negative, positive) == (-1, 1) and label == 2:
-        hint = " (pass classes=(1, 2) for 1/2 labels)"
-    else:
-        hint = " (pass classes=(negative, positive) for other labels)"
-    rule = f"{write_number(negative)} and {_signed(positive, negative)}"
-    raise ValueError(f"y must contain only {rule}; y[{row}] is {write_number(label)}{hint}")
-
-
-def _raise_class_label(label: Any, row: int, n_classes: int, labels: Array | None) -> NoReturn:
-    hint = ""
-    if labels is not None:
-        shown = [str(number) for number in labels[:SHOWN_LABELS]]
-        if n_classes > SHOWN_LABELS:
-            shown[-2:] = ["...", str(labels[-1])]
-        rule = f"the declared classes {', '.join(shown)}"
-    else:
-        rule = f"the classes 0 to {n_classes - 1}"
-        hint = " (pass classes=[...], the labels in the order of the columns, for others)"
-        if label == n_classes:
-            hint = f" (pass classes=range(1, {n_classes + 1}) for labels 1 to {n_classes})"
-        elif label == -1 and n_classes == 2:
-            hint = " (pass classes=(-1, 1) for labels -1 and +1)"
-    raise ValueError(f"y must contain only {rule}; y[{row}] is {write_number(label)}{hint}")
-
-
-def raise_linear_fault(
-    kind: int, position: int, row: int, seen: bytes, targets: Any, layout: Any
-) -> NoReturn:
-    """Raise what a pass over X found wrong."""
-    first = int.from_bytes(seen[:8], _BYTE_ORDER, signed=True)
-    if kind == FAULT_INDEX:
-        raise InvalidCSRError(
-            f"X.indices[{position}] (row {row}) is {first}, must be in [0, {layout.n_features})"
-        )
-    if kind == FAULT_INDPTR:
-        second = int.from_bytes(seen[8:16], _BYTE_ORDER, signed=True)
-        if second < first:
-            raise InvalidCSRError(
-                f"X.indptr[{row + 1}] is {second}, must not be below X.indptr[{row}], which is {first}"
-            )
-        name, value = (f"X.indptr[{row}]", first) if first < 0 else (f"X.indptr[{row + 1}]", second)
-        raise InvalidCSRError(f"{name} is {value}, must be in [0, {layout.n_stored}], the entries stored")
-    raise_target_fault(kind, position, row, seen, targets, None)
-
-
-_BYTE_ORDER: Any = "little" if np.little_endian else "big"
-
-
-def _look_like_labels(scores: Array, negative: float, positive: float) -> bool:
-    if scores.dtype.kind == "b":
-        return True
-    sample = scores[:10000]
-    with default_environment():  # a signalling NaN
-        return bool(sample.size and np.all(equal_to(sample, negative) | equal_to(sample, positive)))
-
-
-def _signed(value: float, other: float) -> str:
-    """The positive label, with its sign where the other one has one."""
-    return f"+{write_number(value)}" if other < 0 < value else write_number(value)

@@ -1,0 +1,53 @@
+# X as the kernels read it: what a layout answers, about rows only.
+from hingefast._kernels.labels cimport Targets
+from hingefast._kernels.worker cimport Worker
+
+cdef enum:
+    # What `Layout.cut` cuts.
+    TASK        # rows whose sums are added to the total together
+    SLICE       # of a task: rows between two looks for Ctrl-C
+    LOAD        # of a slice: rows whose labels are loaded together
+
+cdef enum:
+    # K classes: products between two looks for Ctrl-C, some 20 ms.
+    SLICE_PRODUCTS = 134217728
+
+cdef struct Point:
+    # Coefficients and intercepts as the caller gives them.
+    Py_ssize_t width
+    const void* coef        # (width, n_features), contiguous
+    int is_f64              # of coef
+    const void* biases      # `width` intercepts, or NULL: there are none
+    int biases_are_f64
+    double bias             # where `biases` may point
+
+cdef struct Coef:
+    # The same as the layout's loops read them.
+    Point given
+    const void* data        # NULL: they read the given coef itself
+    Py_ssize_t stride       # CSR: numbers a feature in `data`
+    double intercept        # of one score a row
+    const void* biases      # of K classes, in the computing dtype
+
+cdef class Layout:
+    cdef readonly Py_ssize_t n_rows, n_features
+    cdef readonly int is_f64           # whether scores are computed in float64
+    cdef readonly dict parts           # the arrays that X consists of, by name
+    cdef bint needs_numpy              # X is cast by NumPy, which lets one thread at a time
+    cdef bint is_small                 # too little work for several threads
+    cdef size_t max_class_gradient     # bytes of the largest gradient for K classes of which each task has its own
+    # Which rows
+    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+                        int unit) noexcept nogil
+    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil
+    # Before and after the rows
+    cdef Py_ssize_t grad_size(self, Py_ssize_t width) noexcept nogil
+    cdef int pack(self, Worker worker, Coef* coef, int which) except -1
+    cdef int reserve(self, Worker worker) except -1
+    cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil
+    # The rows of a block
+    cdef int open(self, Worker worker) noexcept nogil
+    cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil
+    cdef int add(self, Worker worker, const void* slopes) noexcept nogil
+    cdef void drain(self, Worker worker) noexcept nogil
+    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil

@@ -1,0 +1,65 @@
+"""X as the kernels read it. A layout knows rows; no loss, no pass, and of K classes no more than a width.
+
+Its methods are called in this order: `cut` tasks; once a thread `reserve`, once a call `pack`; for each block of rows
+`open`, then `score`, `add` or `norms`; at the end of a slice `drain`; at the end of the call `finish`. They work under
+the default floating-point environment and raise nothing: what they find wrong is the worker's fault, and -1.
+"""
+
+
+cdef class Layout:
+    """Abstract."""
+
+    def first_fault(self, Targets rows):
+        """The first fault in the structure of the batch's rows, as `DataFault` takes it, or None."""
+        return None
+
+    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+                        int unit) noexcept nogil:
+        """Where the TASK, SLICE or LOAD that begins at row `first` of the batch ends; `end` at the latest.
+
+        Where a task ends does not depend on the size of the batch: the bits follow from it.
+        """
+        return end
+
+    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil:
+        """Entries of the batch, if it is one task and they are few beside the numbers of coef; else 0.
+
+        -1 for a layout that stores every column.
+        """
+        return -1
+
+    cdef Py_ssize_t grad_size(self, Py_ssize_t width) noexcept nogil:
+        """Numbers in the gradient of `width` scores a row, in this layout's own order."""
+        return width * self.n_features
+
+    cdef int pack(self, Worker worker, Coef* coef, int which) except -1:
+        """Make `coef` what `score` reads: as a rule a copy, in buffer `which` of the worker."""
+        return 0
+
+    cdef int reserve(self, Worker worker) except -1:
+        """Get the buffers that blocks need, and say how many rows one has at most."""
+        return 0
+
+    cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil:
+        """out = total/divisor + alpha*coef, in the shape and type of coef."""
+        pass
+
+    cdef int open(self, Worker worker) noexcept nogil:
+        """Get the block's n rows ready to be read; n may become less."""
+        return 0
+
+    cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
+        """Scores of the open rows into `scores[0]`, or, where they stand somewhere already, `scores[0]` to there."""
+        return 0
+
+    cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
+        """Add the open rows times their slopes (n, width) to the worker's gradient, at once or in a later call."""
+        return 0
+
+    cdef void drain(self, Worker worker) noexcept nogil:
+        """Add what `add` has left for later."""
+        pass
+
+    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+        """Sums of squares of the open rows' entries, n numbers; or add the squares to `n_features` sums of columns."""
+        return 0
