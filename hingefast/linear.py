@@ -125,7 +125,7 @@ def linear_value_and_grad(
     is_binary = not isinstance(found, MulticlassLoss)
     if is_binary:
         coefs = arguments.as_coef(coef, layout.n_features)
-        declared = Classes(arguments.as_classes(classes, labels))
+        declared = arguments.as_classes(classes, labels)
     else:
         coefs = arguments.as_class_coef(coef, layout.n_features)
         what = f"coef has {len(coefs)} rows"
@@ -137,17 +137,18 @@ def linear_value_and_grad(
     of_classes = arguments.as_class_weights(class_weight, declared.count)
     targets = Targets(layout.n_rows, declared, labels, weights, of_classes, batch)
     penalty = arguments.as_alpha(alpha), 0.0
-    inputs = parts | {
-        "y": labels,
-        "sample_weight": weights,
-        "class_weight": class_weight,
-        "classes": classes,
-        "coef": coef,
-        "intercept": given,
-        "alpha": alpha,
-        "rows": rows,
-    }
-    grad, intercept_out = arguments.gradient_outputs(out, coefs, is_binary, inputs)
+    if out is not None:  # for its overlaps
+        parts |= {
+            "y": labels,
+            "sample_weight": weights,
+            "class_weight": class_weight,
+            "classes": classes,
+            "coef": coef,
+            "intercept": given,
+            "alpha": alpha,
+            "rows": rows,
+        }
+    grad, intercept_out = arguments.gradient_outputs(out, coefs, is_binary, parts)
     problem = Problem(layout, targets, found._bound, penalty, is_mean, n_threads)
     value, grad_intercept = explained(problem.value_and_grad, VALUE | SLOPE, coefs, intercepts, grad)
     if out is not None:  # the caller's very objects, not our views of them
@@ -213,13 +214,14 @@ def decision_function(
         declared = Classes(None, len(coefs))
     else:
         coefs = arguments.as_coef(source, layout.n_features)
-        declared = Classes((-1, 1))
+        declared = arguments.SIGNS
     arrays.check_size(layout.n_features, declared.width)
     intercepts = arguments.as_intercept(intercept, declared.width)
     batch = arguments.as_rows(rows, layout.n_rows)
     problem = Problem(layout, Targets(layout.n_rows, declared, rows=batch), n_threads=n_threads)
-    inputs = parts | {"coef": coef, "intercept": intercept, "rows": rows}
-    scores = scores_output(problem, out, inputs)
+    if out is not None:  # for its overlaps
+        parts |= {"coef": coef, "intercept": intercept, "rows": rows}
+    scores = scores_output(problem, out, parts)
     explained(problem.scores, coefs, intercepts, scores)
     return scores if out is None else out
 

@@ -147,7 +147,7 @@ def margin_report(
     weights = arguments.as_weights(sample_weight, scores.shape[0], "scores")
     n_classes = None if scores.ndim == 1 else scores.shape[1]
     if n_classes is None:
-        declared = Classes(arguments.as_classes(classes, labels))
+        declared = arguments.as_classes(classes, labels)
     else:
         declared = arguments.classes_of_columns(classes, n_classes, f"scores has {n_classes} columns")
     margins_of = _binary_margins if n_classes is None else _class_margins

@@ -456,7 +456,7 @@ class Objective:
 def _declared(loss: Loss, classes: Any, y: Array) -> Classes:
     """The classes of a problem, which are never guessed from its labels."""
     if not isinstance(loss, MulticlassLoss):
-        return Classes(arguments.as_classes(classes, y))
+        return arguments.as_classes(classes, y)
     n_classes, labels = arguments.declared_classes(classes)
     arguments.check_class_count(loss._bound, n_classes, f"classes declares {n_classes} classes")
     return Classes(labels, n_classes)

@@ -6,7 +6,7 @@ change numbers.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -321,15 +321,20 @@ cdef class CSR(Layout):
         return 0
 
     cdef int in_slots(self, Worker worker, const void* slopes) noexcept nogil:
-        """Bring the entries of those of the block's rows that have a slope into the tile, with slots for columns."""
+        """Bring the entries of those of the block's rows that have a slope into the tile, with slots for columns.
+
+        The numbers of new slots in the gradient are zero then.
+        """
         cdef Span* span = <Span*>worker.buffers[ROWS].start
-        cdef Py_ssize_t n = worker.n
+        cdef Py_ssize_t n = worker.n, before = worker.slots.n
+        cdef Py_ssize_t stride = self.class_stride(worker.width, sizeof(double))
         table.real[self.is_f64].drop_inactive(slopes, n, worker.width, span.starts, span.ends)
         if self.data_at != NULL and self.fill_tile(worker) != 0:
             return -1
         # The tile is ours: only here and when they were scored have the caller's indices been read.
         table.assign_slots[span.wide](<void*>span.indices, span.ends[n - 1] if n > 0 else 0, self.n_features,
                                       worker.slots)
+        memset(worker.grad + before * stride, 0, (worker.slots.n - before) * stride * sizeof(double))
         return 0
 
     cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil:

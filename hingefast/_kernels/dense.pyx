@@ -1,7 +1,7 @@
 """Dense X: score a block of rows, and accumulate it while the next is scored.
 
-Rows are worked on in chunks of 64 (in which labels are decoded and float32 gradients are summed before they are
-widened) and, within those, in blocks of as many rows as a second-level cache holds comfortably. Rows with a slope wait
+Rows are worked on in chunks of 64 (in which float32 gradients are summed before they are widened) and, within those, in
+blocks of as many rows as a second-level cache holds comfortably. Rows with a slope wait
 in a queue; the loops that score the next block add them to the gradient, as a rule in the same sweep over the columns
 (score.h), so that X comes from memory once and both halves of the arithmetic overlap with reading it.
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport SLOPE, Block, keep_error
+from hingefast._kernels.block cimport MAX_BLOCK, SLOPE, Block, keep_error
 from hingefast._kernels.labels cimport Targets, convertible_type
 from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point
 from hingefast._kernels.table cimport HF_LINE_BYTES, hf_real_loops, table
@@ -99,7 +99,7 @@ cdef class Dense(Layout):
             n = min(SLICE_ELEMENTS // d, SLICE_PRODUCTS // (d * width))
             n = max(n // self.class_block_rows(width), <Py_ssize_t>1) * self.class_block_rows(width)
         else:
-            n = CHUNK - first % CHUNK if width == 1 else self.class_block_rows(width)
+            n = MAX_BLOCK - first % MAX_BLOCK if width == 1 else self.class_block_rows(width)
         return min(first + n, end)
 
     cdef Py_ssize_t class_block_rows(self, Py_ssize_t width) noexcept nogil:
@@ -151,6 +151,8 @@ cdef class Dense(Layout):
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         worker.n = min(worker.n, worker.block_rows)
+        if worker.width == 1:   # a block lies in one chunk
+            worker.n = min(worker.n, CHUNK - (worker.start + worker.at) % CHUNK)
         if self.data == NULL:
             self.accumulate(worker, queue.n_pending)   # what waits in the tile, which is about to be overwritten
             if self.fill_tile(worker) != 0:
@@ -177,6 +179,7 @@ cdef class Dense(Layout):
         cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t d = self.n_features, n = worker.n, ahead = 0, fused, left
+        cdef bint begins_chunk
         if coef.given.width > 1:
             if self.data != NULL and worker.block.row_index == NULL:
                 ahead = PANEL_ROWS * self.row_stride * worker.targets.row_step
@@ -195,9 +198,10 @@ cdef class Dense(Layout):
             memmove(queue.pending, queue.pending + fused, left * sizeof(void*))
             memmove(queue.pending_slopes, <char*>queue.pending_slopes + fused * self.itemsize, left * self.itemsize)
             queue.n_pending = left
-        if not self.is_f64 and worker.at == 0 or left >= table.tile_rows:
+        begins_chunk = (worker.start + worker.at) % CHUNK == 0
+        if left >= table.tile_rows or not self.is_f64 and begins_chunk:
             self.accumulate(worker, left)
-        if worker.at == 0 and worker.start % CHUNK == 0:
+        if begins_chunk:
             self.widen(worker)
         return 0
 

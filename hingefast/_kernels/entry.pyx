@@ -19,7 +19,8 @@ from hingefast._kernels.questions cimport SUM_WEIGHTS, FindCurvature, FindSlopes
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport OneMargin, ScoreLoss
 from hingefast._kernels.table cimport (
-    HF_FLOAT32, HF_FLOAT64, HF_HINGE, HF_S_FAMILY, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, table,
+    HF_FLOAT32, HF_FLOAT64, HF_HINGE, HF_S_FAMILY, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss,
+    hf_real_loops, table,
 )
 
 cnp.import_array()
@@ -35,6 +36,16 @@ cdef enum:
     PARALLEL_NUMBERS = 262144
 
 MEAN, SUM = "mean", "sum"
+
+
+cdef struct Loop:
+    # A few rows without weights, read and written in place: whoever holds their arrays may reshape them meanwhile.
+    Py_ssize_t n
+    int is_f64
+    hf_labels labels
+    const void* scores
+    void* slopes      # or NULL
+    bint is_mean
 
 
 cdef bint plain(object x, int n_dimensions) noexcept:
@@ -93,6 +104,7 @@ def evaluate(ScoreLoss loss, int want, y, scores, out, tuple options):
     cdef bint is_plain
     cdef cnp.ndarray grad = None
     cdef Vector labels
+    cdef Loop loop
     cdef Given given
     cdef Targets targets
     cdef Classes classes = SIGNS
@@ -123,9 +135,17 @@ def evaluate(ScoreLoss loss, int want, y, scores, out, tuple options):
         if want & SLOPE:
             grad = cnp.PyArray_EMPTY(n_dimensions, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
         if n_dimensions == 1 and n <= FEW_ROWS and not want & CURVATURE:
+            loop.n, loop.is_f64, loop.is_mean = n, number == cnp.NPY_FLOAT64, reduction == MEAN
+            loop.scores = cnp.PyArray_DATA(<cnp.ndarray>scores)
+            loop.slopes = cnp.PyArray_DATA(grad) if grad is not None else NULL
+            loop.labels.data, loop.labels.dtype, loop.labels.classes = labels.data, labels.dtype, &SIGNS.pair
+            loop.labels.itemsize = <Py_ssize_t>1 << labels.log2_itemsize
+            loop.labels.decode = table.real[loop.is_f64].decode_labels[labels.dtype]
+            if labels.dtype == (HF_FLOAT64 if loop.is_f64 else HF_FLOAT32):
+                loop.labels.decode = NULL
             if n_threads is not None:
                 _threads.resolve_threads(n_threads)   # an error where it makes no sense
-            if few_rows(loss, &labels, scores, grad, reduction == MEAN, &value):
+            if in_one_loop(loss, &loop, &value):
                 return grad if want == SLOPE else value if want == VALUE else (value, grad)
         if n_classes > 0:
             classes = Classes.__new__(Classes, None, n_classes)
@@ -149,29 +169,20 @@ def evaluate(ScoreLoss loss, int want, y, scores, out, tuple options):
     return value if want == VALUE else grad if not want & VALUE else (value, grad)
 
 
-cdef bint few_rows(ScoreLoss loss, Vector* y, cnp.ndarray scores, cnp.ndarray grad, bint is_mean,
-                   double* value) noexcept:
-    """Value and slopes of the canonical case in one loop; False if a label is bad."""
-    cdef int is_f64 = cnp.PyArray_TYPE(scores) == cnp.NPY_FLOAT64
-    cdef Py_ssize_t n = cnp.PyArray_DIM(scores, 0)
-    cdef const hf_loss* of_margin = &loss.losses[is_f64]
-    cdef const void* z = cnp.PyArray_DATA(scores)
-    cdef void* slopes = cnp.PyArray_DATA(grad) if grad is not None else NULL
+cdef bint in_one_loop(ScoreLoss loss, Loop* loop, double* value) noexcept:
+    """Value and slopes; False if a label is bad."""
+    cdef const hf_real_loops* real = &table.real[loop.is_f64]
+    cdef const hf_loss* of_margin = &loss.losses[loop.is_f64]
     cdef double[16] lanes
-    cdef hf_labels labels
     cdef hf_fp_state caller
     cdef int wrong
-    labels.data, labels.dtype, labels.classes = y.data, y.dtype, &SIGNS.pair
-    labels.itemsize = <Py_ssize_t>1 << y.log2_itemsize
-    labels.decode = table.real[is_f64].decode_labels[y.dtype]
-    if y.dtype == (HF_FLOAT64 if is_f64 else HF_FLOAT32):
-        labels.decode = NULL
     memset(lanes, 0, sizeof(lanes))
     with nogil:
         caller = hf_fp_enter()
-        wrong = table.real[is_f64].loss_of_scores[of_margin.family](
-            of_margin, &labels, z, n, table.divide(1, n) if is_mean else 1, lanes, slopes, False)
-        value[0] = table.divide(table.merge_lanes(lanes), n if is_mean else 1)
+        wrong = real.loss_of_scores[of_margin.family](of_margin, &loop.labels, loop.scores, loop.n,
+                                                      table.divide(1, loop.n) if loop.is_mean else 1, lanes,
+                                                      loop.slopes, False)
+        value[0] = table.divide(table.merge_lanes(lanes), loop.n if loop.is_mean else 1)
         hf_fp_leave(caller)
     return wrong == 0
 
@@ -184,13 +195,20 @@ cdef double ask(ScoreLoss loss, int want, Given given, Targets targets, values, 
     cdef FindSlopes slopes
     cdef FindCurvature curvature
     cdef Pass work
-    cdef double weight = given.n_rows
+    cdef double weight = given.n_rows, value = 0
     cdef bint is_fused
-    cdef hf_labels labels
+    cdef Loop loop
     is_mean, n_threads = how
     is_fused = (type(loss) is OneMargin and given.data != NULL and values is None and not targets.are_weighted()
                 and not want & CURVATURE and (given.grad == NULL or given.grad_is_f64 == given.is_f64)
-                and targets.describe_labels(given.is_f64, &labels))
+                and targets.describe_labels(given.is_f64, &loop.labels))
+    if is_fused and 0 < given.n_rows <= FEW_ROWS:
+        if n_threads is not None:
+            _threads.resolve_threads(n_threads)   # an error where it makes no sense
+        loop.n, loop.is_f64, loop.is_mean = given.n_rows, given.is_f64, is_mean
+        loop.scores, loop.slopes = given.data, given.grad
+        if in_one_loop(loss, &loop, &value):
+            return value
     given.is_small = not is_worth_threads(loss, given, is_fused)
     work = FusedPass.__new__(FusedPass) if is_fused else Pass.__new__(Pass)
     try:

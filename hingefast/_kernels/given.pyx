@@ -177,6 +177,10 @@ cdef class Given(Layout):
 cdef class FusedPass(Pass):
     """A pass of which every task is one loop, over rows without weights that are read and written in place."""
 
+    cdef int release(self) except -1:
+        self.given = self.loss = None
+        return Pass.release(self)
+
     cdef int walk(self, Worker worker, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         cdef const hf_loss* loss = &self.loss.losses[self.given.is_f64]
         cdef char* grad = self.given.grad + first * self.given.itemsize if self.given.grad != NULL else NULL

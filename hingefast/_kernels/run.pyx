@@ -164,7 +164,7 @@ cdef class Pass(Job):
         self.next_number = self.next_first = self.n_merged = 0
         self.fault_number = self.targets.n_rows + 1
         self.waiting = None
-        self.total.clear()
+        self.total.clear(self.layout_size if self.is_sparse_step else 0)   # of a slot when it is assigned
         self.slots.n = 0
         if self.slots.mask != 0:
             memset(self.slots.table, 0, (self.slots.mask + 1) * sizeof(int32_t))
@@ -180,6 +180,7 @@ cdef class Pass(Job):
     cdef int prepare(self, Worker worker) except -1:
         """Get a thread the buffers that it needs for its tasks."""
         worker.want = self.question.want
+        worker.has_zero_grad = False
         self.layout.reserve(worker)
         worker.reserve()
         self.question.reserve(self.layout, worker)

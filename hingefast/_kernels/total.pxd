@@ -11,6 +11,6 @@ cdef class Total:
     cdef Buffer buffer
     cdef double* grad                     # NULL without one
     cdef int make_gradient(self, Py_ssize_t size) except -1
-    cdef void clear(self) noexcept nogil
+    cdef void clear(self, Py_ssize_t first) noexcept nogil
     cdef void add(self, Sums* sums) noexcept nogil
     cdef double divisor(self, bint mean) noexcept nogil

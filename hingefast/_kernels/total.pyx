@@ -23,16 +23,16 @@ cdef class Total:
         drop(&self.buffer)
 
     cdef int make_gradient(self, Py_ssize_t size) except -1:
-        """Get a gradient of so many numbers, all 0."""
+        """Get a gradient of so many numbers, which `clear` makes 0."""
         self.grad = <double*>grow(&self.buffer, size * sizeof(double))
         self.size = size
         return 0
 
-    cdef void clear(self) noexcept nogil:
-        """Forget what was added."""
+    cdef void clear(self, Py_ssize_t first) noexcept nogil:
+        """Forget what was added; of the gradient the numbers from `first` on."""
         self.value = self.weight = self.slope = 0
         if self.grad != NULL:
-            memset(self.grad, 0, self.size * sizeof(double))
+            memset(self.grad + first, 0, (self.size - first) * sizeof(double))
 
     cdef void add(self, Sums* sums) noexcept nogil:
         """Add the sums of a task; the order of tasks makes the bits."""

@@ -104,7 +104,7 @@ cdef class Worker:
         self.block = <Block*>self.get(BLOCK, sizeof(Block))
         self.block.exponent = 0
         self.fault.kind = 0
-        self.grad, self.slots, self.has_zero_grad = NULL, NULL, False
+        self.grad, self.slots = NULL, NULL
         self.scores_buffer, self.slopes_buffer = self.block.score_buffer, self.block.slope_buffer
         return 0
 

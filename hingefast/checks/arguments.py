@@ -78,6 +78,8 @@ MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 # Of theta and coef; comparing with dtypes is faster than with types.
+# The pairs of labels that binary losses take undeclared.
+SIGNS, BOOLS = Classes((-1, 1)), Classes((0, 1))
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -102,10 +104,10 @@ def as_linear_reduction(reduction: Any) -> str:
     return str(reduction)
 
 
-def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
+def as_classes(classes: Any, y: Array | None) -> Classes:
     """The pair (negative, positive) of binary labels; (0, 1) for boolean `y` by default, else (-1, 1)."""
     if classes is None:
-        return (0, 1) if y is not None and y.dtype.kind == "b" else (-1, 1)
+        return BOOLS if y is not None and y.dtype.kind == "b" else SIGNS
     rule = "must be the pair (negative, positive)"
     if isinstance(classes, (int, np.integer)) and not isinstance(classes, bool):
         raise ValueError(f"classes is {shorten(classes)}, {rule} for a binary loss")
@@ -129,7 +131,7 @@ def as_classes(classes: Any, y: Array | None) -> tuple[float, float]:
             raise ValueError(
                 f"classes has the label {label}, which no float in y can equal; pass y as integers"
             )
-    return negative, positive
+    return Classes((negative, positive))
 
 
 def _as_label(value: Any) -> float:
@@ -310,7 +312,7 @@ def score_arguments(
     weights = as_weights(sample_weight, array.shape[0], "scores")
     of_classes = as_class_weights(class_weight, 2 if is_binary else array.shape[1])
     if is_binary:
-        declared = Classes(as_classes(classes, labels))
+        declared = as_classes(classes, labels)
     else:
         declared = classes_of_columns(classes, array.shape[1], f"scores has {array.shape[1]} columns", loss)
     reduction = as_reduction(reduction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from hingefast.checks.arrays import InvalidCSRError, write_number
 
 __all__ = ["class_label", "error", "explained", "pair_label", "weight", "zero_weight"]
 
-P = ParamSpec("P")
 R = TypeVar("R")
 Array = npt.NDArray[Any]
 
@@ -27,15 +26,18 @@ SHOWN_LABELS = 8  # of the declared ones in a message
 _BYTE_ORDER: Any = "little" if np.little_endian else "big"
 
 
-def explained(call: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> R:
+def explained(call: Callable[..., R], *arguments: Any) -> R:
     """What a kernel's call returns; what it finds wrong becomes an error in words."""
     try:
-        return call(*arguments, **keywords)
+        return call(*arguments)
     except DataFault as fault:
         found = error(fault, None)
     except ZeroWeight as fault:
         found = ValueError(zero_weight(fault.args[0]))
-    raise found  # not inside: neither the fault nor what it holds outlives the call
+    try:
+        raise found  # not inside: neither the fault nor what it holds outlives the call
+    finally:
+        del found  # which holds this frame
 
 
 def error(fault: DataFault, scores: Array | None) -> ValueError:
