@@ -143,13 +143,13 @@ cdef void find_curved_class_slopes(BoundArrangement arrangement, Block* block, i
         real.differences(scores, columns, n, n_classes, differences)
         real.curvature[loss.family](loss, signs, differences, n * n_classes, slopes)
         real.differences(directions, columns, n, n_classes, differences)
-        real.multiply_active(slopes, differences, n * n_classes)
+        real.multiply_nonzero(slopes, differences, n * n_classes)
         real.collect_own(slopes, columns, n, n_classes)
     else:
         real.mark_own(columns, n, n_classes, 1, signs)
         real.curvature[loss.family](loss, signs, scores, n * n_classes, slopes)
         real.mark_own(columns, n, n_classes, -1, signs)
-        real.multiply_active(slopes, directions, n * n_classes)
+        real.multiply_nonzero(slopes, directions, n * n_classes)
     if block.weights != NULL:
         real.store_weighted[is_f64](slopes, block.weights, 1, n, n_classes, slopes)
 

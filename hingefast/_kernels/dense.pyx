@@ -302,7 +302,7 @@ cdef class Dense(Layout):
             for i in range(d):
                 convert(X + first * self.row_stride + i * self.column_stride, targets.row_step * self.row_stride, n,
                         columns + i * n * self.itemsize)
-            table.real[self.is_f64].turn_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
+            table.real[self.is_f64].transpose_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
         else:
             for i in range(n):
                 row = block.rows[at + i] if block.row_index != NULL else first + i * targets.row_step

@@ -75,7 +75,7 @@ cdef class Fortran(Dense):
     cdef int fill_tile(self, Targets targets, Scratch scratch, Block* block, Py_ssize_t at, Py_ssize_t n,
                        Fault* fault) noexcept nogil:
         cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * targets.row_step
-        table.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
+        table.real[self.is_f64].transpose_columns(self.columns + first * self.itemsize, self.column_stride,
                                               block.row_index + at if block.row_index != NULL else NULL,
                                               targets.row_step, n, self.n_features, self.prefetch,
                                               scratch.buffers[TILE])

@@ -535,7 +535,7 @@ cdef void find_curved_slopes(const hf_loss* loss, Block* block, int is_f64, Py_s
     cdef Py_ssize_t skip = at * (8 if is_f64 else 4)
     cdef char* slopes = block.slopes + skip
     real.curvature[loss.family](loss, <const char*>block.signs + skip, block.scores + skip, n, slopes)
-    real.multiply_active(slopes, block.values + skip, n)
+    real.multiply_nonzero(slopes, block.values + skip, n)
     if block.weights != NULL:
         real.scale(slopes, block.weights + at, 1, n)
 

@@ -96,7 +96,7 @@ cdef extern from "../_loops/loops.h" nogil:
                              Py_ssize_t n_classes) noexcept nogil
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
-        void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
+        void (*multiply_nonzero)(void* x, const void* y, Py_ssize_t n) noexcept nogil
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*store_weighted[2])(const void* x, const double* weights, double factor, Py_ssize_t n,
@@ -116,7 +116,7 @@ cdef extern from "../_loops/loops.h" nogil:
                               void* scores) noexcept nogil
         void (*accumulate_columns)(const void* X, Py_ssize_t column_stride, const void* slopes, Py_ssize_t n_rows,
                                    Py_ssize_t n_features, int prefetch, void* grad) noexcept nogil
-        void (*turn_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
+        void (*transpose_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
                              Py_ssize_t n_rows, Py_ssize_t n_features, int prefetch, void* tile) noexcept nogil
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,

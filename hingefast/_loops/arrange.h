@@ -156,10 +156,10 @@ HF_INLINE void FN(few_classes)(const int family, const int rest, const hf_loss *
         real *slopes = all_slopes + i * n_classes;
         const FN(sixteen) column = FN(load_columns)(columns + i, n_rows), zeros = FN(all_sixteen)(0);
         FN(sixteen) own = zeros, sum = zeros;
-        real tile[N][N], turned[N][N], sum_of[N];
+        real tile[N][N], transposed[N][N], sum_of[N];
         double value_of[N];
         hf_wide value = hf_no_wide();
-        FN(turn_in)(s, n_rows, n_classes, tile);
+        FN(transpose_in)(s, n_rows, n_classes, tile);
         for (ptrdiff_t j = 0; j < n_classes; j++)
             own = FN(select_sixteen)(FN(lanes_equal)(column, FN(class_number)(j)), FN(load_sixteen)(tile[j]),
                                      own);
@@ -167,9 +167,9 @@ HF_INLINE void FN(few_classes)(const int family, const int rest, const hf_loss *
             const FN(sixteen) here = FN(class_number)(j);
             FN(add_terms)(family, rest, &loss, tile[j], own, FN(lanes_equal)(column, here),
                           rest ? HF_ALL_LANES : FN(lanes_unequal)(column, here), factor, &value, &sum,
-                          turned[j]);
+                          transposed[j]);
         }
-        FN(turn_out)(turned, n_rows, n_classes, slopes);
+        FN(transpose_out)(transposed, n_rows, n_classes, slopes);
         memcpy(value_of, &value, sizeof value);
         for (ptrdiff_t r = 0; r < n_rows; r++)
             values[i + r] = (real)value_of[r];

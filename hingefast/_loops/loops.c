@@ -247,9 +247,9 @@ typedef uint32_t bit_pattern_f32;
 #include "sixteen.h"
 #include "score_task.h"
 #include "column_score.h"
-#include "column_turn.h"
+#include "column_transpose.h"
 #include "column_accumulate.h"
-#include "turn.h"
+#include "transpose.h"
 #include "rivals.h"
 #include "arrange.h"
 #include "class_score.h"
@@ -273,9 +273,9 @@ typedef uint64_t bit_pattern_f64;
 #include "sixteen.h"
 #include "score_task.h"
 #include "column_score.h"
-#include "column_turn.h"
+#include "column_transpose.h"
 #include "column_accumulate.h"
-#include "turn.h"
+#include "transpose.h"
 #include "rivals.h"
 #include "arrange.h"
 #include "class_score.h"
@@ -306,7 +306,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .class_weights = class_weights_##S,                                                                  \
         .prefetch_own = prefetch_own_##S,                                                                    \
         .sum_values = sum_values_##S,                                                                        \
-        .multiply_active = multiply_active_##S,                                                              \
+        .multiply_nonzero = multiply_nonzero_##S,                                                            \
         .scale = scale_##S,                                                                                  \
         .store = {store_f32_##S, store_f64_##S},                                                             \
         .store_weighted = {store_weighted_f32_##S, store_weighted_f64_##S},                                  \
@@ -321,7 +321,7 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
                     convert_bool_##S, convert_swapped_f16_##S},                                              \
         .score_columns = score_columns_##S,                                                                  \
         .accumulate_columns = accumulate_columns_##S,                                                        \
-        .turn_columns = turn_columns_##S,                                                                    \
+        .transpose_columns = transpose_columns_##S,                                                          \
         .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},                                  \
         .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                   \
         .round_coef = {round_coef_from_f32_##S, round_coef_from_f64_##S},                                    \

@@ -108,7 +108,7 @@ typedef struct {
     void (*prefetch_own)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes);
     void (*sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                        double *lanes);
-    void (*multiply_active)(void *x, const void *y, ptrdiff_t n);
+    void (*multiply_nonzero)(void *x, const void *y, ptrdiff_t n);
     void (*scale)(void *x, const double *weights, double factor, ptrdiff_t n);
     void (*store[2])(void *x, ptrdiff_t n, double factor, void *out, int stream);
     void (*store_weighted[2])(const void *x, const double *weights, double factor, ptrdiff_t n,
@@ -124,13 +124,13 @@ typedef struct {
     void (*flush)(void *block_grad, ptrdiff_t n, double *grad);
     /* numbers of other types, or not side by side (convert.h) */
     void (*convert[HF_N_CONVERTIBLE])(const void *x, ptrdiff_t stride, ptrdiff_t n, void *out);
-    /* contiguous columns: score, accumulate, copy rows (column_score.h, column_accumulate.h, column_turn.h) */
+    /* contiguous columns: score, accumulate, copy rows (column_score.h, column_accumulate.h, column_transpose.h) */
     void (*score_columns)(const void *X, ptrdiff_t column_stride, ptrdiff_t n_rows, ptrdiff_t n_features,
                           const void *coef, double intercept, int prefetch, void *sums, void *scores);
     void (*accumulate_columns)(const void *X, ptrdiff_t column_stride, const void *slopes, ptrdiff_t n_rows,
                                ptrdiff_t n_features, int prefetch, void *grad);
-    void (*turn_columns)(const void *X, ptrdiff_t column_stride, const int64_t *rows, ptrdiff_t row_step,
-                         ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch, void *tile);
+    void (*transpose_columns)(const void *X, ptrdiff_t column_stride, const int64_t *rows, ptrdiff_t row_step,
+                              ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch, void *tile);
     /* CSR score and accumulate; [0] int32, [1] int64 column indices */
     ptrdiff_t (*csr_score_rows[2])(const void *data, const void *indices, const int64_t *starts,
                                    const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,

@@ -109,7 +109,7 @@ static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_los
     enum { N = HF_VALUE_LANES, STRIP = 4 * N };
     const int kind = hf_kind_of_labels(labels), is_decoded = kind == HF_SIGNS && labels->decode;
     const hf_byte_classes classes = hf_classes_of_bytes(labels);
-    /* Rows up to the first cache line of what is written; lanes are turned so that the row after them has the first.
+    /* Rows up to the first cache line of what is written; lanes are rotated so that the row after them has the first.
      * Arrays of one allocator as a rule begin at the same place in a line. */
     const uintptr_t written = (uintptr_t)(slopes ? slopes : scores);
     const int is_long = stream || n >= 16 * N;

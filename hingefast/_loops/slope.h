@@ -145,7 +145,7 @@ static void FN(class_weights)(const void *signs, double negative, double positiv
 static void FN(sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                            double *lanes) {
     const real *HF_RESTRICT value = values;
-    double sum[HF_VALUE_LANES]; /* turned so that the first row's lane comes first */
+    double sum[HF_VALUE_LANES]; /* rotated so that the first row's lane comes first */
     ptrdiff_t i = 0;
     for (int k = 0; k < HF_VALUE_LANES; k++)
         sum[k] = lanes[(first + k) % HF_VALUE_LANES];
@@ -177,7 +177,7 @@ static void FN(scale)(void *x, const double *weights, double factor, ptrdiff_t n
 }
 
 /* x[i] *= y[i] where x[i] is not zero; a zero stays, whatever y is. O(n). */
-static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
+static void FN(multiply_nonzero)(void *x, const void *y, ptrdiff_t n) {
     real *HF_RESTRICT out = x;
     const real *HF_RESTRICT by = y;
     for (ptrdiff_t i = 0; i < n; i++)

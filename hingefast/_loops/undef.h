@@ -6,7 +6,7 @@
 #undef PARTS
 #undef PART_LANES
 #undef SIXTEEN_PARTS
-#undef CAN_TURN
+#undef CAN_TRANSPOSE
 #undef SHORT_ROW_BYTES
 #undef LONG_ROW_BYTES
 #undef AHEAD_BYTES
