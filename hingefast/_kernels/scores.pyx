@@ -12,7 +12,7 @@ from hingefast._kernels.table import default_environment
 from hingefast import _threads
 from hingefast.checks import arguments
 from hingefast._kernels.table cimport (
-    HF_HINGE, HF_S_FAMILY, BoundLoss, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
+    BoundLoss, table, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_real_loops,
 )
 from hingefast._kernels.scratch cimport Scratch, borrow_scratch, give_back
 from hingefast._kernels.slopes cimport (
@@ -380,7 +380,7 @@ def evaluate(BoundLoss loss, int want, y, scores, sample_weight, class_weight, c
     work.row_size = 1
     work.n_tasks = (n + TASK_ROWS - 1) // TASK_ROWS
     work.attach(scores, is_f64, grad, values, is_plain)
-    is_simple = work.is_plain and (work.loss.family == HF_HINGE or work.loss.family == HF_S_FAMILY)
+    is_simple = work.is_plain and work.loss.is_simple
     work.is_large = n >= (PARALLEL_SIMPLE_BYTES // (8 if is_f64 else 4) if is_simple else PARALLEL_ROWS)
     value = work.finish(is_mean, n_threads)
     if is_none:

@@ -19,6 +19,7 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_SWAPPED
     enum:
         HF_HINGE
+        HF_FLAT_HINGE
         HF_S_FAMILY
         HF_PSI_G
         HF_PSI_M
@@ -34,13 +35,12 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_VALUE_LANES
         HF_LINE_BYTES
         HF_COLUMN_ROWS
+        HF_MAX_PARAMETERS
 
     ctypedef struct hf_loss:
         int family
+        int is_simple
         double margin
-        double width
-        double rate
-        double kink_slope
 
     ctypedef struct hf_classes:
         double negative
@@ -72,13 +72,17 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t n
         Py_ssize_t capacity
 
+    ctypedef struct hf_parameter:
+        const char* name
+        const char* kind
+        double value
+
     ctypedef struct hf_catalogue_row:
         const char* name
         const char* class_name
         const char* aliases
-        const char* parameters
+        hf_parameter parameters[4]
         const char* smoothness
-        void (*bind)(const double* parameters, hf_loss* loss) noexcept nogil
 
     ctypedef struct hf_real_loops:
         int (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
@@ -87,6 +91,7 @@ cdef extern from "../_loops/loops.h" nogil:
                                  double factor, double* lanes, void* slopes, int stream) noexcept nogil
         void (*curvature[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
                              void* curvatures) noexcept nogil
+        void (*scalar[6])(const hf_loss* loss, double margin, double* out) noexcept nogil
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil
         void (*decode_labels[10])(const void* labels, Py_ssize_t n, const hf_classes* classes,
                                   void* signs) noexcept nogil
@@ -208,7 +213,7 @@ cdef extern from "../_loops/loops.h" nogil:
                                void* out) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
-        void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
+        void (*bind_loss)(const hf_catalogue_row* row, const double* parameters, hf_loss* bound) noexcept nogil
 
     int64_t hf_pinned(int64_t x)
     ctypedef int hf_fp_state

@@ -13,6 +13,9 @@
 
 #define HF_PASTE(a, b) a##b
 #define HF_PASTE_EXPANDED(a, b) HF_PASTE(a, b)
+/* a_b, where a or b may be macros */
+#define HF_JOIN(a, b) HF_JOIN_EXPANDED(a, b)
+#define HF_JOIN_EXPANDED(a, b) a##_##b
 #define HF_STRING(x) #x
 #define HF_STRING_EXPANDED(x) HF_STRING(x)
 
@@ -236,7 +239,6 @@ static void move_into(double *total, double *part, ptrdiff_t n) {
 #define square_root_f32 sqrtf
 typedef uint32_t bit_pattern_f32;
 #define BITS_BUT_SIGN 0x7FFFFFFFu
-#include "losses.h"
 #include "lanes.h"
 #include "slope.h"
 #include "gather.h"
@@ -254,6 +256,7 @@ typedef uint32_t bit_pattern_f32;
 #include "arrange.h"
 #include "class_score.h"
 #include "class_accumulate.h"
+#include "losses.h"
 #include "undef.h"
 
 #define real double
@@ -262,7 +265,6 @@ typedef uint32_t bit_pattern_f32;
 #define square_root_f64 sqrt
 typedef uint64_t bit_pattern_f64;
 #define BITS_BUT_SIGN 0x7FFFFFFFFFFFFFFFu
-#include "losses.h"
 #include "lanes.h"
 #include "slope.h"
 #include "gather.h"
@@ -280,14 +282,12 @@ typedef uint64_t bit_pattern_f64;
 #include "arrange.h"
 #include "class_score.h"
 #include "class_accumulate.h"
+#include "losses.h"
 #include "undef.h"
 
 /* ---- the table ------------------------------------------------------------------------------------- */
 
-#define HF_ROW(NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND)                                           \
-    {NAME, CLASS, ALIASES, PARAMETERS, SMOOTHNESS, BIND},
-static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
-
+#define HF_OF_FAMILY(FAMILY, NAME, LOOP, S) LOOP##_##NAME##_##S,
 #define HF_DTYPES(PREFIX, POSTFIX)                                                                           \
     PREFIX##i8##POSTFIX, PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,                   \
         PREFIX##u8##POSTFIX, PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,               \
@@ -295,12 +295,10 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
 
 #define HF_REAL_LOOPS(S)                                                                                     \
     {                                                                                                        \
-        .margin_loss = {margin_hinge_##S, margin_s_family_##S, margin_psi_g_##S, margin_psi_m_##S,           \
-                        margin_softplus_##S},                                                                \
-        .loss_of_scores = {scores_hinge_##S, scores_s_family_##S, scores_psi_g_##S, scores_psi_m_##S,        \
-                           scores_softplus_##S},                                                             \
-        .curvature = {curvature_hinge_##S, curvature_s_family_##S, curvature_psi_g_##S, curvature_psi_m_##S, \
-                      curvature_softplus_##S},                                                               \
+        .margin_loss = {HF_FAMILIES(HF_OF_FAMILY, margin_loss, S)},                                          \
+        .loss_of_scores = {HF_FAMILIES(HF_OF_FAMILY, loss_of_scores, S)},                                    \
+        .curvature = {HF_FAMILIES(HF_OF_FAMILY, curvature, S)},                                              \
+        .scalar = {HF_FAMILIES(HF_OF_FAMILY, scalar, S)},                                                    \
         .find_bad_sign = find_bad_sign_##S,                                                                  \
         .decode_labels = {HF_DTYPES(decode_, _##S)},                                                         \
         .class_weights = class_weights_##S,                                                                  \
@@ -335,10 +333,8 @@ static const hf_catalogue_row catalogue[] = {HF_CATALOGUE_ROWS(HF_ROW)};
         .differences = differences_##S,                                                                      \
         .fill = fill_##S,                                                                                    \
         .mark_own = mark_own_##S,                                                                            \
-        .weston_watkins = {weston_watkins_hinge_##S, weston_watkins_s_family_##S, weston_watkins_psi_g_##S,  \
-                           weston_watkins_psi_m_##S, weston_watkins_softplus_##S},                           \
-        .one_vs_rest = {one_vs_rest_hinge_##S, one_vs_rest_s_family_##S, one_vs_rest_psi_g_##S,              \
-                        one_vs_rest_psi_m_##S, one_vs_rest_softplus_##S},                                    \
+        .weston_watkins = {HF_FAMILIES(HF_OF_FAMILY, weston_watkins, S)},                                    \
+        .one_vs_rest = {HF_FAMILIES(HF_OF_FAMILY, one_vs_rest, S)},                                          \
         .collect_own = collect_own_##S,                                                                      \
         .spread_nan = spread_nan_##S,                                                                        \
         .top_k = top_k_##S,                                                                                  \
@@ -385,5 +381,5 @@ const hf_loops HF_PASTE_EXPANDED(hf_loops_, HF_LEVEL) = {
     .finish_grad = {finish_grad_f32, finish_grad_f64},
     .divide = divide,
     .sum_in_order = sum_in_order,
-    .round_loss = round_loss_f32,
+    .bind_loss = bind_loss,
 };

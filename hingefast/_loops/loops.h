@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "losses.h"
 #include "port.h"
 
 /* Element types of labels, weights and row selections. */
@@ -28,20 +29,6 @@ enum {
 };
 /* And those that the loops of convert.h know besides. HF_SWAPPED + one of all these: in the other byte order. */
 enum { HF_BOOL = HF_N_DTYPES, HF_FLOAT16, HF_SWAPPED, HF_N_CONVERTIBLE = 2 * HF_SWAPPED };
-
-/* Families of margin losses: each is one formula in losses.h. */
-enum { HF_HINGE, HF_S_FAMILY, HF_PSI_G, HF_PSI_M, HF_SOFTPLUS, HF_N_FAMILIES };
-/* The hinge whose kink_slope is 0, for loops that gain by knowing it. */
-enum { HF_FLAT_HINGE = HF_N_FAMILIES };
-
-/* A margin loss with its parameters, as the loops take it; u = margin - y*z throughout. */
-typedef struct {
-    int family;
-    double margin;     /* where the loss starts */
-    double width;      /* S family: g, where the quadratic ends; psi_G, psi_M: sigma; softplus: beta */
-    double rate;       /* S family: slope per u on the quadratic piece */
-    double kink_slope; /* hinge: the slope at u = 0 */
-} hf_loss;
 
 /* The two classes of binary labels, for float, signed and unsigned labels. A class that is no integer, or no
  * int64, is INT64_MIN there, which matches nothing (Python refuses INT64_MIN itself as a class); `fits_uint`
@@ -79,16 +66,6 @@ typedef struct {
     ptrdiff_t n, capacity; /* slots in use, at most */
 } hf_slots;
 
-/* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
-typedef struct {
-    const char *name;       /* canonical snake_case name */
-    const char *class_name; /* class in hingefast.losses */
-    const char *aliases;    /* further accepted names, separated by spaces */
-    const char *parameters; /* "name:kind=default", separated by spaces; kinds: margin, width, slope */
-    const char *smoothness; /* "nonsmooth", "c1" (slope continuous, not smooth) or "smooth" */
-    void (*bind)(const double *parameters, hf_loss *loss);
-} hf_catalogue_row;
-
 /* What a fault in the data was, for the message. */
 enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WEIGHT, HF_FAULT_ROW };
 
@@ -100,6 +77,7 @@ typedef struct {
                                          ptrdiff_t n, double factor, double *lanes, void *slopes, int stream);
     void (*curvature[HF_N_FAMILIES])(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,
                                      void *curvatures);
+    void (*scalar[HF_N_FAMILIES])(const hf_loss *loss, double margin, double *out);
     ptrdiff_t (*find_bad_sign)(const void *signs, ptrdiff_t n);
     void (*decode_labels[HF_N_DTYPES])(const void *labels, ptrdiff_t n, const hf_classes *classes,
                                        void *signs);
@@ -226,7 +204,7 @@ typedef struct {
      * default floating-point environment. */
     double (*divide)(double x, double y);
     double (*sum_in_order)(const double *x, ptrdiff_t n);
-    void (*round_loss)(const hf_loss *loss, hf_loss *rounded);
+    void (*bind_loss)(const hf_catalogue_row *row, const double *parameters, hf_loss *bound);
 } hf_loops;
 
 extern const hf_loops hf_loops_base;

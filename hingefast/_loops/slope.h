@@ -10,66 +10,6 @@ HF_INLINE FN(bit_pattern) FN(differs_from_sign)(real sign) {
     return (FN(bits)(sign) & BITS_BUT_SIGN) ^ FN(bits)(1);
 }
 
-/* Applies one formula to n rows: values[i] = phi, slopes[i] = factor * d phi / d score. Either output may be NULL,
- * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too. Returns
- * whether a sign was neither -1 nor +1. O(n). */
-#define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                                 \
-    static int FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,             \
-                        double factor, void *values, void *slopes) {                                         \
-        const hf_loss fixed = *loss;                                                                         \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
-        real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                                 \
-        const real margin = (real)fixed.margin, by = (real)factor;                                           \
-        FN(bit_pattern) bad = 0;                                                                             \
-        if (values == NULL)                                                                                  \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                (void)FORMULA;                                                                               \
-                grad[i] = (y[i] * slope + 0) * by;                                                           \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        else if (slopes == NULL)                                                                             \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                value[i] = FORMULA;                                                                          \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        else                                                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                value[i] = FORMULA;                                                                          \
-                grad[i] = (y[i] * slope + 0) * by;                                                           \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        return bad != 0;                                                                                     \
-    }
-HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, HF_HINGE, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, HF_S_FAMILY, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_psi_g, FN(psi_g)(&fixed, u, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_psi_m, FN(psi_m)(&fixed, u, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_softplus, FN(softplus)(&fixed, u, &slope))
-#undef HF_DEFINE_MARGIN_LOSS
-
-/* curvatures[i] = phi''(y*z), for n rows. O(n). */
-#define HF_DEFINE_CURVATURE(NAME, FORMULA)                                                                   \
-    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,            \
-                         void *curvatures) {                                                                 \
-        const hf_loss fixed = *loss;                                                                         \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
-        real *HF_RESTRICT out = curvatures;                                                                  \
-        const real margin = (real)fixed.margin;                                                              \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
-            real u = margin - y[i] * z[i];                                                                   \
-            out[i] = FORMULA;                                                                                \
-        }                                                                                                    \
-    }
-HF_DEFINE_CURVATURE(curvature_hinge, u == u ? 0 : u)
-HF_DEFINE_CURVATURE(curvature_s_family, FN(s_family_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_psi_g, FN(psi_g_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_psi_m, FN(psi_m_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_softplus, FN(softplus_curvature)(&fixed, u))
-#undef HF_DEFINE_CURVATURE
-
 /* Position of the first of n signs that is neither -1 nor +1, or -1. The common case is one pass
  * without a branch. O(n). */
 static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
