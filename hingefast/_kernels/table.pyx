@@ -9,7 +9,7 @@ cnp.import_array()
 
 cdef extern from *:
     """
-    #include "../_loops/loops.h"
+    #include "../_loops/table.h"
     #if HF_HAVE_X86_LEVELS
     #define HF_N_LEVELS 3
     static const hf_loops *const hf_levels[] = {&hf_loops_base, &hf_loops_x86_v3, &hf_loops_x86_v4};

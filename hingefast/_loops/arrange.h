@@ -177,10 +177,10 @@ static real FN(kth_largest)(const real *x, ptrdiff_t n, ptrdiff_t k, real *heap)
 }
 
 /* Values and slopes of the top-k hinge: with a_j = 1 - (s_c - s_j), a_c = 0, over the k largest a_j, the lowest
- * classes on ties, max(0, mean of a_j), or, with `each`, the mean of max(0, a_j). A row without a value has NaN slopes at
+ * classes on ties, max(0, mean of a_j), or, with `hinge_each`, the mean of max(0, a_j). A row without a value has NaN slopes at
  * c and at every NaN class. `slopes` may be NULL; `space` holds K + k numbers. O(n*K*log k). */
 static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
-                      ptrdiff_t k, int each, void *space, void *values, void *slopes) {
+                      ptrdiff_t k, int hinge_each, void *space, void *values, void *slopes) {
     const real *s = scores, share = (real)(1 / (double)k);
     real *a = space, *heap = a + n_classes, *value = values, *slope = slopes;
     for (ptrdiff_t i = 0; i < n; i++, s += n_classes, slope += slopes ? n_classes : 0) {
@@ -207,7 +207,7 @@ static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, p
                 left -= tied;
                 if (!chosen)
                     continue;
-                if (!each)
+                if (!hinge_each)
                     sum += (double)a[j];
                 else if (a[j] > 0)
                     sum += (double)a[j];
@@ -230,7 +230,7 @@ static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, p
             if (slopes != NULL)
                 memset(slope, 0, (size_t)n_classes * sizeof(real));
         } else if (slopes != NULL)
-            slope[own] = each ? -(real)((double)n_active / (double)k) : slope[own] - 1;
+            slope[own] = hinge_each ? -(real)((double)n_active / (double)k) : slope[own] - 1;
     }
 }
 

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <math.h>
 
-#include "loops.h"
+#include "table.h"
 
 #include "elementary.h"
 
@@ -167,67 +167,22 @@ typedef uint64_t bit_pattern_f64;
 
 /* ---- the table ------------------------------------------------------------------------------------- */
 
-#define HF_OF_FAMILY(FAMILY, NAME, LOOP, S) LOOP##_##NAME##_##S,
-#define HF_DTYPES(PREFIX, POSTFIX)                                                                           \
-    PREFIX##i8##POSTFIX, PREFIX##i16##POSTFIX, PREFIX##i32##POSTFIX, PREFIX##i64##POSTFIX,                   \
-        PREFIX##u8##POSTFIX, PREFIX##u16##POSTFIX, PREFIX##u32##POSTFIX, PREFIX##u64##POSTFIX,               \
-        PREFIX##f32##POSTFIX, PREFIX##f64##POSTFIX
-
-#define HF_REAL_LOOPS(S)                                                                                     \
-    {                                                                                                        \
-        .margin_loss = {HF_FAMILIES(HF_OF_FAMILY, margin_loss, S)},                                          \
-        .loss_of_scores = {HF_FAMILIES(HF_OF_FAMILY, loss_of_scores, S)},                                    \
-        .curvature = {HF_FAMILIES(HF_OF_FAMILY, curvature, S)},                                              \
-        .scalar = {HF_FAMILIES(HF_OF_FAMILY, scalar, S)},                                                    \
-        .find_bad_sign = find_bad_sign_##S,                                                                  \
-        .decode_labels = {HF_DTYPES(decode_labels_, _##S)},                                                  \
-        .class_weights = class_weights_##S,                                                                  \
-        .prefetch_own = prefetch_own_##S,                                                                    \
-        .sum_values = sum_values_##S,                                                                        \
-        .multiply_nonzero = multiply_nonzero_##S,                                                            \
-        .scale = scale_##S,                                                                                  \
-        .store = {store_f32_##S, store_f64_##S},                                                             \
-        .store_weighted = {store_weighted_f32_##S, store_weighted_f64_##S},                                  \
-        .score_rows = score_rows_##S,                                                                        \
-        .accumulate_rows = accumulate_rows_##S,                                                              \
-        .score_accumulate_rows = score_accumulate_rows_##S,                                                  \
-        .flush = flush_##S,                                                                                  \
-        .convert = {HF_DTYPES(convert_, _##S), convert_bool_##S, convert_f16_##S,                            \
-                    HF_DTYPES(convert_swapped_, _##S), convert_swapped_bool_##S, convert_swapped_f16_##S},   \
-        .score_columns = score_columns_##S,                                                                  \
-        .accumulate_columns = accumulate_columns_##S,                                                        \
-        .transpose_columns = transpose_columns_##S,                                                          \
-        .csr_score_rows = {csr_score_rows_i32_##S, csr_score_rows_i64_##S},                                  \
-        .csr_accumulate_rows = {csr_accumulate_rows_i32_##S, csr_accumulate_rows_i64_##S},                   \
-        .round_coef = {round_coef_f32_##S, round_coef_f64_##S},                                              \
-        .step = step_##S,                                                                                    \
-        .step_columns = step_columns_##S,                                                                    \
-        .drop_inactive = drop_inactive_##S,                                                                  \
-        .cost_keys = cost_keys_##S,                                                                          \
-        .rival_margins = rival_margins_##S,                                                                  \
-        .pair_slopes = pair_slopes_##S,                                                                      \
-        .pair_directions = pair_directions_##S,                                                              \
-        .differences = differences_##S,                                                                      \
-        .fill = fill_##S,                                                                                    \
-        .mark_own = mark_own_##S,                                                                            \
-        .weston_watkins = {HF_FAMILIES(HF_OF_FAMILY, weston_watkins, S)},                                    \
-        .one_vs_rest = {HF_FAMILIES(HF_OF_FAMILY, one_vs_rest, S)},                                          \
-        .collect_own = collect_own_##S,                                                                      \
-        .spread_nan = spread_nan_##S,                                                                        \
-        .top_k = top_k_##S,                                                                                  \
-        .add_columns = add_columns_##S,                                                                      \
-        .group_by_class = group_by_class_##S,                                                                \
-        .pack_panels = {pack_panels_f32_##S, pack_panels_f64_##S},                                           \
-        .pack_features = {pack_features_f32_##S, pack_features_f64_##S},                                     \
-        .score_classes = score_classes_##S,                                                                  \
-        .accumulate_class = accumulate_class_##S,                                                            \
-        .csr_score_classes = {csr_score_classes_i32_##S, csr_score_classes_i64_##S},                         \
-        .csr_score_unpacked = {{csr_score_unpacked_f32_i32_##S, csr_score_unpacked_f64_i32_##S},             \
-                               {csr_score_unpacked_f32_i64_##S, csr_score_unpacked_f64_i64_##S}},            \
-        .csr_accumulate_classes = {csr_accumulate_classes_i32_##S, csr_accumulate_classes_i64_##S},          \
-        .finish_features = finish_features_##S,                                                              \
-        .elementary = {elementary_exp_##S, elementary_log1p_##S, elementary_erfc_##S},                       \
-    }
+/* The functions of each kind in loops.h. S is _f32 or _f64, or nothing where there is no number type. */
+#define HF_OF_FAMILY(FAMILY, name, NAME, S) NAME##_##name##S,
+#define HF_OF_DTYPES(NAME, S)                                                                                \
+    NAME##_i8##S, NAME##_i16##S, NAME##_i32##S, NAME##_i64##S, NAME##_u8##S, NAME##_u16##S, NAME##_u32##S,   \
+        NAME##_u64##S, NAME##_f32##S, NAME##_f64##S
+#define HF_OF_NUMBERS(NAME, S) HF_OF_DTYPES(NAME, S), NAME##_bool##S, NAME##_f16##S
+#define HF_NAMES_ONE(NAME, S) NAME##S
+#define HF_NAMES_PER_FAMILY(NAME, S) {HF_FAMILIES(HF_OF_FAMILY, NAME, S)}
+#define HF_NAMES_PER_DTYPE(NAME, S) {HF_OF_DTYPES(NAME, S)}
+#define HF_NAMES_PER_NUMBER(NAME, S) {HF_OF_NUMBERS(NAME, S), HF_OF_NUMBERS(NAME##_swapped, S)}
+#define HF_NAMES_PER_REAL(NAME, S) {NAME##_f32##S, NAME##_f64##S}
+#define HF_NAMES_PER_INDEX(NAME, S) {NAME##_i32##S, NAME##_i64##S}
+#define HF_NAMES_PER_INDEX_AND_REAL(NAME, S)                                                                 \
+    {HF_NAMES_PER_REAL(NAME, _i32##S), HF_NAMES_PER_REAL(NAME, _i64##S)}
+#define HF_NAMES_PER_SIZE(NAME, S) {NAME##_1##S, NAME##_2##S, NAME##_4##S, NAME##_8##S}
+#define HF_NAMES_PER_FUNCTION(NAME, S) {NAME##_exp##S, NAME##_log1p##S, NAME##_erfc##S}
 
 const hf_loops HF_JOIN(hf_loops, HF_LEVEL) = {
     .level = HF_STRING_EXPANDED(HF_LEVEL),
@@ -243,20 +198,17 @@ const hf_loops HF_JOIN(hf_loops, HF_LEVEL) = {
     .tile_rows = HF_TILE_ROWS,
     .catalogue = catalogue,
     .n_catalogue = sizeof catalogue / sizeof catalogue[0],
-    .real = {HF_REAL_LOOPS(f32), HF_REAL_LOOPS(f64)},
-    .decode_classes = {HF_DTYPES(decode_classes_, )},
-    .class_weights = class_weights,
-    .decode_weights = {HF_DTYPES(decode_weights_, )},
-    .gather = {gather_1, gather_2, gather_4, gather_8},
-    .swap_bytes = {swap_bytes_1, swap_bytes_2, swap_bytes_4, swap_bytes_8},
-    .csr_spans = {csr_spans_i32, csr_spans_i64},
-    .assign_slots = {assign_slots_i32, assign_slots_i64},
-    .merge_lanes = merge_lanes,
-    .stream_piece = stream_piece,
-    .move_into = move_into,
-    .penalty = {penalty_f32, penalty_f64},
-    .finish_grad = {finish_grad_f32, finish_grad_f64},
-    .divide = divide,
-    .sum_in_order = sum_in_order,
-    .bind_loss = bind_loss,
+    .real =
+        {
+            {
+#define REAL_LOOP(KIND, RESULT, NAME, ARGUMENTS) .NAME = HF_NAMES_##KIND(NAME, _f32),
+#include "loops.h"
+            },
+            {
+#define REAL_LOOP(KIND, RESULT, NAME, ARGUMENTS) .NAME = HF_NAMES_##KIND(NAME, _f64),
+#include "loops.h"
+            },
+        },
+#define LOOP(KIND, RESULT, NAME, ARGUMENTS) .NAME = HF_NAMES_##KIND(NAME, ),
+#include "loops.h"
 };
