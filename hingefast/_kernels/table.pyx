@@ -133,7 +133,7 @@ cdef class BoundLoss:
         self.has_curvature = row.smoothness.decode() != "nonsmooth"
 
     def at_margin(self, double margin, bint is_f64=True):
-        """Value, slope and second derivative at one margin, by the scalar formula of float64 or float32, for its tests."""
+        """Value, slope and second derivative at one margin, by the scalar formula in float64 or float32."""
         cdef const hf_loss* loss = &self.real[is_f64]
         cdef double out[3]
         cdef hf_fp_state caller = hf_fp_enter()

@@ -9,8 +9,6 @@
 
 #include "table.h"
 
-#include "elementary.h"
-
 #define HF_STRING(x) #x
 #define HF_STRING_EXPANDED(x) HF_STRING(x)
 
@@ -150,19 +148,8 @@ static void move_into(double *total, double *part, ptrdiff_t n) {
 
 /* ---- once for float32, once for float64 ----------------------------------------------------------- */
 
-#define real float
-#define FN(name) HF_PASTE(name, _f32)
-#define square_root_f32 sqrtf
-typedef uint32_t bit_pattern_f32;
-#define BITS_BUT_SIGN 0x7FFFFFFFu
+#define REAL_IS_F32
 #include "number_type.h"
-
-#define real double
-#define FN(name) HF_PASTE(name, _f64)
-#define HF_REAL_IS_F64
-#define square_root_f64 sqrt
-typedef uint64_t bit_pattern_f64;
-#define BITS_BUT_SIGN 0x7FFFFFFFFFFFFFFFu
 #include "number_type.h"
 
 /* ---- the table ------------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* number_type.h - all that there is once for float32 and once for float64, in the order in which it builds on itself.
- *
- * `real` is the number type, FN(f) is f_f32 or f_f64.
  */
+#include "real.h"
+
+#include "elementary.h"
 #include "lanes.h"
 #include "eight.h"
 #include "sixteen.h"
@@ -52,6 +53,8 @@
 #include "arrange.h"
 #include "losses.h"
 
+#undef REAL_IS_F32
+#undef HF_REAL_IS_F64
 #undef real
 #undef FN
 #undef BITS_BUT_SIGN
