@@ -116,6 +116,7 @@ cdef extern from "../_loops/table.h" nogil:
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
         void (*multiply_nonzero)(void* x, const void* y, Py_ssize_t n) noexcept nogil
+        void (*absolute)(void* x, Py_ssize_t n) noexcept nogil
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*store_weighted[2])(const void* x, const double* weights, double factor, Py_ssize_t n,
@@ -141,6 +142,16 @@ cdef extern from "../_loops/table.h" nogil:
         void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                        const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
                                        Py_ssize_t n_features, double* grad) noexcept nogil
+        void (*square_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
+                            double* norms) noexcept nogil
+        void (*square_columns)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
+                               double* sums) noexcept nogil
+        Py_ssize_t (*csr_square_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                         double* norms) noexcept nogil
+        Py_ssize_t (*csr_square_columns[2])(const void* data, const void* indices, const int64_t* starts,
+                                            const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                            double* sums) noexcept nogil
         void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
         void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
         void (*step_columns)(const int64_t* columns, Py_ssize_t n, const double* total, Py_ssize_t stride,

@@ -2,6 +2,7 @@
 #include "gather.h"
 #include "csr_score.h"
 #include "csr_accumulate.h"
+#include "csr_squares.h"
 #undef index_type
 #undef IX
 #undef INDEX_IS_I64

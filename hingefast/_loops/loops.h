@@ -31,6 +31,7 @@ REAL_LOOP(ONE, void, prefetch_own,
 REAL_LOOP(ONE, void, sum_values,
           (const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n, double *lanes))
 REAL_LOOP(ONE, void, multiply_nonzero, (void *x, const void *y, ptrdiff_t n))
+REAL_LOOP(ONE, void, absolute, (void *x, ptrdiff_t n))
 REAL_LOOP(ONE, void, scale, (void *x, const double *weights, double factor, ptrdiff_t n))
 REAL_LOOP(PER_REAL, void, store, (void *x, ptrdiff_t n, double factor, void *out, int stream))
 REAL_LOOP(PER_REAL, void, store_weighted,
@@ -68,6 +69,18 @@ REAL_LOOP(PER_INDEX, ptrdiff_t, csr_score_rows,
 REAL_LOOP(PER_INDEX, void, csr_accumulate_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad))
+
+/* sums of squares of rows and columns (squares.h, csr_squares.h) */
+REAL_LOOP(ONE, void, square_rows,
+          (const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, double *norms))
+REAL_LOOP(ONE, void, square_columns,
+          (const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_rows,
+          (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
+           ptrdiff_t n_rows, ptrdiff_t n_features, double *norms))
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_columns,
+          (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
+           ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
 
 /* vectors of coef's size (vectors.h); round_coef takes float32 [0] or float64 [1] */
 REAL_LOOP(PER_REAL, void, round_coef, (const void *coef, ptrdiff_t n, void *out))

@@ -30,6 +30,7 @@
 #define EL(name) HF_JOIN(name, f64)
 #include "given.h"
 #include "vectors.h"
+#include "squares.h"
 
 /* rows of X: score and accumulate */
 #include "accumulate.h"

@@ -88,6 +88,13 @@ static void FN(multiply_nonzero)(void *x, const void *y, ptrdiff_t n) {
         out[i] = out[i] == 0 ? 0 : out[i] * by[i];
 }
 
+/* x[i] = |x[i]|, NaN kept. O(n). */
+static void FN(absolute)(void *x, ptrdiff_t n) {
+    real *out = x;
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = FN(fabs)(out[i]);
+}
+
 /* The vectorised elementary functions over arrays, for their tests. O(n). */
 static void FN(elementary_exp)(const void *x, ptrdiff_t n, void *out) {
     for (ptrdiff_t i = 0; i < n; i++)
