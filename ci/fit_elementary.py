@@ -317,7 +317,7 @@ def c_constants(dtype):
         "TAIL_END": TAIL_END[dtype],
     }
     return [
-        f"static const {ctype} {name}_{dtype.upper()} = {c_number(round_to(mp.mpf(value), bits), dtype)};"
+        f"static const {ctype} {name}_{dtype} = {c_number(round_to(mp.mpf(value), bits), dtype)};"
         for name, value in constants.items()
     ]
 
@@ -345,7 +345,7 @@ def c_function(polynomial, degree):
     if without_constant:
         head = [
             f"{comment} Without its constant. */",
-            f"static const {ctype} {name.upper()}_CONSTANT_{dtype.upper()} = {numbers[0]};",
+            f"static const {ctype} {name.upper()}_CONSTANT_{dtype} = {numbers[0]};",
             f"static inline {ctype} {name}_rest_{dtype}({ctype} {variable}) {{",
         ]
     else:
@@ -420,8 +420,10 @@ def measure(n_per_interval=2000):
 
 def compiled_header(folder):
     """Return a shared library with a ``call_<name>`` for every public function of the header."""
-    lines = [f'#include "{HEADER}"']
+    lines = []
     for dtype, ctype in (("f64", "double"), ("f32", "float")):
+        chosen = "#define REAL_IS_F32" if dtype == "f32" else ""
+        lines += [chosen, f'#include "{HEADER}"', "#undef real", "#undef FN", "#undef BITS_BUT_SIGN"]
         for name, (exact, _) in measured_arguments(dtype).items():
             more, pass_more = (f", {ctype} *psi", ", psi") if len(exact) == 2 else ("", "")
             lines.append(

@@ -41,7 +41,7 @@ __all__ = [
 
 _ROWS = {row["class_name"]: row for row in table.catalogue()}
 
-VALUE, SLOPE = 1, 2
+VALUE, SLOPE, CURVATURE = 1, 2, 8
 
 
 class Loss:
@@ -204,6 +204,44 @@ class Loss:
         if out is None or result[1] is out:
             return result  # type: ignore[no-any-return]
         return tuple(out) if isinstance(out, tuple) else (result[0], out)
+
+    def curvature(
+        self,
+        y: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        *,
+        sample_weight: npt.ArrayLike | None = None,
+        class_weight: npt.ArrayLike | None = None,
+        classes: npt.ArrayLike | None = None,
+        reduction: str = "mean",
+        out: npt.NDArray[Any] | None = None,
+        n_threads: int | None = None,
+    ) -> npt.NDArray[Any]:
+        """Diagonal of the generalised second derivative of the value with respect to the scores.
+
+        Parameters and errors are those of `value`. It is what boosting libraries ask an objective for, beside the
+        gradient.
+
+        Returns
+        -------
+        ndarray of the shape of `scores`
+            w_i times the second derivative of row i in each of its scores, divided by sum(w_i) for
+            ``reduction="mean"``; 0 at kinks, and so everywhere for the hinge and what is built on it. In the dtype of
+            `grad`; `out` itself where it is given.
+
+        Notes
+        -----
+        Time and memory are those of `grad`.
+
+        Examples
+        --------
+        >>> import hingefast as hf
+        >>> hf.SquaredHinge().curvature([1, 1, -1], [0.5, 1.5, 0.5], reduction="sum")
+        array([2., 0., 2.])
+        """
+        options = sample_weight, class_weight, classes, reduction, n_threads
+        curvature = evaluate(self._bound, SLOPE | CURVATURE, y, scores, out, options)
+        return curvature if out is None else out
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one")

@@ -292,11 +292,7 @@ cdef class CSR(Layout):
         else:
             fault_at = real.csr_score_unpacked[span.wide][coef.given.is_f64](
                 span.data, span.indices, span.starts, span.ends, n, d, coef.given.coef, coef.given.width, coef.biases, scores[0])
-        if fault_at < 0:
-            return 0
-        worker.fault.row = self.row_of(worker, fault_at)
-        self.find_index(span, fault_at, &worker.fault)
-        return -1
+        return 0 if fault_at < 0 else self.note_index(worker, fault_at)
 
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
@@ -337,6 +333,22 @@ cdef class CSR(Layout):
         memset(worker.grad + before * stride, 0, (worker.slots.n - before) * stride * sizeof(double))
         return 0
 
+    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+        cdef const hf_real_loops* real = &table.real[self.is_f64]
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Py_ssize_t fault_at
+        if self.n_features == 0:
+            fault_at = first_with_entries(span, worker.n)
+            if not of_columns:
+                memset(out, 0, worker.n * sizeof(double))
+        elif of_columns:
+            fault_at = real.csr_square_columns[span.wide](span.data, span.indices, span.starts, span.ends, worker.n,
+                                                          self.n_features, out)
+        else:
+            fault_at = real.csr_square_rows[span.wide](span.data, span.indices, span.starts, span.ends, worker.n,
+                                                       self.n_features, out)
+        return 0 if fault_at < 0 else self.note_index(worker, fault_at)
+
     cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil:
         if at.width == 1:
             table.finish_grad[at.is_f64](total, self.n_features, divisor, alpha, at.coef, out)
@@ -345,10 +357,12 @@ cdef class CSR(Layout):
                 total, at.width, self.n_features, self.class_stride(at.width, sizeof(double)), divisor, alpha,
                 at.coef, out)
 
-    cdef void find_index(self, Span* span, Py_ssize_t row, Fault* fault) noexcept nogil:
-        """Which column index of a row is outside, and what it was."""
+    cdef int note_index(self, Worker worker, Py_ssize_t row) noexcept nogil:
+        """Keep which column index of a row of the block is outside, and what it was; -1."""
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        cdef Fault* fault = &worker.fault
         cdef int64_t k, j
-        fault.kind = HF_FAULT_INDEX
+        fault.kind, fault.row = HF_FAULT_INDEX, self.row_of(worker, row)
         for k in range(span.starts[row], span.ends[row]):
             if span.wide:
                 j = (<const int64_t*>span.indices)[k]
@@ -357,7 +371,8 @@ cdef class CSR(Layout):
             fault.position = k if self.data_at != NULL else span.origins[row] + k - span.starts[row]
             fault.seen[0] = j
             if j < 0 or j >= self.n_features:
-                return
+                break
+        return -1
 
     cdef int fill_tile(self, Worker worker) noexcept nogil:
         """Bring the entries of the block into the tile, one row behind the other; 0, or -1 with the error noted."""
@@ -441,13 +456,20 @@ cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize
     """Scores of rows of a matrix without columns; the place of the first row that has entries all the same, or -1."""
     cdef double nothing = 0
     cdef const void* rows[MAX_BLOCK]
-    cdef Py_ssize_t i, fault_at = -1
+    cdef Py_ssize_t i
     for i in range(n):
         rows[i] = &nothing
-        if span.ends[i] > span.starts[i] and fault_at < 0:
-            fault_at = i
     if coef.given.width == 1:
         real.score_rows(rows, n, 0, &nothing, coef.intercept, scores)
     else:
         real.score_classes(rows, n, 0, &nothing, coef.given.width, coef.biases, 0, scores)
-    return fault_at
+    return first_with_entries(span, n)
+
+
+cdef Py_ssize_t first_with_entries(Span* span, Py_ssize_t n) noexcept nogil:
+    """The first of n rows that has entries, or -1."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if span.ends[i] > span.starts[i]:
+            return i
+    return -1

@@ -240,6 +240,14 @@ cdef class Dense(Layout):
         if reached % CHUNK == 0 or reached == worker.end:
             self.widen(worker)
 
+    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+        cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        if of_columns:
+            table.real[self.is_f64].square_columns(queue.rows, worker.n, self.n_features, out)
+        else:
+            table.real[self.is_f64].square_rows(queue.rows, worker.n, self.n_features, out)
+        return 0
+
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil:
         """`add` for K classes: class by class, so that the gradient of each stays in a cache."""
         cdef const hf_real_loops* real = &table.real[self.is_f64]
@@ -282,7 +290,7 @@ cdef class Dense(Layout):
             for i in range(d):
                 convert(X + first * self.row_stride + i * self.column_stride, step * self.row_stride, n,
                         columns + i * n * self.itemsize)
-            table.real[self.is_f64].turn_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
+            table.real[self.is_f64].transpose_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
         else:
             for i in range(n):
                 row = block.rows[at + i] if block.row_index != NULL else first + i * step

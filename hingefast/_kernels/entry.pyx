@@ -19,7 +19,7 @@ from hingefast._kernels.questions cimport SUM_WEIGHTS, FindCurvature, FindSlopes
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport OneMargin, ScoreLoss
 from hingefast._kernels.table cimport (
-    HF_FLOAT32, HF_FLOAT64, HF_HINGE, HF_S_FAMILY, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss,
+    HF_FLOAT32, HF_FLOAT64, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss,
     hf_real_loops, table,
 )
 
@@ -241,10 +241,9 @@ cdef double ask(ScoreLoss loss, int want, Given given, Targets targets, values, 
 
 cdef bint is_worth_threads(ScoreLoss loss, Given given, bint is_fused) noexcept:
     """Whether several threads gain time."""
-    cdef int family = loss.losses[1].family
     if given.width > 1:
         return given.n_rows * given.width >= PARALLEL_NUMBERS
-    if is_fused and (family == HF_HINGE or family == HF_S_FAMILY):
+    if is_fused and loss.losses[1].is_simple:
         return given.n_rows >= PARALLEL_SIMPLE_BYTES // given.itemsize
     return given.n_rows >= PARALLEL_ROWS
 

@@ -104,6 +104,20 @@ cdef class Fortran(Dense):
                 self.widen(worker)
         return 0
 
+    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+        cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        cdef Py_ssize_t n = worker.n, at = worker.at, done = 0
+        if not self.reads_in_place(worker.targets, worker.width):
+            return Dense.norms(self, worker, of_columns, out)
+        while done < n:   # through the tile, which holds fewer rows
+            worker.at, worker.n = at + done, min(n - done, self.tile_capacity)
+            self.fill_tile(worker)
+            self.point_at_rows(worker, queue.rows)
+            Dense.norms(self, worker, of_columns, out if of_columns else out + done)
+            done += worker.n
+        worker.at, worker.n = at, n
+        return 0
+
     cdef const char* block_start(self, Worker worker) noexcept nogil:
         """The block's first number in the first column."""
         return self.columns + (worker.block.first_row + worker.at) * self.itemsize
@@ -112,7 +126,7 @@ cdef class Fortran(Dense):
         cdef Block* block = worker.block
         cdef Py_ssize_t at = worker.at, step = worker.targets.row_step
         cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * step
-        table.real[self.is_f64].turn_columns(self.columns + first * self.itemsize, self.column_stride,
+        table.real[self.is_f64].transpose_columns(self.columns + first * self.itemsize, self.column_stride,
                                              block.row_index + at if block.row_index != NULL else NULL,
                                              step, worker.n, self.n_features, self.prefetch,
                                              worker.buffers[TILE].start)

@@ -2,7 +2,6 @@
 
 Knows no layout of X, and no formula: margins go to the loops of the margin loss, and values and slopes come back.
 """
-from libc.math cimport fabs, fabsf
 from libc.stdint cimport int32_t
 
 cimport numpy as cnp
@@ -76,7 +75,7 @@ cdef class OneMargin(ScoreLoss):
 
     cdef void curved(self, Worker worker, void* directions) noexcept nogil:
         self.curvature(worker)
-        table.real[worker.is_f64].multiply_active(worker.slopes, directions, worker.n)
+        table.real[worker.is_f64].multiply_nonzero(worker.slopes, directions, worker.n)
 
     cdef void curvature(self, Worker worker) noexcept nogil:
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
@@ -149,7 +148,7 @@ cdef class StrongestRival(ScoreLoss):
         self.curve_pairs(worker, pairs)
         real.pair_slopes(worker.scores, worker.block.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
                          worker.width, worker.slopes)
-        make_positive(worker)   # the same at both scores: a slope has two signs
+        real.absolute(worker.slopes, worker.n * worker.width)   # the same at both scores: a slope has two signs
 
     cdef void curve_pairs(self, Worker worker, Pairs* pairs) noexcept nogil:
         """Second derivatives of each row's margin, in place of its slope."""
@@ -182,14 +181,14 @@ cdef class AllRivals(ScoreLoss):
         cdef void* differences = worker.buffers[DIFFERENCES].start
         self.curve_rivals(worker)
         real.differences(directions, columns, worker.n, worker.width, differences)
-        real.multiply_active(worker.slopes, differences, worker.n * worker.width)
+        real.multiply_nonzero(worker.slopes, differences, worker.n * worker.width)
         real.collect_own(worker.slopes, columns, worker.n, worker.width)
 
     cdef void curvature(self, Worker worker) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
         self.curve_rivals(worker)
         real.collect_own(worker.slopes, worker.block.columns + worker.at, worker.n, worker.width)
-        make_positive(worker)   # at c their sum, which collect_own leaves negative
+        real.absolute(worker.slopes, worker.n * worker.width)   # at c their sum, which collect_own leaves negative
 
     cdef void curve_rivals(self, Worker worker) noexcept nogil:
         """Second derivatives of each margin, in place of its slope at the rival; nothing of use at c."""
@@ -221,7 +220,7 @@ cdef class EachClass(ScoreLoss):
 
     cdef void curved(self, Worker worker, void* directions) noexcept nogil:
         self.curvature(worker)
-        table.real[worker.is_f64].multiply_active(worker.slopes, directions, worker.n * worker.width)
+        table.real[worker.is_f64].multiply_nonzero(worker.slopes, directions, worker.n * worker.width)
 
     cdef void curvature(self, Worker worker) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
@@ -261,7 +260,7 @@ cdef class TopClasses(ScoreLoss):
 
     cdef void curvature(self, Worker worker) noexcept nogil:
         self.slopes(worker, SLOPE, NULL, 0)   # 0, or NaN where the loss is
-        make_positive(worker)
+        table.real[worker.is_f64].absolute(worker.slopes, worker.n * worker.width)
 
 
 cdef void weigh(Worker worker, const double* weights, double factor) noexcept nogil:
@@ -269,15 +268,3 @@ cdef void weigh(Worker worker, const double* weights, double factor) noexcept no
     if weights != NULL:
         table.real[worker.is_f64].store_weighted[worker.is_f64](worker.slopes, weights, factor, worker.n, worker.width,
                                                                 worker.slopes)
-
-
-cdef void make_positive(Worker worker) noexcept nogil:
-    """The slopes of the block without their signs; NaN stays."""
-    cdef double* slopes_f64 = <double*>worker.slopes
-    cdef float* slopes_f32 = <float*>worker.slopes
-    cdef Py_ssize_t i
-    for i in range(worker.n * worker.width):
-        if worker.is_f64:
-            slopes_f64[i] = fabs(slopes_f64[i])
-        else:
-            slopes_f32[i] = fabsf(slopes_f32[i])

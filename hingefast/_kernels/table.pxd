@@ -1,7 +1,23 @@
 # The table of C loops of the level in use, and a loss as the loops take it.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
-cdef extern from "../_loops/loops.h" nogil:
+cdef extern from "../_loops/table.h" nogil:
+    enum:
+        HF_VALUE_LANES
+        HF_LINE_BYTES
+        HF_COLUMN_ROWS
+        HF_MAX_PARAMETERS
+
+# --- printed by ci/print_table.py ---
+cdef extern from "../_loops/table.h" nogil:
+    enum:
+        HF_HINGE
+        HF_FLAT_HINGE
+        HF_S_FAMILY
+        HF_PSI_G
+        HF_PSI_M
+        HF_SOFTPLUS
+        HF_N_FAMILIES
     enum:
         HF_INT8
         HF_INT16
@@ -13,16 +29,12 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_UINT64
         HF_FLOAT32
         HF_FLOAT64
+        HF_N_DTYPES
     enum:
         HF_BOOL
         HF_FLOAT16
         HF_SWAPPED
-    enum:
-        HF_HINGE
-        HF_S_FAMILY
-        HF_PSI_G
-        HF_PSI_M
-        HF_SOFTPLUS
+        HF_N_NUMBERS
     enum:
         HF_NO_FAULT
         HF_FAULT_INDPTR
@@ -30,17 +42,30 @@ cdef extern from "../_loops/loops.h" nogil:
         HF_FAULT_LABEL
         HF_FAULT_WEIGHT
         HF_FAULT_ROW
-    enum:
-        HF_VALUE_LANES
-        HF_LINE_BYTES
-        HF_COLUMN_ROWS
 
     ctypedef struct hf_loss:
         int family
+        int is_simple
         double margin
+        double kink_slope
+        double sharpness
         double width
         double rate
-        double kink_slope
+        double sigma
+        double beta
+
+    ctypedef struct hf_parameter:
+        const char* name
+        const char* kind
+        double value
+
+    ctypedef struct hf_catalogue_row:
+        const char* name
+        const char* class_name
+        const char* aliases
+        hf_parameter parameters[HF_MAX_PARAMETERS]
+        const char* smoothness
+        void (*bind)(const double* parameters, hf_loss* loss) noexcept nogil
 
     ctypedef struct hf_classes:
         double negative
@@ -72,58 +97,61 @@ cdef extern from "../_loops/loops.h" nogil:
         Py_ssize_t n
         Py_ssize_t capacity
 
-    ctypedef struct hf_catalogue_row:
-        const char* name
-        const char* class_name
-        const char* aliases
-        const char* parameters
-        const char* smoothness
-        void (*bind)(const double* parameters, hf_loss* loss) noexcept nogil
-
     ctypedef struct hf_real_loops:
-        int (*margin_loss[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
-                              double factor, void* values, void* slopes) noexcept nogil
-        int (*loss_of_scores[5])(const hf_loss* loss, const hf_labels* labels, const void* scores, Py_ssize_t n,
-                                 double factor, double* lanes, void* slopes, int stream) noexcept nogil
-        void (*curvature[5])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
-                             void* curvatures) noexcept nogil
+        int (*margin_loss[HF_N_FAMILIES])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
+                                          double factor, void* values, void* slopes) noexcept nogil
+        int (*loss_of_scores[HF_N_FAMILIES])(const hf_loss* loss, const hf_labels* labels, const void* scores,
+                                             Py_ssize_t n, double factor, double* lanes, void* slopes,
+                                             int stream) noexcept nogil
+        void (*curvature[HF_N_FAMILIES])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
+                                         void* curvatures) noexcept nogil
+        void (*scalar[HF_N_FAMILIES])(const hf_loss* loss, double margin, double* out) noexcept nogil
         Py_ssize_t (*find_bad_sign)(const void* signs, Py_ssize_t n) noexcept nogil
-        void (*decode_labels[10])(const void* labels, Py_ssize_t n, const hf_classes* classes,
-                                  void* signs) noexcept nogil
+        void (*decode_labels[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_classes* classes,
+                                           void* signs) noexcept nogil
         void (*class_weights)(const void* signs, double negative, double positive, int exponent, Py_ssize_t n,
                               double* weights) noexcept nogil
         void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
                              Py_ssize_t n_classes) noexcept nogil
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
-        void (*multiply_active)(void* x, const void* y, Py_ssize_t n) noexcept nogil
+        void (*multiply_nonzero)(void* x, const void* y, Py_ssize_t n) noexcept nogil
+        void (*absolute)(void* x, Py_ssize_t n) noexcept nogil
         void (*scale)(void* x, const double* weights, double factor, Py_ssize_t n) noexcept nogil
         void (*store[2])(void* x, Py_ssize_t n, double factor, void* out, int stream) noexcept nogil
         void (*store_weighted[2])(const void* x, const double* weights, double factor, Py_ssize_t n,
                                   Py_ssize_t n_classes, void* out) noexcept nogil
         void (*score_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef,
                            double intercept, void* scores) noexcept nogil
-        void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
-                                Py_ssize_t n_features, void* grad) noexcept nogil
-        void (*score_accumulate_rows)(const void* const* rows, const void* const* pending,
-                                      const void* pending_slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
-                                      const void* coef, double intercept, void* scores,
-                                      void* grad) noexcept nogil
+        void (*accumulate_rows)(const void* const* rows, const void* slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                void* grad) noexcept nogil
+        void (*score_accumulate_rows)(const void* const* rows, const void* const* pending, const void* pending_slopes,
+                                      Py_ssize_t n_rows, Py_ssize_t n_features, const void* coef, double intercept,
+                                      void* scores, void* grad) noexcept nogil
         void (*flush)(void* block_grad, Py_ssize_t n, double* grad) noexcept nogil
-        void (*convert[24])(const void* x, Py_ssize_t stride, Py_ssize_t n, void* out) noexcept nogil
+        void (*convert[HF_N_NUMBERS])(const void* x, Py_ssize_t stride, Py_ssize_t n, void* out) noexcept nogil
         void (*score_columns)(const void* X, Py_ssize_t column_stride, Py_ssize_t n_rows, Py_ssize_t n_features,
-                              const void* coef, double intercept, int prefetch, void* sums,
-                              void* scores) noexcept nogil
+                              const void* coef, double intercept, int prefetch, void* sums, void* scores) noexcept nogil
         void (*accumulate_columns)(const void* X, Py_ssize_t column_stride, const void* slopes, Py_ssize_t n_rows,
                                    Py_ssize_t n_features, int prefetch, void* grad) noexcept nogil
-        void (*turn_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
-                             Py_ssize_t n_rows, Py_ssize_t n_features, int prefetch, void* tile) noexcept nogil
+        void (*transpose_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
+                                  Py_ssize_t n_rows, Py_ssize_t n_features, int prefetch, void* tile) noexcept nogil
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
                                         const void* coef, double intercept, void* scores) noexcept nogil
         void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                        const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
                                        Py_ssize_t n_features, double* grad) noexcept nogil
+        void (*square_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
+                            double* norms) noexcept nogil
+        void (*square_columns)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
+                               double* sums) noexcept nogil
+        Py_ssize_t (*csr_square_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                         const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                         double* norms) noexcept nogil
+        Py_ssize_t (*csr_square_columns[2])(const void* data, const void* indices, const int64_t* starts,
+                                            const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                            double* sums) noexcept nogil
         void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
         void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
         void (*step_columns)(const int64_t* columns, Py_ssize_t n, const double* total, Py_ssize_t stride,
@@ -144,27 +172,28 @@ cdef extern from "../_loops/loops.h" nogil:
         void (*fill)(double value, Py_ssize_t n, void* out) noexcept nogil
         void (*mark_own)(const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, double sign,
                          void* signs) noexcept nogil
-        void (*weston_watkins[5])(const hf_loss* loss, const void* scores, const int32_t* columns, Py_ssize_t n,
-                                  Py_ssize_t n_classes, double factor, void* values, void* slopes) noexcept nogil
-        void (*one_vs_rest[5])(const hf_loss* loss, const void* scores, const int32_t* columns, Py_ssize_t n,
-                               Py_ssize_t n_classes, double factor, void* values, void* slopes) noexcept nogil
+        void (*weston_watkins[HF_N_FAMILIES])(const hf_loss* loss, const void* scores, const int32_t* columns,
+                                              Py_ssize_t n, Py_ssize_t n_classes, double factor, void* values,
+                                              void* slopes) noexcept nogil
+        void (*one_vs_rest[HF_N_FAMILIES])(const hf_loss* loss, const void* scores, const int32_t* columns,
+                                           Py_ssize_t n, Py_ssize_t n_classes, double factor, void* values,
+                                           void* slopes) noexcept nogil
         void (*collect_own)(void* slopes, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes) noexcept nogil
         void (*spread_nan)(const void* values, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
                            void* slopes) noexcept nogil
         void (*top_k)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes, Py_ssize_t k,
-                      int each, void* space, void* values, void* slopes) noexcept nogil
+                      int hinge_each, void* space, void* values, void* slopes) noexcept nogil
         void (*add_columns)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, double* sums) noexcept nogil
-        void (*group_by_class)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, int32_t* starts,
-                               int32_t* rows, void* grouped, int32_t (*found)[2]) noexcept nogil
-        void (*pack_panels[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features,
-                               void* out) noexcept nogil
+        void (*group_by_class)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, int32_t* starts, int32_t* rows,
+                               void* grouped, int32_t (*found)[2]) noexcept nogil
+        void (*pack_panels[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features, void* out) noexcept nogil
         void (*pack_features[2])(const void* coef, Py_ssize_t n_classes, Py_ssize_t n_features, Py_ssize_t stride,
                                  void* out) noexcept nogil
         void (*score_classes)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features, const void* panels,
                               Py_ssize_t n_classes, const void* intercepts, Py_ssize_t ahead,
                               void* scores) noexcept nogil
-        void (*accumulate_class)(const void* const* rows, const void* slopes, Py_ssize_t n_rows,
-                                 Py_ssize_t n_features, double* grad) noexcept nogil
+        void (*accumulate_class)(const void* const* rows, const void* slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                 double* grad) noexcept nogil
         Py_ssize_t (*csr_score_classes[2])(const void* data, const void* indices, const int64_t* starts,
                                            const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
                                            const void* coef, Py_ssize_t stride, Py_ssize_t n_classes,
@@ -184,22 +213,22 @@ cdef extern from "../_loops/loops.h" nogil:
     ctypedef struct hf_loops:
         const char* level
         const char* compiler
+        Py_ssize_t tile_rows
         const hf_catalogue_row* catalogue
         Py_ssize_t n_catalogue
-        Py_ssize_t tile_rows
         hf_real_loops real[2]
-        Py_ssize_t (*decode_classes[10])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
-                                         int32_t* columns) noexcept nogil
+        Py_ssize_t (*decode_classes[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
+                                                  int32_t* columns) noexcept nogil
         void (*class_weights)(const int32_t* columns, const double* of_class, int exponent, Py_ssize_t n,
                               double* weights) noexcept nogil
-        Py_ssize_t (*decode_weights[10])(const void* weights, Py_ssize_t n, int exponent,
-                                         double* out) noexcept nogil
+        Py_ssize_t (*decode_weights[HF_N_DTYPES])(const void* weights, Py_ssize_t n, int exponent,
+                                                  double* out) noexcept nogil
         void (*gather[4])(const void* source, Py_ssize_t stride, const int64_t* rows, Py_ssize_t n,
                           void* out) noexcept nogil
         void (*swap_bytes[4])(void* x, Py_ssize_t n) noexcept nogil
-        void (*assign_slots[2])(void* indices, int64_t n, Py_ssize_t n_features, hf_slots* slots) noexcept nogil
         Py_ssize_t (*csr_spans[2])(const void* indptr, const int64_t* rows, Py_ssize_t first, Py_ssize_t step,
                                    Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
+        void (*assign_slots[2])(void* indices, int64_t n, Py_ssize_t n_features, hf_slots* slots) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
         void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil
         void (*move_into)(double* total, double* part, Py_ssize_t n) noexcept nogil
@@ -208,8 +237,10 @@ cdef extern from "../_loops/loops.h" nogil:
                                void* out) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
-        void (*round_loss)(const hf_loss* loss, hf_loss* rounded) noexcept nogil
+        void (*bind_loss)(const hf_catalogue_row* row, const double* parameters, hf_loss* bound) noexcept nogil
+# --- end of what ci/print_table.py prints ---
 
+cdef extern from "../_loops/table.h" nogil:
     int64_t hf_pinned(int64_t x)
     ctypedef int hf_fp_state
     hf_fp_state hf_fp_enter()

@@ -9,7 +9,7 @@ cnp.import_array()
 
 cdef extern from *:
     """
-    #include "../_loops/loops.h"
+    #include "../_loops/table.h"
     #if HF_HAVE_X86_LEVELS
     #define HF_N_LEVELS 3
     static const hf_loops *const hf_levels[] = {&hf_loops_base, &hf_loops_x86_v3, &hf_loops_x86_v4};
@@ -85,21 +85,21 @@ def catalogue():
         With keys ``name``, ``class_name``, ``aliases`` (list of str), ``parameters`` (list of
         ``(name, kind, default)``) and ``smoothness``.
     """
-    rows = []
-    for i in range(table.n_catalogue):
-        parameters = []
-        for text in table.catalogue[i].parameters.decode().split():
-            name, rest = text.split(":")
-            kind, default = rest.split("=")
-            parameters.append((name, kind, float(default)))
-        rows.append({
-            "name": table.catalogue[i].name.decode(),
-            "class_name": table.catalogue[i].class_name.decode(),
-            "aliases": table.catalogue[i].aliases.decode().split(),
-            "parameters": parameters,
-            "smoothness": table.catalogue[i].smoothness.decode(),
-        })
-    return rows
+    return [{
+        "name": row.name.decode(),
+        "class_name": row.class_name.decode(),
+        "aliases": row.aliases.decode().split(),
+        "parameters": [(parameter.name.decode(), parameter.kind.decode(), parameter.value)
+                       for parameter in row.parameters[:n_parameters(&row)]],
+        "smoothness": row.smoothness.decode(),
+    } for row in table.catalogue[:table.n_catalogue]]
+
+
+cdef Py_ssize_t n_parameters(const hf_catalogue_row* row) noexcept:
+    cdef Py_ssize_t n = 0
+    while n < HF_MAX_PARAMETERS and row.parameters[n].name != NULL:
+        n += 1
+    return n
 
 
 cdef class BoundLoss:
@@ -114,22 +114,32 @@ cdef class BoundLoss:
     """
 
     def __cinit__(self, str name, tuple parameters):
-        cdef double values[4]
+        cdef double values[HF_MAX_PARAMETERS]
+        cdef const hf_catalogue_row* row
         cdef hf_fp_state caller
         for i in range(table.n_catalogue):
-            if table.catalogue[i].name.decode() == name:
+            row = &table.catalogue[i]
+            if row.name.decode() == name:
                 break
         else:
             raise ValueError(f"no loss is called {name!r}")
-        for k, parameter in enumerate(parameters[:4]):
+        if len(parameters) != n_parameters(row):
+            raise ValueError(f"{name!r} has {n_parameters(row)} parameters, got {len(parameters)}")
+        for k, parameter in enumerate(parameters):
             values[k] = parameter
-        self.real[1].family = 0
-        self.real[1].margin = self.real[1].width = self.real[1].rate = self.real[1].kink_slope = 0
         caller = hf_fp_enter()
-        table.catalogue[i].bind(values, &self.real[1])
-        table.round_loss(&self.real[1], &self.real[0])
+        table.bind_loss(row, values, self.real)
         hf_fp_leave(caller)
-        self.has_curvature = self.real[1].family != HF_HINGE
+        self.has_curvature = row.smoothness.decode() != "nonsmooth"
+
+    def at_margin(self, double margin, bint is_f64=True):
+        """Value, slope and second derivative at one margin, by the scalar formula in float64 or float32."""
+        cdef const hf_loss* loss = &self.real[is_f64]
+        cdef double out[3]
+        cdef hf_fp_state caller = hf_fp_enter()
+        table.real[is_f64].scalar[loss.family](loss, margin, out)
+        hf_fp_leave(caller)
+        return out[0], out[1], out[2]
 
 
 cdef extern from "<fenv.h>":

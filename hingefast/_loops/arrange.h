@@ -100,160 +100,6 @@ static void FN(pair_directions)(const void *directions, const int32_t *columns, 
         slope[i] = slope[i] == 0 ? 0 : slope[i] * (v[columns[i]] - v[rivals[i]]);
 }
 
-/* ---- every class: Weston-Watkins and one-versus-rest -------------------------------------------------------- */
-
-/* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`rest`), phi(-s_j) and phi(s_c), from sixteen
- * s_j and their s_c; at_own are the lanes of class c. Adds values and slopes lane by lane and writes factor times the
- * slopes, all of them zero in lanes that are not `kept`: those without a class, and c of Weston-Watkins. */
-HF_INLINE void FN(add_terms)(const int family, const int rest, const hf_loss *loss, const real *scores,
-                             FN(sixteen) own, unsigned at_own, unsigned kept, real factor, hf_wide *values,
-                             FN(sixteen) *sums, real *slopes) {
-    const FN(sixteen) s = FN(load_sixteen)(scores), zeros = FN(all_sixteen)(0);
-    FN(sixteen) m, v, d;
-    real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
-    HF_UNROLL
-    for (int p = 0; p < SIXTEEN_PARTS; p++)
-        m.p[p] = rest ? -s.p[p] : own.p[p] - s.p[p];
-    if (rest)
-        m = FN(select_sixteen)(at_own, s, m);
-    HF_UNROLL
-    for (int p = 0; p < SIXTEEN_PARTS; p++)
-        m.p[p] = (real)loss->margin - m.p[p];
-    FN(store_sixteen)(u, m);
-    HF_VECTORISE
-    for (int k = 0; k < HF_VALUE_LANES; k++)
-        value[k] = FN(formula)(family, loss, u[k], &slope[k]);
-    v = FN(load_sixteen)(value);
-    d = FN(load_sixteen)(slope);
-    HF_UNROLL
-    for (int p = 0; p < SIXTEEN_PARTS; p++) {
-        m.p[p] = d.p[p] + 0;
-        d.p[p] = 0 - d.p[p];
-    }
-    if (rest)
-        d = FN(select_sixteen)(at_own, m, d);
-    v = FN(select_sixteen)(kept, v, zeros);
-    d = FN(select_sixteen)(kept, d, zeros);
-    FN(add_sixteen)(values, v);
-    HF_UNROLL
-    for (int p = 0; p < SIXTEEN_PARTS; p++) {
-        sums->p[p] += d.p[p];
-        d.p[p] *= factor;
-    }
-    FN(store_sixteen)(slopes, d);
-}
-
-/* Values and slopes of n rows of fewer than sixteen classes, rows in the lanes and sums in the order of the classes.
- * The last sixteen rows may have been met before. O(n*K). */
-HF_INLINE void FN(few_classes)(const int family, const int rest, const hf_loss *given, const real *scores,
-                               const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
-                               real *values, real *all_slopes) {
-    enum { N = HF_VALUE_LANES };
-    const hf_loss loss = *given;
-    for (ptrdiff_t next = 0; next < n; next += N) {
-        const ptrdiff_t i = next + N <= n || n < N ? next : n - N, n_rows = n < N ? n : N;
-        const real *s = scores + i * n_classes;
-        real *slopes = all_slopes + i * n_classes;
-        const FN(sixteen) column = FN(load_columns)(columns + i, n_rows), zeros = FN(all_sixteen)(0);
-        FN(sixteen) own = zeros, sum = zeros;
-        real tile[N][N], turned[N][N], sum_of[N];
-        double value_of[N];
-        hf_wide value = hf_no_wide();
-        FN(turn_in)(s, n_rows, n_classes, tile);
-        for (ptrdiff_t j = 0; j < n_classes; j++)
-            own = FN(select_sixteen)(FN(lanes_equal)(column, FN(class_number)(j)), FN(load_sixteen)(tile[j]),
-                                     own);
-        for (ptrdiff_t j = 0; j < n_classes; j++) {
-            const FN(sixteen) here = FN(class_number)(j);
-            FN(add_terms)(family, rest, &loss, tile[j], own, FN(lanes_equal)(column, here),
-                          rest ? HF_ALL_LANES : FN(lanes_unequal)(column, here), factor, &value, &sum,
-                          turned[j]);
-        }
-        FN(turn_out)(turned, n_rows, n_classes, slopes);
-        memcpy(value_of, &value, sizeof value);
-        for (ptrdiff_t r = 0; r < n_rows; r++)
-            values[i + r] = (real)value_of[r];
-        if (rest)
-            continue;
-        HF_UNROLL
-        for (int p = 0; p < SIXTEEN_PARTS; p++)
-            sum.p[p] = 0 - sum.p[p] * factor;
-        FN(store_sixteen)(sum_of, sum);
-        for (ptrdiff_t r = 0; r < n_rows; r++)
-            slopes[r * n_classes + columns[i + r]] = sum_of[r];
-    }
-}
-
-/* The same for many classes, which stand in the lanes themselves. Values are summed in float64, slopes in their own type
- * over four lines and then in float64. The last line of a row may reach into the next row, whose slopes are
- * written later; in the last row it is a copy. O(n*K). */
-HF_INLINE void FN(many_classes)(const int family, const int rest, const hf_loss *given, const real *scores,
-                                const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
-                                real *values, real *all_slopes) {
-    enum { N = HF_VALUE_LANES, GROUP = 4 * HF_VALUE_LANES };
-    const hf_loss loss = *given;
-    const ptrdiff_t last_at = (n_classes - 1) & -N, n_last = n_classes - last_at;
-    const unsigned in_last = hf_first_lanes(n_last);
-    real padded[N] = {0}, padded_slopes[N];
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const real *s = scores + i * n_classes;
-        real *slopes = all_slopes + i * n_classes;
-        const FN(sixteen) own = FN(all_sixteen)(s[columns[i]]);
-        FN(sixteen) some = FN(all_sixteen)(0);
-        hf_wide value = hf_no_wide(), sum = hf_no_wide();
-        for (ptrdiff_t j = 0; j <= last_at; j += N) {
-            const int is_copy = i == n - 1 && j == last_at;
-            const unsigned at_own = hf_lane_of(columns[i] - j),
-                           existing = j < last_at ? HF_ALL_LANES : in_last;
-            if (is_copy)
-                for (ptrdiff_t k = 0; k < n_last; k++)
-                    padded[k] = s[j + k];
-            FN(add_terms)(family, rest, &loss, is_copy ? padded : s + j, own, at_own,
-                          rest ? existing : existing & ~at_own, factor, &value, &some,
-                          is_copy ? padded_slopes : slopes + j);
-            if (!rest && (j & (GROUP - N)) == GROUP - N) {
-                FN(add_sixteen)(&sum, some);
-                some = FN(all_sixteen)(0);
-            }
-        }
-        if (i == n - 1)
-            memcpy(slopes + last_at, padded_slopes, (size_t)n_last * sizeof(real));
-        values[i] = (real)hf_merge_wide(value);
-        if (!rest) {
-            const double earlier = last_at < GROUP - N ? 0 : hf_merge_wide(sum);
-            slopes[columns[i]] = 0 - (real)(earlier + (double)FN(merge_sixteen)(some)) * factor;
-        }
-    }
-}
-
-HF_INLINE void FN(every_class)(const int family, const int rest, const hf_loss *loss, const real *s,
-                               const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, real factor,
-                               real *values, real *slopes) {
-    if (n_classes < HF_VALUE_LANES)
-        FN(few_classes)(family, rest, loss, s, columns, n, n_classes, factor, values, slopes);
-    else
-        FN(many_classes)(family, rest, loss, s, columns, n, n_classes, factor, values, slopes);
-}
-
-/* values[i] = sum of phi(s_c - s_j) over j != c; slopes = factor times the slopes of the scores. O(n*K). */
-#define HF_DEFINE_EVERY_CLASS(NAME, FAMILY)                                                                  \
-    static void FN(weston_watkins_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,   \
-                                          ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,     \
-                                          void *slopes) {                                                    \
-        FN(every_class)(FAMILY, 0, loss, scores, columns, n, n_classes, (real)factor, values, slopes);       \
-    } /* values[i] = phi(s_c) + sum of phi(-s_j) over j != c; slopes likewise. O(n*K). */                    \
-    static void FN(one_vs_rest_##NAME)(const hf_loss *loss, const void *scores, const int32_t *columns,      \
-                                       ptrdiff_t n, ptrdiff_t n_classes, double factor, void *values,        \
-                                       void *slopes) {                                                       \
-        FN(every_class)(FAMILY, 1, loss, scores, columns, n, n_classes, (real)factor, values, slopes);       \
-    }
-HF_DEFINE_EVERY_CLASS(hinge, HF_HINGE)
-HF_DEFINE_EVERY_CLASS(s_family, HF_S_FAMILY)
-HF_DEFINE_EVERY_CLASS(psi_g, HF_PSI_G)
-HF_DEFINE_EVERY_CLASS(psi_m, HF_PSI_M)
-HF_DEFINE_EVERY_CLASS(softplus, HF_SOFTPLUS)
-#undef HF_DEFINE_EVERY_CLASS
-
 /* differences[i,j] = s_c - s_j. O(n*K). */
 static void FN(differences)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                             void *differences) {
@@ -331,10 +177,10 @@ static real FN(kth_largest)(const real *x, ptrdiff_t n, ptrdiff_t k, real *heap)
 }
 
 /* Values and slopes of the top-k hinge: with a_j = 1 - (s_c - s_j), a_c = 0, over the k largest a_j, the lowest
- * classes on ties, max(0, mean of a_j), or, with `each`, the mean of max(0, a_j). A row without a value has NaN slopes at
+ * classes on ties, max(0, mean of a_j), or, with `hinge_each`, the mean of max(0, a_j). A row without a value has NaN slopes at
  * c and at every NaN class. `slopes` may be NULL; `space` holds K + k numbers. O(n*K*log k). */
 static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
-                      ptrdiff_t k, int each, void *space, void *values, void *slopes) {
+                      ptrdiff_t k, int hinge_each, void *space, void *values, void *slopes) {
     const real *s = scores, share = (real)(1 / (double)k);
     real *a = space, *heap = a + n_classes, *value = values, *slope = slopes;
     for (ptrdiff_t i = 0; i < n; i++, s += n_classes, slope += slopes ? n_classes : 0) {
@@ -361,7 +207,7 @@ static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, p
                 left -= tied;
                 if (!chosen)
                     continue;
-                if (!each)
+                if (!hinge_each)
                     sum += (double)a[j];
                 else if (a[j] > 0)
                     sum += (double)a[j];
@@ -384,7 +230,7 @@ static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, p
             if (slopes != NULL)
                 memset(slope, 0, (size_t)n_classes * sizeof(real));
         } else if (slopes != NULL)
-            slope[own] = each ? -(real)((double)n_active / (double)k) : slope[own] - 1;
+            slope[own] = hinge_each ? -(real)((double)n_active / (double)k) : slope[own] - 1;
     }
 }
 

@@ -1,7 +1,7 @@
 /* column_accumulate.h - the accumulate stage of X whose columns are contiguous. Knows no loss.
  *
  * Included once for float32 and once for float64. As in accumulate.h every number of the gradient receives its rows
- * one by one in row order. Where column_turn.h can turn X over in registers, columns stand in the lanes; elsewhere
+ * one by one in row order. Where column_transpose.h can transpose X in registers, columns stand in the lanes; elsewhere
  * eight columns are summed side by side, number by number.
  */
 
@@ -13,12 +13,12 @@ typedef struct {
     FN(bit_pattern) keep[4];
 } FN(four_rows);
 
-#if CAN_TURN
+#if CAN_TRANSPOSE
 typedef FN(bit_pattern) FN(lane_bits) __attribute__((vector_size(HF_VECTOR_BYTES)));
 
 /* sums += the rows of `fours` times their slopes, in LANES columns. O(LANES * n_fours). */
-HF_INLINE void FN(accumulate_turned)(const char *X, ptrdiff_t column_stride, const FN(four_rows) *fours,
-                                     ptrdiff_t n_fours, int prefetch, real *sums) {
+HF_INLINE void FN(accumulate_transposed)(const char *X, ptrdiff_t column_stride, const FN(four_rows) *fours,
+                                         ptrdiff_t n_fours, int prefetch, real *sums) {
     FN(part) sum[HF_LINE_BYTES / HF_VECTOR_BYTES];
     HF_UNROLL
     for (int k = 0; k < PARTS; k++)
@@ -30,7 +30,7 @@ HF_INLINE void FN(accumulate_turned)(const char *X, ptrdiff_t column_stride, con
         HF_UNROLL
         for (int k = 0; k < PARTS; k++) {
             FN(part) row[4];
-            FN(turn_rows)(x + k * PART_LANES * column_stride, column_stride, row);
+            FN(transpose_rows)(x + k * PART_LANES * column_stride, column_stride, row);
             HF_UNROLL
             for (int r = 0; r < 4; r++)
                 sum[k] += (FN(part))((FN(lane_bits))(row[r] * fours->slope[r]) & fours->keep[r]);
@@ -41,8 +41,8 @@ HF_INLINE void FN(accumulate_turned)(const char *X, ptrdiff_t column_stride, con
         FN(store_part)(sums + k * PART_LANES, sum[k]);
 }
 #else
-HF_INLINE void FN(accumulate_turned)(const char *X, ptrdiff_t column_stride, const FN(four_rows) *fours,
-                                     ptrdiff_t n_fours, int prefetch, real *sums) {
+HF_INLINE void FN(accumulate_transposed)(const char *X, ptrdiff_t column_stride, const FN(four_rows) *fours,
+                                         ptrdiff_t n_fours, int prefetch, real *sums) {
     (void)X, (void)column_stride, (void)fours, (void)n_fours, (void)prefetch, (void)sums;
 }
 #endif
@@ -77,7 +77,7 @@ static void FN(accumulate_columns)(const void *X, ptrdiff_t column_stride, const
     const real *slope = slopes;
     real *g = grad;
     ptrdiff_t j = 0;
-    if (CAN_TURN && n_rows >= 4 && n_features >= LANES) {
+    if (CAN_TRANSPOSE && n_rows >= 4 && n_features >= LANES) {
         FN(four_rows) fours[HF_COLUMN_ROWS / 4];
         ptrdiff_t n_fours = 0;
         for (ptrdiff_t i = 0; i < n_rows; i += 4) { /* the last four begin among the rows before */
@@ -92,13 +92,14 @@ static void FN(accumulate_columns)(const void *X, ptrdiff_t column_stride, const
             n_fours += any != 0;
         }
         for (; j + LANES <= n_features; j += LANES)
-            FN(accumulate_turned)(columns + j * column_stride, column_stride, fours, n_fours, prefetch,
-                                  g + j);
+            FN(accumulate_transposed)(columns + j * column_stride, column_stride, fours, n_fours, prefetch,
+                                      g + j);
         if (j < n_features) { /* the last columns together with those before, which are done */
             real sums[HF_LINE_BYTES / sizeof(real)];
             const ptrdiff_t first = n_features - LANES;
             memcpy(sums, g + first, sizeof sums);
-            FN(accumulate_turned)(columns + first * column_stride, column_stride, fours, n_fours, 0, sums);
+            FN(accumulate_transposed)(columns + first * column_stride, column_stride, fours, n_fours, 0,
+                                      sums);
             memcpy(g + j, sums + (j - first), (size_t)(n_features - j) * sizeof(real));
         }
     } else {

@@ -3,7 +3,7 @@
  * Written out because __builtin_cpu_supports does not link with every toolchain (clang's compiler-rt,
  * musl, Windows). Register bits: Intel SDM vol. 2A, CPUID; the levels are those of the x86-64 psABI.
  */
-#include "loops.h"
+#include "table.h"
 
 #if HF_HAVE_X86_LEVELS
 #if defined(_MSC_VER)

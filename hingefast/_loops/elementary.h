@@ -1,4 +1,6 @@
-/* exp, log1p, erfc and the tail of the normal distribution, for loops that the compiler vectorises.
+/* elementary.h - exp, log1p, erfc and the tail of the normal distribution, for loops that the compiler vectorises.
+
+   Included once for float32 and once for float64; constants and polynomials of both stand at the top.
 
    Scalar functions without branches, tables or libm calls: a plain loop over them becomes vector code at
    every level, SSE2 included, and gives the same bits at every level, because additions and products are
@@ -22,38 +24,37 @@
    Method: Cody and Waite 1980 (exp); Tang 1990 and fdlibm (log1p); for the tail the map t = (x - a)/(x + a)
    of Schonfelder 1978 and of Shepherd and Laframboise 1981, with the rounding errors of x*x, of x + b and of
    the division put back in. */
+#include "real.h"
 
-#ifndef HINGEFAST_ELEMENTARY_H
-#define HINGEFAST_ELEMENTARY_H
+#ifndef HF_ELEMENTARY_H
+#define HF_ELEMENTARY_H
 
 #include <math.h> /* INFINITY, NAN and fabs, which every compiler expands in place */
-#include <stdint.h>
-#include <string.h>
 
 /* --- printed by ci/fit_elementary.py --- */
-static const double LOG2_E_F64 = 0x1.71547652b82fep+0;
-static const double LN2_HIGH_F64 = 0x1.62e42fefa4p-1;
-static const double LN2_LOW_F64 = -0x1.8432a1b0e2634p-43;
-static const double SQRT_2_F64 = 0x1.6a09e667f3bcdp+0;
-static const double SQRT_2_LOST_F64 = -0x1.3b3efbf5e2228p-54;
-static const double CENTRE_F64 = 0x1.8p+2;
-static const double OFFSET_F64 = 0x1.8p+0;
-static const double ERFC_CENTRE_F64 = 0x1.0f876ccdf6cd9p+2;
-static const double ERFC_OFFSET_F64 = 0x1.0f876ccdf6cd9p+0;
-static const double ERFC_OFFSET_LOST_F64 = 0x1.b1a18f13a34cp-54;
-static const double TAIL_END_F64 = 0x1.35p+5;
+static const double LOG2_E_f64 = 0x1.71547652b82fep+0;
+static const double LN2_HIGH_f64 = 0x1.62e42fefa4p-1;
+static const double LN2_LOW_f64 = -0x1.8432a1b0e2634p-43;
+static const double SQRT_2_f64 = 0x1.6a09e667f3bcdp+0;
+static const double SQRT_2_LOST_f64 = -0x1.3b3efbf5e2228p-54;
+static const double CENTRE_f64 = 0x1.8p+2;
+static const double OFFSET_f64 = 0x1.8p+0;
+static const double ERFC_CENTRE_f64 = 0x1.0f876ccdf6cd9p+2;
+static const double ERFC_OFFSET_f64 = 0x1.0f876ccdf6cd9p+0;
+static const double ERFC_OFFSET_LOST_f64 = 0x1.b1a18f13a34cp-54;
+static const double TAIL_END_f64 = 0x1.35p+5;
 
-static const float LOG2_E_F32 = 0x1.715476p+0f;
-static const float LN2_HIGH_F32 = 0x1.62e4p-1f;
-static const float LN2_LOW_F32 = 0x1.7f7d1cp-20f;
-static const float SQRT_2_F32 = 0x1.6a09e6p+0f;
-static const float SQRT_2_LOST_F32 = 0x1.26055cp-26f;
-static const float CENTRE_F32 = 0x1.cp+1f;
-static const float OFFSET_F32 = 0x1.8p+0f;
-static const float ERFC_CENTRE_F32 = 0x1.3cc8aap+1f;
-static const float ERFC_OFFSET_F32 = 0x1.0f876cp+0f;
-static const float ERFC_OFFSET_LOST_F32 = 0x1.9bed9cp-25f;
-static const float TAIL_END_F32 = 0x1.dp+3f;
+static const float LOG2_E_f32 = 0x1.715476p+0f;
+static const float LN2_HIGH_f32 = 0x1.62e4p-1f;
+static const float LN2_LOW_f32 = 0x1.7f7d1cp-20f;
+static const float SQRT_2_f32 = 0x1.6a09e6p+0f;
+static const float SQRT_2_LOST_f32 = 0x1.26055cp-26f;
+static const float CENTRE_f32 = 0x1.cp+1f;
+static const float OFFSET_f32 = 0x1.8p+0f;
+static const float ERFC_CENTRE_f32 = 0x1.3cc8aap+1f;
+static const float ERFC_OFFSET_f32 = 0x1.0f876cp+0f;
+static const float ERFC_OFFSET_LOST_f32 = 0x1.9bed9cp-25f;
+static const float TAIL_END_f32 = 0x1.dp+3f;
 
 /* Degree 9, relative error of what it serves 2^-57.9. */
 static inline double exp_polynomial_f64(double r) {
@@ -124,7 +125,7 @@ static inline float log1p_unit_polynomial_f32(float z) {
 }
 
 /* Degree 22, relative error of what it serves 2^-56.8. Without its constant. */
-static const double MILLS_CONSTANT_F64 = 0x1.f18150766c924p-2;
+static const double MILLS_CONSTANT_f64 = 0x1.f18150766c924p-2;
 static inline double mills_rest_f64(double t) {
     const double square = t * t;
     double even = 0x1.9579f3a74dc56p-30;
@@ -153,7 +154,7 @@ static inline double mills_rest_f64(double t) {
 }
 
 /* Degree 9, relative error of what it serves 2^-26.7. Without its constant. */
-static const float MILLS_CONSTANT_F32 = 0x1.103e5cp-1f;
+static const float MILLS_CONSTANT_f32 = 0x1.103e5cp-1f;
 static inline float mills_rest_f32(float t) {
     const float square = t * t;
     float odd = 0x1.299c3ap-13f;
@@ -169,7 +170,7 @@ static inline float mills_rest_f32(float t) {
 }
 
 /* Degree 23, relative error of what it serves 2^-57.1. Without its constant. */
-static const double LOSS_CONSTANT_F64 = 0x1.27ac12b27c9f1p-1;
+static const double LOSS_CONSTANT_f64 = 0x1.27ac12b27c9f1p-1;
 static inline double loss_rest_f64(double t) {
     const double square = t * t;
     double odd = 0x1.f45c713a935fp-27;
@@ -199,7 +200,7 @@ static inline double loss_rest_f64(double t) {
 }
 
 /* Degree 10, relative error of what it serves 2^-26.5. Without its constant. */
-static const float LOSS_CONSTANT_F32 = 0x1.5632c4p-1f;
+static const float LOSS_CONSTANT_f32 = 0x1.5632c4p-1f;
 static inline float loss_rest_f32(float t) {
     const float square = t * t;
     float even = 0x1.2c34p-11f;
@@ -218,76 +219,72 @@ static inline float loss_rest_f32(float t) {
 
 /* 1.5 * 2^52 and 1.5 * 2^23: adding one rounds to an integer, of either sign, and leaves it in the low
    bits. */
-static const double SHIFT_F64 = 0x1.8p52;
-static const float SHIFT_F32 = 0x1.8p23f;
+static const double SHIFT_f64 = 0x1.8p52;
+static const float SHIFT_f32 = 0x1.8p23f;
 
 /* exp is 0 below and inf above. */
-static const double EXP_LOW_F64 = -746.0;
-static const double EXP_HIGH_F64 = 710.0;
-static const float EXP_LOW_F32 = -104.0f;
-static const float EXP_HIGH_F32 = 89.0f;
+static const double EXP_LOW_f64 = -746.0;
+static const double EXP_HIGH_f64 = 710.0;
+static const float EXP_LOW_f32 = -104.0f;
+static const float EXP_HIGH_f32 = 89.0f;
 
 /* erfc is 0 from here on; ERFC_END * sqrt(2) must stay below TAIL_END. */
-static const double ERFC_END_F64 = 27.3125;
-static const float ERFC_END_F32 = 10.25f;
+static const double ERFC_END_f64 = 27.3125;
+static const float ERFC_END_f32 = 10.25f;
 
 /* For corrections that need two digits. */
-static const double SQRT_HALF_F64 = 0.707;
-static const float SQRT_HALF_F32 = 0.707f;
+static const double SQRT_HALF_f64 = 0.707;
+static const float SQRT_HALF_f32 = 0.707f;
 
 /* 2^64 and 2^-64, as numbers and as bits: enough to lift the smallest subnormal to the normal numbers. */
-static const double RAISE_F64 = 0x1p64;
-static const double LOWER_F64 = 0x1p-64;
-static const uint64_t RAISE_BITS_F64 = 0x43f0000000000000u;
-static const uint64_t LOWER_BITS_F64 = 0x3bf0000000000000u;
-static const float RAISE_F32 = 0x1p64f;
-static const float LOWER_F32 = 0x1p-64f;
-static const uint32_t RAISE_BITS_F32 = 0x5f800000u;
-static const uint32_t LOWER_BITS_F32 = 0x1f800000u;
+static const double RAISE_f64 = 0x1p64;
+static const double LOWER_f64 = 0x1p-64;
+static const uint64_t RAISE_BITS_f64 = 0x43f0000000000000u;
+static const uint64_t LOWER_BITS_f64 = 0x3bf0000000000000u;
+static const float RAISE_f32 = 0x1p64f;
+static const float LOWER_f32 = 0x1p-64f;
+static const uint32_t RAISE_BITS_f32 = 0x5f800000u;
+static const uint32_t LOWER_BITS_f32 = 0x1f800000u;
 
 /* Bit patterns: 1.0, sqrt(1/2), the fraction field, 2^52 or 2^23, and a mask for the upper half of a
    significand. */
-static const uint64_t ONE_BITS_F64 = 0x3ff0000000000000u;
-static const uint64_t SQRT_HALF_BITS_F64 = 0x3fe6a09e667f3bcdu;
-static const uint64_t FRACTION_BITS_F64 = 0x000fffffffffffffu;
-static const uint64_t INTEGER_BITS_F64 = 0x4330000000000000u;
-static const uint64_t UPPER_HALF_BITS_F64 = 0xfffffffff8000000u;
-static const uint32_t ONE_BITS_F32 = 0x3f800000u;
-static const uint32_t SQRT_HALF_BITS_F32 = 0x3f3504f3u;
-static const uint32_t FRACTION_BITS_F32 = 0x007fffffu;
-static const uint32_t INTEGER_BITS_F32 = 0x4b000000u;
-static const uint32_t UPPER_HALF_BITS_F32 = 0xfffff000u;
+static const uint64_t ONE_BITS_f64 = 0x3ff0000000000000u;
+static const uint64_t SQRT_HALF_BITS_f64 = 0x3fe6a09e667f3bcdu;
+static const uint64_t FRACTION_BITS_f64 = 0x000fffffffffffffu;
+static const uint64_t INTEGER_BITS_f64 = 0x4330000000000000u;
+static const uint64_t UPPER_HALF_BITS_f64 = 0xfffffffff8000000u;
+static const uint32_t ONE_BITS_f32 = 0x3f800000u;
+static const uint32_t SQRT_HALF_BITS_f32 = 0x3f3504f3u;
+static const uint32_t FRACTION_BITS_f32 = 0x007fffffu;
+static const uint32_t INTEGER_BITS_f32 = 0x4b000000u;
+static const uint32_t UPPER_HALF_BITS_f32 = 0xfffff000u;
+
+/* Bits of the fraction, and what is added to an exponent. INTEGER is 2^52 or 2^23. */
+enum { FRACTION_WIDTH_f64 = 52, EXPONENT_BIAS_f64 = 1023, FRACTION_WIDTH_f32 = 23, EXPONENT_BIAS_f32 = 127 };
+static const double INTEGER_f64 = 0x1p52;
+static const float INTEGER_f32 = 0x1p23f;
+#endif
+
+#define K(name) FN(name) /* a constant from above */
 
 /* The bits of a number as an integer, and back. memcpy is how C says it; compilers emit no call. */
-static inline uint64_t bits_f64(double x) {
-    uint64_t bits;
+static inline FN(bit_pattern) FN(bits)(real x) {
+    FN(bit_pattern) bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline double from_bits_f64(uint64_t bits) {
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static inline uint32_t bits_f32(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float from_bits_f32(uint32_t bits) {
-    float x;
+static inline real FN(from_bits)(FN(bit_pattern) bits) {
+    real x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
 /* A power of e in two parts: (1 + fraction) * scale / lift, scale a power of two and lift 2^64 or 2^-64. */
 typedef struct {
-    double fraction;
-    double scale;
-} exponential_f64;
+    real fraction;
+    real scale;
+} FN(exponential);
 
 /* exp(high + low), in parts.
 
@@ -298,13 +295,13 @@ typedef struct {
 
    Cody and Waite: high = n log(2) + r, the product of n and LN2_HIGH is exact, low joins r. n is rounded to
    an integer by adding a number whose last place is 1; its low bits are then an exponent. */
-static inline exponential_f64 exponential_of_sum_f64(double high, double low, uint64_t lift_bits) {
-    const double shifted = high * LOG2_E_F64 + SHIFT_F64;
-    const double n = shifted - SHIFT_F64;
-    const double r = (high - n * LN2_HIGH_F64) + (low - n * LN2_LOW_F64);
-    exponential_f64 power;
-    power.fraction = r + (r * r) * exp_polynomial_f64(r);
-    power.scale = from_bits_f64((bits_f64(shifted) << 52) + lift_bits);
+static inline FN(exponential) FN(exponential_of_sum)(real high, real low, FN(bit_pattern) lift_bits) {
+    const real shifted = high * K(LOG2_E) + K(SHIFT);
+    const real n = shifted - K(SHIFT);
+    const real r = (high - n * K(LN2_HIGH)) + (low - n * K(LN2_LOW));
+    FN(exponential) power;
+    power.fraction = r + (r * r) * FN(exp_polynomial)(r);
+    power.scale = FN(from_bits)((FN(bits)(shifted) << K(FRACTION_WIDTH)) + lift_bits);
     return power;
 }
 
@@ -312,32 +309,31 @@ static inline exponential_f64 exponential_of_sum_f64(double high, double low, ui
 
    The constant is added once, to all the rest: two roundings, where rounding constant + rest, the power and
    their products one by one makes four. */
-static inline double times_exponential_f64(double factor, double constant, double rest,
-                                           exponential_f64 power) {
-    const double sum = constant + (rest + (constant + rest) * power.fraction);
-    return ((factor * sum) * power.scale) * LOWER_F64;
+static inline real FN(times_exponential)(real factor, real constant, real rest, FN(exponential) power) {
+    const real sum = constant + (rest + (constant + rest) * power.fraction);
+    return ((factor * sum) * power.scale) * K(LOWER);
 }
 
 /* exp(x).
 
    x: any number; -inf gives 0, NaN gives NaN, overflow inf. Subnormal results are rounded, not flushed. */
-static inline double exp_f64(double x) {
+static inline real FN(exp)(real x) {
     /* Beyond these the result is 0 and inf anyway; comparisons are written so that NaN stays. */
-    const double at_least = x < EXP_LOW_F64 ? EXP_LOW_F64 : x;
-    const double clamped = x > EXP_HIGH_F64 ? EXP_HIGH_F64 : at_least;
-    const uint64_t lift_bits = x > 0.0 ? LOWER_BITS_F64 : RAISE_BITS_F64;
-    const double unlift = x > 0.0 ? RAISE_F64 : LOWER_F64;
-    const exponential_f64 power = exponential_of_sum_f64(clamped, 0.0, lift_bits);
-    return ((1.0 + power.fraction) * power.scale) * unlift;
+    const real at_least = x < K(EXP_LOW) ? K(EXP_LOW) : x;
+    const real clamped = x > K(EXP_HIGH) ? K(EXP_HIGH) : at_least;
+    const FN(bit_pattern) lift_bits = x > 0 ? K(LOWER_BITS) : K(RAISE_BITS);
+    const real unlift = x > 0 ? K(RAISE) : K(LOWER);
+    const FN(exponential) power = FN(exponential_of_sum)(clamped, 0, lift_bits);
+    return ((1 + power.fraction) * power.scale) * unlift;
 }
 
-/* log(1 + x) for x from 0 to 1, or NaN, in two thirds of the time of log1p_f64; the x of a softplus is such.
+/* log(1 + x) for x from 0 to 1, or NaN, in two thirds of the time of log1p; the x of a softplus is such.
 
    log(1 + x) = x - s (x - z q(z)), s = x/(2 + x), z = s*s: no reduction. */
-static inline double log1p_unit_f64(double x) {
-    const double s = x / (2.0 + x);
-    const double z = s * s;
-    return x - s * (x - z * log1p_unit_polynomial_f64(z));
+static inline real FN(log1p_unit)(real x) {
+    const real s = x / (2 + x);
+    const real z = s * s;
+    return x - s * (x - z * FN(log1p_unit_polynomial)(z));
 }
 
 /* log(1 + x).
@@ -348,47 +344,46 @@ static inline double log1p_unit_f64(double x) {
    1 + x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); what rounding 1 + x lost is put back into f, so for
    k = 0 f is x itself. log(1 + f) = f - s (f - z q(z)), s = f/(2 + f), z = s*s. The signs (minus k, "f -
    ...") are chosen so that -0 gives -0. */
-static inline double log1p_f64(double x) {
-    const double sum = 1.0 + x;
-    const double lost = x - (sum - 1.0);
-    const uint64_t offset_bits = bits_f64(sum) + (ONE_BITS_F64 - SQRT_HALF_BITS_F64);
-    const uint64_t biased_k = offset_bits >> 52;
+static inline real FN(log1p)(real x) {
+    const real sum = 1 + x;
+    const real lost = x - (sum - 1);
+    const FN(bit_pattern) offset_bits = FN(bits)(sum) + (K(ONE_BITS) - K(SQRT_HALF_BITS));
+    const FN(bit_pattern) biased_k = offset_bits >> K(FRACTION_WIDTH);
     /* An integer below 2^52 becomes floating point as the low bits of a number whose last place is 1. */
-    const double minus_k = (0x1p52 + 1023.0) - from_bits_f64(INTEGER_BITS_F64 | biased_k);
+    const real minus_k = (K(INTEGER) + K(EXPONENT_BIAS)) - FN(from_bits)(K(INTEGER_BITS) | biased_k);
     /* One more than -k, so that the largest k stays in range; halved at once. */
-    const double two_to_1_minus_k = from_bits_f64((2047u - biased_k) << 52);
-    const double near_one = from_bits_f64((offset_bits & FRACTION_BITS_F64) + SQRT_HALF_BITS_F64);
-    const double f = (lost * two_to_1_minus_k) * 0.5 - (1.0 - near_one);
-    const double s = f / (2.0 + f);
-    const double z = s * s;
-    const double correction = s * (f - z * log1p_polynomial_f64(z));
-    const double result = (f - (correction + minus_k * LN2_LOW_F64)) - minus_k * LN2_HIGH_F64;
-    const double with_pole = x == -1.0 ? -(double)INFINITY : result;
-    const double with_domain = x < -1.0 ? (double)NAN : with_pole;
-    return x == (double)INFINITY ? x : with_domain;
+    const real two_to_1_minus_k = FN(from_bits)((2 * K(EXPONENT_BIAS) + 1 - biased_k) << K(FRACTION_WIDTH));
+    const real near_one = FN(from_bits)((offset_bits & K(FRACTION_BITS)) + K(SQRT_HALF_BITS));
+    const real f = (lost * two_to_1_minus_k) * (real)0.5 - (1 - near_one);
+    const real s = f / (2 + f);
+    const real z = s * s;
+    const real correction = s * (f - z * FN(log1p_polynomial)(z));
+    const real result = (f - (correction + minus_k * K(LN2_LOW))) - minus_k * K(LN2_HIGH);
+    const real with_pole = x == -1 ? -(real)INFINITY : result;
+    const real with_domain = x < -1 ? (real)NAN : with_pole;
+    return x == (real)INFINITY ? x : with_domain;
 }
 
 /* x without the lower half of its significand. */
-static inline double upper_half_f64(double x) { return from_bits_f64(bits_f64(x) & UPPER_HALF_BITS_F64); }
+static inline real FN(upper_half)(real x) { return FN(from_bits)(FN(bits)(x) & K(UPPER_HALF_BITS)); }
 
 /* exp(-x*x*factor + low), in parts, without the rounding error of the square.
 
    x: from 0 to a little beyond where the result underflows, or NaN. factor: 1 or 1/2. low: tiny.
 
    The upper half of the significand of x has an exact square; the rest of the square is small. */
-static inline exponential_f64 exponential_of_square_f64(double x, double factor, double low) {
-    const double upper = upper_half_f64(x);
-    const double square_rest = (x - upper) * (x + upper);
-    return exponential_of_sum_f64(-(upper * upper) * factor, low - square_rest * factor, RAISE_BITS_F64);
+static inline FN(exponential) FN(exponential_of_square)(real x, real factor, real low) {
+    const real upper = FN(upper_half)(x);
+    const real square_rest = (x - upper) * (x + upper);
+    return FN(exponential_of_sum)(-(upper * upper) * factor, low - square_rest * factor, K(RAISE_BITS));
 }
 
 /* numerator - (denominator + denominator_lost) * quotient for a rounded quotient: what the division lost, and
    the sum in its denominator. The products of upper halves are exact. */
-static inline double remainder_f64(double numerator, double denominator, double denominator_lost,
-                                   double quotient) {
-    const double denominator_upper = upper_half_f64(denominator);
-    const double quotient_upper = upper_half_f64(quotient);
-    const double rest =
+static inline real FN(remainder)(real numerator, real denominator, real denominator_lost, real quotient) {
+    const real denominator_upper = FN(upper_half)(denominator);
+    const real quotient_upper = FN(upper_half)(quotient);
+    const real rest =
         (numerator - denominator_upper * quotient_upper) - denominator_upper * (quotient - quotient_upper);
     return rest - ((denominator - denominator_upper) + denominator_lost) * quotient;
 }
@@ -399,20 +394,19 @@ static inline double remainder_f64(double numerator, double denominator, double 
 
    erfc(x) = 2 Q(x sqrt(2)) = sqrt(2) exp(-x*x) mills(t) / (x + ERFC_OFFSET). What the sum, the quotient and
    sqrt(2) lost in rounding is put back in the exponential. */
-static inline double erfc_f64(double x) {
-    const double magnitude = fabs(x);
-    const double size = magnitude > ERFC_END_F64 ? ERFC_END_F64 : magnitude;
-    const double t = (size + size) / (size + ERFC_CENTRE_F64) - 1.0;
-    const double sum = size + ERFC_OFFSET_F64;
-    const double larger = size > ERFC_OFFSET_F64 ? size : ERFC_OFFSET_F64;
-    const double smaller = size > ERFC_OFFSET_F64 ? ERFC_OFFSET_F64 : size;
-    const double sum_lost = (smaller - (sum - larger)) + ERFC_OFFSET_LOST_F64;
-    const double quotient = SQRT_2_F64 / sum;
-    const double correction =
-        remainder_f64(SQRT_2_F64, sum, sum_lost, quotient) * SQRT_HALF_F64 + SQRT_2_LOST_F64;
-    const exponential_f64 power = exponential_of_square_f64(size, 1.0, correction);
-    const double upper_tail = times_exponential_f64(quotient, MILLS_CONSTANT_F64, mills_rest_f64(t), power);
-    return x < 0.0 ? 2.0 - upper_tail : upper_tail;
+static inline real FN(erfc)(real x) {
+    const real magnitude = FN(fabs)(x);
+    const real size = magnitude > K(ERFC_END) ? K(ERFC_END) : magnitude;
+    const real t = (size + size) / (size + K(ERFC_CENTRE)) - 1;
+    const real sum = size + K(ERFC_OFFSET);
+    const real larger = size > K(ERFC_OFFSET) ? size : K(ERFC_OFFSET);
+    const real smaller = size > K(ERFC_OFFSET) ? K(ERFC_OFFSET) : size;
+    const real sum_lost = (smaller - (sum - larger)) + K(ERFC_OFFSET_LOST);
+    const real quotient = K(SQRT_2) / sum;
+    const real correction = FN(remainder)(K(SQRT_2), sum, sum_lost, quotient) * K(SQRT_HALF) + K(SQRT_2_LOST);
+    const FN(exponential) power = FN(exponential_of_square)(size, 1, correction);
+    const real upper_tail = FN(times_exponential)(quotient, K(MILLS_CONSTANT), FN(mills_rest)(t), power);
+    return x < 0 ? 2 - upper_tail : upper_tail;
 }
 
 /* Upper tail Q(x) of the standard normal distribution, and psi = pdf(x) - x Q(x), the integral of Q above x.
@@ -423,138 +417,23 @@ static inline double erfc_f64(double x) {
    Returns Q(x).
 
    Q = exp(-x*x/2) mills(t) / (x + OFFSET) and psi = exp(-x*x/2) loss(t) / (x + OFFSET)^2. */
-static inline double gaussian_tail_f64(double x, double *psi) {
-    const double size = x > TAIL_END_F64 ? TAIL_END_F64 : x;
-    const double t = (size + size) / (size + CENTRE_F64) - 1.0;
-    const double sum = size + OFFSET_F64;
-    const double sum_lost = size - (sum - OFFSET_F64); /* exact: OFFSET is a short number */
-    const double inverse = 1.0 / sum;
-    const double correction = remainder_f64(1.0, sum, sum_lost, inverse);
-    const exponential_f64 power = exponential_of_square_f64(size, 0.5, correction);
+static inline real FN(gaussian_tail)(real x, real *psi) {
+    const real size = x > K(TAIL_END) ? K(TAIL_END) : x;
+    const real t = (size + size) / (size + K(CENTRE)) - 1;
+    const real sum = size + K(OFFSET);
+    const real sum_lost = size - (sum - K(OFFSET)); /* exact: OFFSET is a short number */
+    const real inverse = 1 / sum;
+    const real correction = FN(remainder)(1, sum, sum_lost, inverse);
+    const FN(exponential) power = FN(exponential_of_square)(size, (real)0.5, correction);
     /* The square of the upper half is exact. What it lacks of the square, and the correction, which the
        exponential holds once and a square needs twice, are a factor 1 + square_correction: 1/(1 - rest)^2 but
        for rest^3. */
-    const double upper = upper_half_f64(inverse);
-    const double rest = (inverse - upper) * sum;
-    const double square_correction = rest * (2.0 + 3.0 * rest) + correction;
-    exponential_f64 square_power = power;
+    const real upper = FN(upper_half)(inverse);
+    const real rest = (inverse - upper) * sum;
+    const real square_correction = rest * (2 + 3 * rest) + correction;
+    FN(exponential) square_power = power;
     square_power.fraction += square_correction + square_correction * power.fraction;
-    *psi = times_exponential_f64(upper * upper, LOSS_CONSTANT_F64, loss_rest_f64(t), square_power);
-    return times_exponential_f64(inverse, MILLS_CONSTANT_F64, mills_rest_f64(t), power);
+    *psi = FN(times_exponential)(upper * upper, K(LOSS_CONSTANT), FN(loss_rest)(t), square_power);
+    return FN(times_exponential)(inverse, K(MILLS_CONSTANT), FN(mills_rest)(t), power);
 }
-
-/* As exponential_f64, with a lift of 2^64 or 2^-64 too. */
-typedef struct {
-    float fraction;
-    float scale;
-} exponential_f32;
-
-/* exp(high + low), in parts; see exponential_of_sum_f64. */
-static inline exponential_f32 exponential_of_sum_f32(float high, float low, uint32_t lift_bits) {
-    const float shifted = high * LOG2_E_F32 + SHIFT_F32;
-    const float n = shifted - SHIFT_F32;
-    const float r = (high - n * LN2_HIGH_F32) + (low - n * LN2_LOW_F32);
-    exponential_f32 power;
-    power.fraction = r + (r * r) * exp_polynomial_f32(r);
-    power.scale = from_bits_f32((bits_f32(shifted) << 23) + lift_bits);
-    return power;
-}
-
-/* factor * (constant + rest) * power; see times_exponential_f64. */
-static inline float times_exponential_f32(float factor, float constant, float rest, exponential_f32 power) {
-    const float sum = constant + (rest + (constant + rest) * power.fraction);
-    return ((factor * sum) * power.scale) * LOWER_F32;
-}
-
-/* exp(x); arguments and special values as exp_f64. */
-static inline float exp_f32(float x) {
-    const float at_least = x < EXP_LOW_F32 ? EXP_LOW_F32 : x;
-    const float clamped = x > EXP_HIGH_F32 ? EXP_HIGH_F32 : at_least;
-    const uint32_t lift_bits = x > 0.0f ? LOWER_BITS_F32 : RAISE_BITS_F32;
-    const float unlift = x > 0.0f ? RAISE_F32 : LOWER_F32;
-    const exponential_f32 power = exponential_of_sum_f32(clamped, 0.0f, lift_bits);
-    return ((1.0f + power.fraction) * power.scale) * unlift;
-}
-
-/* log(1 + x) for x from 0 to 1, or NaN; see log1p_unit_f64. */
-static inline float log1p_unit_f32(float x) {
-    const float s = x / (2.0f + x);
-    const float z = s * s;
-    return x - s * (x - z * log1p_unit_polynomial_f32(z));
-}
-
-/* log(1 + x); arguments and special values as log1p_f64. */
-static inline float log1p_f32(float x) {
-    const float sum = 1.0f + x;
-    const float lost = x - (sum - 1.0f);
-    const uint32_t offset_bits = bits_f32(sum) + (ONE_BITS_F32 - SQRT_HALF_BITS_F32);
-    const uint32_t biased_k = offset_bits >> 23;
-    const float minus_k = (0x1p23f + 127.0f) - from_bits_f32(INTEGER_BITS_F32 | biased_k);
-    const float two_to_1_minus_k = from_bits_f32((255u - biased_k) << 23);
-    const float near_one = from_bits_f32((offset_bits & FRACTION_BITS_F32) + SQRT_HALF_BITS_F32);
-    const float f = (lost * two_to_1_minus_k) * 0.5f - (1.0f - near_one);
-    const float s = f / (2.0f + f);
-    const float z = s * s;
-    const float correction = s * (f - z * log1p_polynomial_f32(z));
-    const float result = (f - (correction + minus_k * LN2_LOW_F32)) - minus_k * LN2_HIGH_F32;
-    const float with_pole = x == -1.0f ? -(float)INFINITY : result;
-    const float with_domain = x < -1.0f ? (float)NAN : with_pole;
-    return x == (float)INFINITY ? x : with_domain;
-}
-
-/* x without the lower half of its significand. */
-static inline float upper_half_f32(float x) { return from_bits_f32(bits_f32(x) & UPPER_HALF_BITS_F32); }
-
-/* exp(-x*x*factor + low), in parts; see exponential_of_square_f64. */
-static inline exponential_f32 exponential_of_square_f32(float x, float factor, float low) {
-    const float upper = upper_half_f32(x);
-    const float square_rest = (x - upper) * (x + upper);
-    return exponential_of_sum_f32(-(upper * upper) * factor, low - square_rest * factor, RAISE_BITS_F32);
-}
-
-/* numerator - (denominator + denominator_lost) * quotient; see remainder_f64. */
-static inline float remainder_f32(float numerator, float denominator, float denominator_lost,
-                                  float quotient) {
-    const float denominator_upper = upper_half_f32(denominator);
-    const float quotient_upper = upper_half_f32(quotient);
-    const float rest =
-        (numerator - denominator_upper * quotient_upper) - denominator_upper * (quotient - quotient_upper);
-    return rest - ((denominator - denominator_upper) + denominator_lost) * quotient;
-}
-
-/* erfc(x); arguments and special values as erfc_f64. */
-static inline float erfc_f32(float x) {
-    const float magnitude = fabsf(x);
-    const float size = magnitude > ERFC_END_F32 ? ERFC_END_F32 : magnitude;
-    const float t = (size + size) / (size + ERFC_CENTRE_F32) - 1.0f;
-    const float sum = size + ERFC_OFFSET_F32;
-    const float larger = size > ERFC_OFFSET_F32 ? size : ERFC_OFFSET_F32;
-    const float smaller = size > ERFC_OFFSET_F32 ? ERFC_OFFSET_F32 : size;
-    const float sum_lost = (smaller - (sum - larger)) + ERFC_OFFSET_LOST_F32;
-    const float quotient = SQRT_2_F32 / sum;
-    const float correction =
-        remainder_f32(SQRT_2_F32, sum, sum_lost, quotient) * SQRT_HALF_F32 + SQRT_2_LOST_F32;
-    const exponential_f32 power = exponential_of_square_f32(size, 1.0f, correction);
-    const float upper_tail = times_exponential_f32(quotient, MILLS_CONSTANT_F32, mills_rest_f32(t), power);
-    return x < 0.0f ? 2.0f - upper_tail : upper_tail;
-}
-
-/* Q(x), with psi written; arguments and special values as gaussian_tail_f64. */
-static inline float gaussian_tail_f32(float x, float *psi) {
-    const float size = x > TAIL_END_F32 ? TAIL_END_F32 : x;
-    const float t = (size + size) / (size + CENTRE_F32) - 1.0f;
-    const float sum = size + OFFSET_F32;
-    const float sum_lost = size - (sum - OFFSET_F32);
-    const float inverse = 1.0f / sum;
-    const float correction = remainder_f32(1.0f, sum, sum_lost, inverse);
-    const exponential_f32 power = exponential_of_square_f32(size, 0.5f, correction);
-    const float upper = upper_half_f32(inverse);
-    const float rest = (inverse - upper) * sum;
-    const float square_correction = rest * (2.0f + 3.0f * rest) + correction;
-    exponential_f32 square_power = power;
-    square_power.fraction += square_correction + square_correction * power.fraction;
-    *psi = times_exponential_f32(upper * upper, LOSS_CONSTANT_F32, loss_rest_f32(t), square_power);
-    return times_exponential_f32(inverse, MILLS_CONSTANT_F32, mills_rest_f32(t), power);
-}
-
-#endif
+#undef K

@@ -1,4 +1,36 @@
-/* labels.h - class labels into column numbers. Included once: knows no number type of scores and no loss. */
+/* labels.h - what labels, classes and weights are, for the loops that decode them. Included once: knows no number type of
+ * scores and no loss.
+ */
+
+/* A class as an int32, for labels of 8 and 16 bits: INT32_MIN, which they cannot hold, if out of range. */
+HF_INLINE int32_t hf_narrow(int64_t class) {
+    return class > INT32_MAX || class < INT32_MIN ? INT32_MIN : (int32_t)class;
+}
+
+/* How score_task.h reads labels: signs in the computing dtype, int8 signs, other labels of one byte. */
+enum { HF_SIGNS, HF_INT8_SIGNS, HF_BYTES };
+
+HF_INLINE int hf_kind_of_labels(const hf_labels *labels) {
+    const int are_plain = labels->classes->negative_int == -1 && labels->classes->positive_int == 1;
+    if (!labels->decode || labels->itemsize > 1)
+        return HF_SIGNS;
+    return are_plain && labels->dtype == HF_INT8 ? HF_INT8_SIGNS : HF_BYTES;
+}
+
+/* The two classes of labels of one byte, as the byte that stands for each; -1 for one that is no such byte. */
+typedef struct {
+    int32_t negative, positive;
+} hf_byte_classes;
+
+HF_INLINE int32_t hf_byte_of_class(int64_t class, int is_signed) {
+    return class < (is_signed ? -128 : 0) || class > (is_signed ? 127 : 255) ? -1 : (int32_t)(class & 255);
+}
+HF_INLINE hf_byte_classes hf_classes_of_bytes(const hf_labels *labels) {
+    const int is_signed = labels->dtype == HF_INT8;
+    hf_byte_classes bytes = {hf_byte_of_class(labels->classes->negative_int, is_signed),
+                             hf_byte_of_class(labels->classes->positive_int, is_signed)};
+    return bytes;
+}
 
 /* The column whose label is `label`, or -1. O(log n_classes). */
 HF_INLINE int32_t hf_find_class(const hf_class_labels *labels, int64_t label) {
@@ -16,49 +48,25 @@ HF_INLINE int32_t hf_find_class(const hf_class_labels *labels, int64_t label) {
 /* Whether a float is an integer that fits int64, and that integer. */
 HF_INLINE int hf_is_int64(double x) { return x >= -0x1p63 && x < 0x1p63 && (double)(int64_t)x == x; }
 
-/* columns[i] = column of label i. Returns the position of the first label that is no class, or -1; such a label
- * gets column -1. O(n), O(n log n_classes) for labels that are not consecutive. */
-#define HF_DEFINE_DECODE_CLASSES(SUFFIX, TYPE, IS_INT64)                                                     \
-    static ptrdiff_t decode_classes_##SUFFIX(const void *labels, ptrdiff_t n,                                \
-                                             const hf_class_labels *classes, int32_t *columns) {             \
-        const TYPE *HF_RESTRICT label = labels;                                                              \
-        int32_t *HF_RESTRICT column = columns;                                                               \
-        const uint64_t first = (uint64_t)classes->first, n_classes = (uint64_t)classes->n_classes;           \
-        int bad = 0;                                                                                         \
-        if (classes->sorted == NULL)                                                                         \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                const TYPE at = label[i];                                                                    \
-                const uint64_t k = IS_INT64 ? (uint64_t)(int64_t)at - first : n_classes;                     \
-                column[i] = k < n_classes ? (int32_t)k : -1;                                                 \
-            }                                                                                                \
-        else                                                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                const TYPE at = label[i];                                                                    \
-                column[i] = IS_INT64 ? hf_find_class(classes, (int64_t)at) : -1;                             \
-            }                                                                                                \
-        /* Columns are indices later: what was written is looked at, not what was read. */                   \
-        HF_READ_AGAIN();                                                                                     \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
-            bad |= (uint64_t)(int64_t)column[i] >= n_classes;                                                \
-        for (ptrdiff_t i = 0; bad && i < n; i++)                                                             \
-            if ((uint64_t)(int64_t)column[i] >= n_classes)                                                   \
-                return i;                                                                                    \
-        return -1;                                                                                           \
-    }
-HF_DEFINE_DECODE_CLASSES(i8, int8_t, 1)
-HF_DEFINE_DECODE_CLASSES(u8, uint8_t, 1)
-HF_DEFINE_DECODE_CLASSES(i16, int16_t, 1)
-HF_DEFINE_DECODE_CLASSES(u16, uint16_t, 1)
-HF_DEFINE_DECODE_CLASSES(i32, int32_t, 1)
-HF_DEFINE_DECODE_CLASSES(u32, uint32_t, 1)
-HF_DEFINE_DECODE_CLASSES(i64, int64_t, 1)
-HF_DEFINE_DECODE_CLASSES(u64, uint64_t, at <= (uint64_t)INT64_MAX)
-HF_DEFINE_DECODE_CLASSES(f32, float, hf_is_int64((double)at))
-HF_DEFINE_DECODE_CLASSES(f64, double, hf_is_int64(at))
+/* 2^exponent*x*y of two finite numbers: on the way nothing overflows or vanishes. */
+static double scaled_product(double x, double y, int exponent) {
+    int of_x, of_y;
+    const double product = frexp(x, &of_x) * frexp(y, &of_y);
+    return ldexp(product, exponent + of_x + of_y);
+}
+
+/* The same by multiplications, for weights of rows and classes whose products are no larger than 1/factor, which is
+ * 2^-exponent: what `factor_of` gives, or 0 where it must be `scaled_product`. A factor above 1 comes before y, for x*y
+ * might vanish: x and the factor, of 2^500 at most, do not overflow. With a larger x, x*y is 2^-574 at least. */
+static double factor_of(int exponent) { return exponent < -1022 || exponent > 500 ? 0 : ldexp(1, exponent); }
+HF_INLINE double factor_product(double x, double y, double factor) {
+    const int is_first = factor > 1 && x <= 0x1p500;
+    return x * (is_first ? factor : 1) * y * (is_first ? 1 : factor);
+}
 
 /* weights[i] = 2^exponent*weights[i]*of_class[columns[i]]. O(n). */
-static void class_weights_by_column(const int32_t *columns, const double *of_class, int exponent, ptrdiff_t n,
-                                    double *weights) {
+static void class_weights(const int32_t *columns, const double *of_class, int exponent, ptrdiff_t n,
+                          double *weights) {
     const double factor = factor_of(exponent);
     for (ptrdiff_t i = 0; factor == 0 && i < n; i++)
         weights[i] = scaled_product(weights[i], of_class[columns[i]], exponent);

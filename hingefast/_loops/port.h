@@ -34,6 +34,11 @@
 #define HF_VECTORISE _Pragma("GCC unroll 1") /* or a short loop is unrolled before it is vectorised */
 #endif
 
+/* Names put together; a and b may be macros. */
+#define HF_PASTE(a, b) a##b
+#define HF_JOIN(a, b) HF_JOIN_EXPANDED(a, b)
+#define HF_JOIN_EXPANDED(a, b) a##_##b
+
 #define HF_LINE_BYTES 64
 #define HF_F64_LANES ((ptrdiff_t)(HF_LINE_BYTES / sizeof(double)))
 
@@ -104,6 +109,26 @@ HF_INLINE uint32_t hf_swap_32(uint32_t x) {
 }
 HF_INLINE uint64_t hf_swap_64(uint64_t x) {
     return (uint64_t)hf_swap_32((uint32_t)x) << 32 | hf_swap_32((uint32_t)(x >> 32));
+}
+
+/* The bytes of an item of 1, 2, 4 or 8 (a constant where this is inlined) in the other order, at any alignment. */
+HF_INLINE void hf_swap(void *item, const size_t bytes) {
+    uint16_t x16;
+    uint32_t x32;
+    uint64_t x64;
+    if (bytes == 2) {
+        memcpy(&x16, item, 2);
+        x16 = hf_swap_16(x16);
+        memcpy(item, &x16, 2);
+    } else if (bytes == 4) {
+        memcpy(&x32, item, 4);
+        x32 = hf_swap_32(x32);
+        memcpy(item, &x32, 4);
+    } else if (bytes == 8) {
+        memcpy(&x64, item, 8);
+        x64 = hf_swap_64(x64);
+        memcpy(item, &x64, 8);
+    }
 }
 
 /* The place of the lowest bit of a number that is not 0. */

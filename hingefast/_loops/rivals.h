@@ -93,7 +93,7 @@ HF_NOINLINE int FN(find_rivals_of_few)(const real *keys, const int32_t *columns,
     const FN(sixteen) column = FN(load_columns)(columns, n_rows), zeros = FN(all_sixteen)(0);
     const FN(sixteen) none = FN(all_sixteen)(-(real)INFINITY);
     FN(sixteen) best = none, own = zeros, rival = zeros, sum = zeros;
-    FN(turn_in)(keys, n_rows, n_classes, tile);
+    FN(transpose_in)(keys, n_rows, n_classes, tile);
     for (ptrdiff_t j = 0; j < n_classes; j++) {
         const FN(sixteen) x = FN(load_sixteen)(tile[j]);
         const unsigned at_own = FN(lanes_equal)(column, FN(class_number)(j));

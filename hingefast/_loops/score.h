@@ -138,19 +138,18 @@ HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pe
                                   ptrdiff_t n_rows, ptrdiff_t n_features, const real *coef, real intercept,
                                   real *scores, real *grad, const int fused) {
     const ptrdiff_t n_lines = (n_features + LANES - 1) / LANES, n_last = n_features - (n_lines - 1) * LANES;
-    switch (n_lines) {
-#define CASE(N)                                                                                              \
-    case N:                                                                                                  \
-        FN(score_narrow)(rows, pending, slopes, n_rows, N, n_last, coef, intercept, scores, grad, fused);    \
-        return 1;
-        CASE(1)
-        CASE(2)
-        CASE(3)
-        CASE(4)
-#undef CASE
-    default:
+    if (n_lines == 1)
+        FN(score_narrow)(rows, pending, slopes, n_rows, 1, n_last, coef, intercept, scores, grad, fused);
+    else if (n_lines == 2)
+        FN(score_narrow)(rows, pending, slopes, n_rows, 2, n_last, coef, intercept, scores, grad, fused);
+    else if (n_lines == 3)
+        FN(score_narrow)(rows, pending, slopes, n_rows, 3, n_last, coef, intercept, scores, grad, fused);
+    else if (n_lines == NARROW_LINES)
+        FN(score_narrow)(rows, pending, slopes, n_rows, NARROW_LINES, n_last, coef, intercept, scores, grad,
+                         fused);
+    else
         return 0;
-    }
+    return 1;
 }
 #else
 HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
@@ -199,38 +198,3 @@ static void FN(score_accumulate_rows)(const void *const *rows, const void *const
             FN(score_tile)(rows + i, pending + i, slopes + i, n_features, coef, (real)intercept, out + i,
                            grad, 1);
 }
-
-/* CSR: scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. A column
- * index outside [0, n_features) is clamped as it is read, and the place of the first such row is returned (else
- * -1). starts and ends must lie within data and indices; n_features must not be 0 where a row has entries. Entry
- * k of a row is added into lane k mod 8, and the lanes are merged by halves. O(number of entries). */
-#define HF_DEFINE_CSR_SCORE(SUFFIX, INDEX)                                                                   \
-    static ptrdiff_t FN(csr_score_rows_##SUFFIX)(                                                            \
-        const void *data, const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, \
-        ptrdiff_t n_features, const void *coef, double intercept, void *scores) {                            \
-        const real *x = data, *w = coef;                                                                     \
-        const INDEX *index = indices;                                                                        \
-        const uint64_t width = (uint64_t)n_features;                                                         \
-        real *out = scores;                                                                                  \
-        ptrdiff_t fault = -1;                                                                                \
-        for (ptrdiff_t i = 0; i < n_rows; i++) {                                                             \
-            FN(eight) sum = FN(eight_zeros)();                                                               \
-            real lane[8];                                                                                    \
-            int64_t k = starts[i];                                                                           \
-            const int64_t end = ends[i];                                                                     \
-            int outside = 0;                                                                                 \
-            for (; k + 8 <= end; k += 8)                                                                     \
-                FN(add_products_##SUFFIX)(&sum, x + k, index + k, 8, w, width, &outside);                    \
-            if (k < end)                                                                                     \
-                FN(add_products_##SUFFIX)(&sum, x + k, index + k, end - k, w, width, &outside);              \
-            FN(store_eight)(lane, sum);                                                                      \
-            out[i] = (((lane[0] + lane[4]) + (lane[2] + lane[6])) +                                          \
-                      ((lane[1] + lane[5]) + (lane[3] + lane[7]))) +                                         \
-                     (real)intercept;                                                                        \
-            fault = outside && fault < 0 ? i : fault;                                                        \
-        }                                                                                                    \
-        return fault;                                                                                        \
-    }
-HF_DEFINE_CSR_SCORE(i32, int32_t)
-HF_DEFINE_CSR_SCORE(i64, int64_t)
-#undef HF_DEFINE_CSR_SCORE

@@ -30,49 +30,6 @@ HF_INLINE FN(sixteen)
     return FN(load_sixteen)(sign);
 }
 
-/* n rows, a multiple of sixteen: row i is added into lane i mod 16, and slopes[i] = factor * d phi / d score where
- * slopes is not NULL. With `stream` they go past the caches, and begin at a cache line. O(n). */
-HF_INLINE FN(task_sums)
-    FN(loss_of_lines)(const int family, const int kind, const hf_loss *given, const void *labels,
-                      hf_byte_classes classes, const real *scores, ptrdiff_t n, real factor, real *slopes,
-                      int stream, FN(task_sums) sums) {
-    const hf_loss loss = *given;
-    const FN(part) one = (real)1 - FN(no_part)();
-    for (ptrdiff_t i = 0; i < n; i += HF_VALUE_LANES) {
-        const FN(sixteen) y = FN(sixteen_signs)(kind, labels, i, classes), z = FN(load_sixteen)(scores + i);
-        FN(sixteen) d;
-        real u[HF_VALUE_LANES], value[HF_VALUE_LANES], slope[HF_VALUE_LANES];
-        HF_UNROLL
-        for (int p = 0; p < SIXTEEN_PARTS; p++) {
-            sums.wrong |= FN(bits_of_part)(y.p[p]) ^ FN(bits_of_part)(one);
-            FN(store_part)(u + p * PART_LANES, (real)loss.margin - y.p[p] * z.p[p]);
-        }
-        HF_VECTORISE
-        for (int k = 0; k < HF_VALUE_LANES; k++)
-            value[k] = FN(formula)(family, &loss, u[k], &slope[k]);
-        FN(add_wide)(&sums.values, value);
-        if (family == HF_FLAT_HINGE) {
-            /* The same bits in fewer operations: an inactive row's value is +0 or NaN. */
-            real sign[HF_VALUE_LANES];
-            FN(store_sixteen)(sign, y);
-            HF_VECTORISE
-            for (int k = 0; k < HF_VALUE_LANES; k++)
-                slope[k] = u[k] > 0 ? sign[k] * -factor : value[k];
-            d = FN(load_sixteen)(slope);
-        } else {
-            d = FN(load_sixteen)(slope);
-            HF_UNROLL
-            for (int p = 0; p < SIXTEEN_PARTS; p++)
-                d.p[p] = (y.p[p] * d.p[p] + 0) * factor; /* + 0: an inactive row of y = -1 has slope +0 too */
-        }
-        if (stream)
-            FN(stream_sixteen)(slopes + i, d);
-        else if (slopes)
-            FN(store_sixteen)(slopes + i, d);
-    }
-    return sums;
-}
-
 typedef FN(task_sums)
     FN(loss_of_lines_of)(const hf_loss *loss, const void *labels, hf_byte_classes classes, const real *scores,
                          ptrdiff_t n, real factor, real *slopes, int stream, FN(task_sums) sums);
@@ -103,13 +60,13 @@ static FN(task_sums)
 
 /* A task of n rows: adds its values to `lanes`, row i into lane i mod 16, and writes its slopes as loss_of_lines does.
  * `of_kind` are the loops of one family for each kind of labels. Returns whether a label was of neither class. O(n). */
-static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_loss *loss,
-                              const hf_labels *labels, const real *scores, ptrdiff_t n, real factor,
-                              double *lanes, real *slopes, int stream) {
+static int FN(loss_of_task)(FN(loss_of_lines_of) *const *of_kind, const hf_loss *loss,
+                            const hf_labels *labels, const real *scores, ptrdiff_t n, real factor,
+                            double *lanes, real *slopes, int stream) {
     enum { N = HF_VALUE_LANES, STRIP = 4 * N };
     const int kind = hf_kind_of_labels(labels), is_decoded = kind == HF_SIGNS && labels->decode;
     const hf_byte_classes classes = hf_classes_of_bytes(labels);
-    /* Rows up to the first cache line of what is written; lanes are turned so that the row after them has the first.
+    /* Rows up to the first cache line of what is written; lanes are rotated so that the row after them has the first.
      * Arrays of one allocator as a rule begin at the same place in a line. */
     const uintptr_t written = (uintptr_t)(slopes ? slopes : scores);
     const int is_long = stream || n >= 16 * N;
@@ -144,36 +101,3 @@ static int FN(loss_of_scores)(FN(loss_of_lines_of) *const *of_kind, const hf_los
         is_wrong |= wrong[k];
     return is_wrong != 0;
 }
-
-#define HF_DEFINE_LINES(NAME, FAMILY, KIND)                                                                  \
-    HF_NOINLINE FN(task_sums)                                                                                \
-        FN(NAME)(const hf_loss *loss, const void *labels, hf_byte_classes classes, const real *scores,       \
-                 ptrdiff_t n, real factor, real *slopes, int stream, FN(task_sums) sums) {                   \
-        return FN(loss_of_lines)(FAMILY, KIND, loss, labels, classes, scores, n, factor, slopes, stream,     \
-                                 sums);                                                                      \
-    }
-#define HF_DEFINE_ALL_KINDS(NAME, FAMILY)                                                                    \
-    HF_DEFINE_LINES(NAME##_of_signs, FAMILY, HF_SIGNS)                                                       \
-    HF_DEFINE_LINES(NAME##_of_int8_signs, FAMILY, HF_INT8_SIGNS)                                             \
-    HF_DEFINE_LINES(NAME##_of_bytes, FAMILY, HF_BYTES)                                                       \
-    static FN(loss_of_lines_of) *const FN(NAME##_of_kind)[] = {                                              \
-        FN(NAME##_of_signs), FN(NAME##_of_int8_signs), FN(NAME##_of_bytes)};
-#define HF_DEFINE_LOSS_OF_SCORES(NAME, OF_KIND)                                                              \
-    static int FN(NAME)(const hf_loss *loss, const hf_labels *labels, const void *scores, ptrdiff_t n,       \
-                        double factor, double *lanes, void *slopes, int stream) {                            \
-        return FN(loss_of_scores)(OF_KIND, loss, labels, scores, n, (real)factor, lanes, slopes, stream);    \
-    }
-HF_DEFINE_ALL_KINDS(hinge, HF_HINGE)
-HF_DEFINE_ALL_KINDS(flat_hinge, HF_FLAT_HINGE)
-HF_DEFINE_ALL_KINDS(s_family, HF_S_FAMILY)
-HF_DEFINE_ALL_KINDS(psi_g, HF_PSI_G)
-HF_DEFINE_ALL_KINDS(psi_m, HF_PSI_M)
-HF_DEFINE_ALL_KINDS(softplus, HF_SOFTPLUS)
-HF_DEFINE_LOSS_OF_SCORES(scores_hinge, loss->kink_slope == 0 ? FN(flat_hinge_of_kind) : FN(hinge_of_kind))
-HF_DEFINE_LOSS_OF_SCORES(scores_s_family, FN(s_family_of_kind))
-HF_DEFINE_LOSS_OF_SCORES(scores_psi_g, FN(psi_g_of_kind))
-HF_DEFINE_LOSS_OF_SCORES(scores_psi_m, FN(psi_m_of_kind))
-HF_DEFINE_LOSS_OF_SCORES(scores_softplus, FN(softplus_of_kind))
-#undef HF_DEFINE_LOSS_OF_SCORES
-#undef HF_DEFINE_ALL_KINDS
-#undef HF_DEFINE_LINES

@@ -10,65 +10,11 @@ HF_INLINE FN(bit_pattern) FN(differs_from_sign)(real sign) {
     return (FN(bits)(sign) & BITS_BUT_SIGN) ^ FN(bits)(1);
 }
 
-/* Applies one formula to n rows: values[i] = phi, slopes[i] = factor * d phi / d score. Either output may be NULL,
- * and the other then has the same bits. Adding +0 makes the slope of an inactive row +0 for y = -1 too. Returns
- * whether a sign was neither -1 nor +1. O(n). */
-#define HF_DEFINE_MARGIN_LOSS(NAME, FORMULA)                                                                 \
-    static int FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,             \
-                        double factor, void *values, void *slopes) {                                         \
-        const hf_loss fixed = *loss;                                                                         \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
-        real *HF_RESTRICT value = values, *HF_RESTRICT grad = slopes, slope;                                 \
-        const real margin = (real)fixed.margin, by = (real)factor;                                           \
-        FN(bit_pattern) bad = 0;                                                                             \
-        if (values == NULL)                                                                                  \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                (void)FORMULA;                                                                               \
-                grad[i] = (y[i] * slope + 0) * by;                                                           \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        else if (slopes == NULL)                                                                             \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                value[i] = FORMULA;                                                                          \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        else                                                                                                 \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                              \
-                real u = margin - y[i] * z[i];                                                               \
-                value[i] = FORMULA;                                                                          \
-                grad[i] = (y[i] * slope + 0) * by;                                                           \
-                bad |= FN(differs_from_sign)(y[i]);                                                          \
-            }                                                                                                \
-        return bad != 0;                                                                                     \
-    }
-HF_DEFINE_MARGIN_LOSS(margin_hinge, FN(s_family)(&fixed, u, HF_HINGE, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_s_family, FN(s_family)(&fixed, u, HF_S_FAMILY, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_psi_g, FN(psi_g)(&fixed, u, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_psi_m, FN(psi_m)(&fixed, u, &slope))
-HF_DEFINE_MARGIN_LOSS(margin_softplus, FN(softplus)(&fixed, u, &slope))
-#undef HF_DEFINE_MARGIN_LOSS
-
-/* curvatures[i] = phi''(y*z), for n rows. O(n). */
-#define HF_DEFINE_CURVATURE(NAME, FORMULA)                                                                   \
-    static void FN(NAME)(const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n,            \
-                         void *curvatures) {                                                                 \
-        const hf_loss fixed = *loss;                                                                         \
-        const real *HF_RESTRICT y = signs, *HF_RESTRICT z = scores;                                          \
-        real *HF_RESTRICT out = curvatures;                                                                  \
-        const real margin = (real)fixed.margin;                                                              \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
-            real u = margin - y[i] * z[i];                                                                   \
-            out[i] = FORMULA;                                                                                \
-        }                                                                                                    \
-    }
-HF_DEFINE_CURVATURE(curvature_hinge, u == u ? 0 : u)
-HF_DEFINE_CURVATURE(curvature_s_family, FN(s_family_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_psi_g, FN(psi_g_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_psi_m, FN(psi_m_curvature)(&fixed, u))
-HF_DEFINE_CURVATURE(curvature_softplus, FN(softplus_curvature)(&fixed, u))
-#undef HF_DEFINE_CURVATURE
+/* The sign of a label that is one of the classes, or 0. */
+HF_INLINE real FN(sign_of)(int is_negative, int is_positive) {
+    const real below = is_negative ? (real)-1 : (real)0;
+    return is_positive ? (real)1 : below;
+}
 
 /* Position of the first of n signs that is neither -1 nor +1, or -1. The common case is one pass
  * without a branch. O(n). */
@@ -84,48 +30,6 @@ static ptrdiff_t FN(find_bad_sign)(const void *signs, ptrdiff_t n) {
             return i;
     return -1; /* the labels changed in between; they are read again before use */
 }
-
-/* signs[i] = -1, +1, or 0 where label i is neither of the two classes. O(n). */
-#define HF_DEFINE_DECODE(SUFFIX, TYPE, WIDE, WIDEN, LOW, HIGH)                                               \
-    static void FN(decode_##SUFFIX)(const void *labels, ptrdiff_t n, const hf_classes *classes,              \
-                                    void *signs) {                                                           \
-        const TYPE *HF_RESTRICT label = labels;                                                              \
-        real *HF_RESTRICT sign = signs;                                                                      \
-        const WIDE low = LOW, high = HIGH;                                                                   \
-        for (ptrdiff_t i = 0; i < n; i++) {                                                                  \
-            const WIDE at = WIDEN(label[i]);                                                                 \
-            real below = at == low ? (real)-1 : (real)0;                                                     \
-            sign[i] = at == high ? (real)1 : below;                                                          \
-        }                                                                                                    \
-    }
-#define HF_DECODE_NARROW(SUFFIX, TYPE)                                                                       \
-    HF_DEFINE_DECODE(SUFFIX, TYPE, int32_t, (int32_t), hf_narrow(classes->negative_int),                     \
-                     hf_narrow(classes->positive_int))
-#define HF_DECODE_WIDE(SUFFIX, TYPE, WIDEN)                                                                  \
-    HF_DEFINE_DECODE(SUFFIX, TYPE, int64_t, WIDEN, classes->negative_int, classes->positive_int)
-#define HF_DECODE_FLOAT(SUFFIX, TYPE)                                                                        \
-    HF_DEFINE_DECODE(SUFFIX, TYPE, double, (double), classes->negative, classes->positive)
-HF_DECODE_NARROW(i8, int8_t)
-HF_DECODE_NARROW(u8, uint8_t)
-HF_DECODE_NARROW(i16, int16_t)
-HF_DECODE_NARROW(u16, uint16_t)
-HF_DECODE_WIDE(i32, int32_t, (int64_t))
-HF_DECODE_WIDE(u32, uint32_t, (int64_t))
-HF_DECODE_WIDE(i64, int64_t, (int64_t))
-HF_DECODE_FLOAT(f32, float)
-HF_DECODE_FLOAT(f64, double)
-static void FN(decode_u64)(const void *labels, ptrdiff_t n, const hf_classes *classes, void *signs) {
-    const uint64_t *HF_RESTRICT label = labels;
-    real *HF_RESTRICT sign = signs;
-    const uint64_t low = classes->negative_uint, high = classes->positive_uint;
-    const real at_low = classes->negative_fits_uint ? -1 : 0, at_high = classes->positive_fits_uint ? 1 : 0;
-    for (ptrdiff_t i = 0; i < n; i++)
-        sign[i] = label[i] == high && at_high != 0 ? at_high : label[i] == low ? at_low : 0;
-}
-#undef HF_DECODE_NARROW
-#undef HF_DECODE_WIDE
-#undef HF_DECODE_FLOAT
-#undef HF_DEFINE_DECODE
 
 /* weights[i] *= 2^exponent times the weight of row i's class. O(n). */
 static void FN(class_weights)(const void *signs, double negative, double positive, int exponent, ptrdiff_t n,
@@ -145,7 +49,7 @@ static void FN(class_weights)(const void *signs, double negative, double positiv
 static void FN(sum_values)(const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n,
                            double *lanes) {
     const real *HF_RESTRICT value = values;
-    double sum[HF_VALUE_LANES]; /* turned so that the first row's lane comes first */
+    double sum[HF_VALUE_LANES]; /* rotated so that the first row's lane comes first */
     ptrdiff_t i = 0;
     for (int k = 0; k < HF_VALUE_LANES; k++)
         sum[k] = lanes[(first + k) % HF_VALUE_LANES];
@@ -177,58 +81,30 @@ static void FN(scale)(void *x, const double *weights, double factor, ptrdiff_t n
 }
 
 /* x[i] *= y[i] where x[i] is not zero; a zero stays, whatever y is. O(n). */
-static void FN(multiply_active)(void *x, const void *y, ptrdiff_t n) {
+static void FN(multiply_nonzero)(void *x, const void *y, ptrdiff_t n) {
     real *HF_RESTRICT out = x;
     const real *HF_RESTRICT by = y;
     for (ptrdiff_t i = 0; i < n; i++)
         out[i] = out[i] == 0 ? 0 : out[i] * by[i];
 }
 
-/* out[i] = factor*x[i], out being float32 or float64. `stream` writes past the caches, which saves reading
- * the destination first; it overwrites x, and goes with equal element types only. O(n). */
-#define HF_DEFINE_STORE(SUFFIX, TYPE)                                                                        \
-    static void FN(store_##SUFFIX)(void *x, ptrdiff_t n, double factor, void *out, int stream) {             \
-        const real by = (real)factor;                                                                        \
-        const real *HF_RESTRICT from = x;                                                                    \
-        TYPE *HF_RESTRICT to = out;                                                                          \
-        if (stream) {                                                                                        \
-            if (by != 1)                                                                                     \
-                FN(scale)(x, NULL, factor, n);                                                               \
-            hf_stream(out, x, (size_t)n * sizeof(TYPE));                                                     \
-        } else                                                                                               \
-            for (ptrdiff_t i = 0; i < n; i++)                                                                \
-                to[i] = (TYPE)(from[i] * by);                                                                \
-    }
-HF_DEFINE_STORE(f32, float)
-HF_DEFINE_STORE(f64, double)
-#undef HF_DEFINE_STORE
-
-/* out[i,j] = weights[i]*factor*x[i,j], rounded once, for n rows of n_classes numbers; +0 where the weight is zero,
- * whatever x is. x may be out itself. O(n*n_classes). */
-#define HF_DEFINE_STORE_WEIGHTED(SUFFIX, TYPE)                                                               \
-    static void FN(store_weighted_##SUFFIX)(const void *x, const double *weights, double factor,             \
-                                            ptrdiff_t n, ptrdiff_t n_classes, void *out) {                   \
-        const real *from = x;                                                                                \
-        TYPE *to = out;                                                                                      \
-        for (ptrdiff_t i = 0; i < n; i++, from += n_classes, to += n_classes) {                              \
-            const double by = weights[i] * factor;                                                           \
-            for (ptrdiff_t j = 0; j < n_classes; j++)                                                        \
-                to[j] = weights[i] == 0 ? 0 : (TYPE)(by * (double)from[j]);                                  \
-        }                                                                                                    \
-    }
-HF_DEFINE_STORE_WEIGHTED(f32, float)
-HF_DEFINE_STORE_WEIGHTED(f64, double)
-#undef HF_DEFINE_STORE_WEIGHTED
+/* x[i] = |x[i]|, NaN kept. O(n). */
+static void FN(absolute)(void *x, ptrdiff_t n) {
+    real *out = x;
+    for (ptrdiff_t i = 0; i < n; i++)
+        out[i] = FN(fabs)(out[i]);
+}
 
 /* The vectorised elementary functions over arrays, for their tests. O(n). */
-#define HF_DEFINE_ELEMENTARY(NAME)                                                                           \
-    static void FN(array_##NAME)(const void *x, ptrdiff_t n, void *out) {                                    \
-        const real *HF_RESTRICT from = x;                                                                    \
-        real *HF_RESTRICT to = out;                                                                          \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
-            to[i] = FN(NAME)(from[i]);                                                                       \
-    }
-HF_DEFINE_ELEMENTARY(exp)
-HF_DEFINE_ELEMENTARY(log1p)
-HF_DEFINE_ELEMENTARY(erfc)
-#undef HF_DEFINE_ELEMENTARY
+static void FN(elementary_exp)(const void *x, ptrdiff_t n, void *out) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        ((real *)out)[i] = FN(exp)(((const real *)x)[i]);
+}
+static void FN(elementary_log1p)(const void *x, ptrdiff_t n, void *out) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        ((real *)out)[i] = FN(log1p)(((const real *)x)[i]);
+}
+static void FN(elementary_erfc)(const void *x, ptrdiff_t n, void *out) {
+    for (ptrdiff_t i = 0; i < n; i++)
+        ((real *)out)[i] = FN(erfc)(((const real *)x)[i]);
+}

@@ -49,20 +49,6 @@ static void FN(finish_grad)(const double *total, ptrdiff_t n, double divisor, do
             to[j] = (real)(from[j] / divisor + alpha * (double)w[j]);
 }
 
-/* out[j] = coef[j] in this type. O(n). */
-static void FN(round_coef_from_f32)(const void *coef, ptrdiff_t n, void *out) {
-    const float *HF_RESTRICT from = coef;
-    real *HF_RESTRICT to = out;
-    for (ptrdiff_t j = 0; j < n; j++)
-        to[j] = (real)from[j];
-}
-static void FN(round_coef_from_f64)(const void *coef, ptrdiff_t n, void *out) {
-    const double *HF_RESTRICT from = coef;
-    real *HF_RESTRICT to = out;
-    for (ptrdiff_t j = 0; j < n; j++)
-        to[j] = (real)from[j];
-}
-
 /* theta[j] -= rate*grad[j], in the type of theta, rate rounded to it. O(n). */
 static void FN(step)(const void *grad, ptrdiff_t n, double rate, void *theta) {
     const real *HF_RESTRICT g = grad;

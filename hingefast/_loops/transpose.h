@@ -1,12 +1,12 @@
-/* turn.h - sixteen rows of few numbers turned over, so that the rows stand in the lanes, and back.
+/* transpose.h - sixteen rows of few numbers transposed, so that the rows stand in the lanes, and back.
  *
  * Included once for float32 and once for float64. tile[j][r] = x[r*width + j]. With AVX-512 four columns of all rows are
- * turned over in registers; elsewhere numbers are moved one by one.
+ * transposed in registers; elsewhere numbers are moved one by one.
  */
 
 /* Up to sixteen rows; lanes without a row repeat the first one. */
-HF_INLINE void FN(turn_in_singly)(const real *x, ptrdiff_t n_rows, ptrdiff_t width,
-                                  real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
+HF_INLINE void FN(transpose_in_singly)(const real *x, ptrdiff_t n_rows, ptrdiff_t width,
+                                       real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
     if (n_rows < HF_VALUE_LANES)
         for (ptrdiff_t j = 0; j < width; j++)
             for (int r = 0; r < HF_VALUE_LANES; r++)
@@ -15,8 +15,8 @@ HF_INLINE void FN(turn_in_singly)(const real *x, ptrdiff_t n_rows, ptrdiff_t wid
         for (ptrdiff_t j = 0; j < width; j++)
             tile[j][r] = x[j];
 }
-HF_INLINE void FN(turn_out_singly)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t n_rows,
-                                   ptrdiff_t width, real *HF_RESTRICT x) {
+HF_INLINE void FN(transpose_out_singly)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t n_rows,
+                                        ptrdiff_t width, real *HF_RESTRICT x) {
     for (ptrdiff_t r = 0; r < n_rows; r++, x += width)
         for (ptrdiff_t j = 0; j < width; j++)
             x[j] = tile[j][r];
@@ -24,7 +24,8 @@ HF_INLINE void FN(turn_out_singly)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptr
 
 #if HF_VECTOR_BYTES == 64 && defined(HF_REAL_IS_F64)
 /* Four columns of eight rows: register q holds rows first[q] and first[q] + 2, which leaves all rows in order. */
-HF_INLINE void FN(turn_in_four)(const real *x, ptrdiff_t width, real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
+HF_INLINE void FN(transpose_in_four)(const real *x, ptrdiff_t width,
+                                     real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
     const ptrdiff_t first[4] = {0, 1, 4, 5};
     __m512d q[4], even[2], odd[2];
     HF_UNROLL
@@ -41,8 +42,8 @@ HF_INLINE void FN(turn_in_four)(const real *x, ptrdiff_t width, real (*HF_RESTRI
     _mm512_storeu_pd(tile[2], _mm512_shuffle_f64x2(even[0], even[1], 0xDD));
     _mm512_storeu_pd(tile[3], _mm512_shuffle_f64x2(odd[0], odd[1], 0xDD));
 }
-HF_INLINE void FN(turn_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t width,
-                                 real *HF_RESTRICT x) {
+HF_INLINE void FN(transpose_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t width,
+                                      real *HF_RESTRICT x) {
     const ptrdiff_t first[4] = {0, 1, 4, 5};
     const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0);
     const __m512i high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
@@ -64,11 +65,11 @@ HF_INLINE void FN(turn_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdi
         _mm256_storeu_pd(x + (first[k] + 2) * width, _mm512_extractf64x4_pd(q[k], 1));
     }
 }
-#define TURNED_ROWS 8
+#define TRANSPOSED_ROWS 8
 #elif HF_VECTOR_BYTES == 64
-/* Four columns of sixteen rows: register q holds rows q, q + 4, q + 8 and q + 12. A turn of four by four in each
+/* Four columns of sixteen rows: register q holds rows q, q + 4, q + 8 and q + 12. A transpose of four by four in each
  * quarter is its own inverse. */
-HF_INLINE void FN(turn_quarters)(__m512 *q) {
+HF_INLINE void FN(transpose_quarters)(__m512 *q) {
     const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(q[0], q[1]));
     const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(q[0], q[1]));
     const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(q[2], q[3]));
@@ -78,7 +79,8 @@ HF_INLINE void FN(turn_quarters)(__m512 *q) {
     q[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
     q[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
 }
-HF_INLINE void FN(turn_in_four)(const real *x, ptrdiff_t width, real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
+HF_INLINE void FN(transpose_in_four)(const real *x, ptrdiff_t width,
+                                     real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
     __m512 q[4];
     HF_UNROLL
     for (int k = 0; k < 4; k++) {
@@ -88,18 +90,18 @@ HF_INLINE void FN(turn_in_four)(const real *x, ptrdiff_t width, real (*HF_RESTRI
         q[k] = _mm512_mask_broadcast_f32x4(q[k], 0x0F00, _mm_loadu_ps(row + 8 * width));
         q[k] = _mm512_mask_broadcast_f32x4(q[k], 0xF000, _mm_loadu_ps(row + 12 * width));
     }
-    FN(turn_quarters)(q);
+    FN(transpose_quarters)(q);
     HF_UNROLL
     for (int k = 0; k < 4; k++)
         _mm512_storeu_ps(tile[k], q[k]);
 }
-HF_INLINE void FN(turn_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t width,
-                                 real *HF_RESTRICT x) {
+HF_INLINE void FN(transpose_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t width,
+                                      real *HF_RESTRICT x) {
     __m512 q[4];
     HF_UNROLL
     for (int k = 0; k < 4; k++)
         q[k] = _mm512_loadu_ps(tile[k]);
-    FN(turn_quarters)(q);
+    FN(transpose_quarters)(q);
     HF_UNROLL
     for (int k = 0; k < 4; k++) {
         real *row = x + k * width;
@@ -109,38 +111,38 @@ HF_INLINE void FN(turn_out_four)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdi
         _mm_storeu_ps(row + 12 * width, _mm512_extractf32x4_ps(q[k], 3));
     }
 }
-#define TURNED_ROWS 16
+#define TRANSPOSED_ROWS 16
 #endif
 
 /* The last four columns may be met twice. O(width). */
-HF_INLINE void FN(turn_in)(const real *x, ptrdiff_t n_rows, ptrdiff_t width,
-                           real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
-#ifdef TURNED_ROWS
+HF_INLINE void FN(transpose_in)(const real *x, ptrdiff_t n_rows, ptrdiff_t width,
+                                real (*HF_RESTRICT tile)[HF_VALUE_LANES]) {
+#ifdef TRANSPOSED_ROWS
     if (n_rows == HF_VALUE_LANES && width >= 4) {
         for (ptrdiff_t j = 0; j < width; j += 4) {
             const ptrdiff_t at = j + 4 <= width ? j : width - 4;
             HF_UNROLL
-            for (int r = 0; r < HF_VALUE_LANES; r += TURNED_ROWS)
-                FN(turn_in_four)(x + r * width + at, width, (real (*)[HF_VALUE_LANES])(tile[at] + r));
+            for (int r = 0; r < HF_VALUE_LANES; r += TRANSPOSED_ROWS)
+                FN(transpose_in_four)(x + r * width + at, width, (real (*)[HF_VALUE_LANES])(tile[at] + r));
         }
         return;
     }
 #endif
-    FN(turn_in_singly)(x, n_rows, width, tile);
+    FN(transpose_in_singly)(x, n_rows, width, tile);
 }
-HF_INLINE void FN(turn_out)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t n_rows, ptrdiff_t width,
-                            real *HF_RESTRICT x) {
-#ifdef TURNED_ROWS
+HF_INLINE void FN(transpose_out)(real (*HF_RESTRICT tile)[HF_VALUE_LANES], ptrdiff_t n_rows, ptrdiff_t width,
+                                 real *HF_RESTRICT x) {
+#ifdef TRANSPOSED_ROWS
     if (n_rows == HF_VALUE_LANES && width >= 4) {
         for (ptrdiff_t j = 0; j < width; j += 4) {
             const ptrdiff_t at = j + 4 <= width ? j : width - 4;
             HF_UNROLL
-            for (int r = 0; r < HF_VALUE_LANES; r += TURNED_ROWS)
-                FN(turn_out_four)((real (*)[HF_VALUE_LANES])(tile[at] + r), width, x + r * width + at);
+            for (int r = 0; r < HF_VALUE_LANES; r += TRANSPOSED_ROWS)
+                FN(transpose_out_four)((real (*)[HF_VALUE_LANES])(tile[at] + r), width, x + r * width + at);
         }
         return;
     }
 #endif
-    FN(turn_out_singly)(tile, n_rows, width, x);
+    FN(transpose_out_singly)(tile, n_rows, width, x);
 }
-#undef TURNED_ROWS
+#undef TRANSPOSED_ROWS

@@ -1,11 +1,11 @@
-/* column_turn.h - rows out of contiguous columns: four at a time in registers, or many into a tile. Knows no loss.
+/* column_transpose.h - rows out of contiguous columns: four at a time in registers, or many into a tile. Knows no loss.
  *
- * Included once for float32 and once for float64. On x86 X is turned over by shuffles within 16 bytes, which every
+ * Included once for float32 and once for float64. On x86 X is transposed by shuffles within 16 bytes, which every
  * level has; elsewhere numbers are moved one by one.
  */
 
 #if defined(__SSE2__) && HF_VECTOR_BYTES
-#define CAN_TURN 1
+#define CAN_TRANSPOSE 1
 #include <immintrin.h>
 #if HF_VECTOR_BYTES == 64
 #define MM(name) _mm512_##name
@@ -34,7 +34,7 @@ HF_INLINE FN(part) FN(load_quarters)(const char *x, ptrdiff_t step) {
 }
 
 /* rows[r] = row r of PART_LANES columns, four rows. */
-HF_INLINE void FN(turn_rows)(const char *x, ptrdiff_t column_stride, FN(part) *rows) {
+HF_INLINE void FN(transpose_rows)(const char *x, ptrdiff_t column_stride, FN(part) *rows) {
 #ifdef HF_REAL_IS_F64
     HF_UNROLL
     for (int r = 0; r < 4; r += 2) {
@@ -67,16 +67,17 @@ HF_INLINE void FN(prefetch_next_columns)(const char *x, ptrdiff_t column_stride,
         HF_PREFETCH(next + c * column_stride);
 }
 #else
-#define CAN_TURN 0
+#define CAN_TRANSPOSE 0
 #endif
 
 /* tile[i*n_features + j] = column j of row rows[i] of X, or of row i*row_step where rows is NULL. X, column_stride and
  * prefetch as in score_columns. O(n_rows * n_features). */
-static void FN(turn_columns)(const void *X, ptrdiff_t column_stride, const int64_t *rows, ptrdiff_t row_step,
-                             ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch, void *tile) {
+static void FN(transpose_columns)(const void *X, ptrdiff_t column_stride, const int64_t *rows,
+                                  ptrdiff_t row_step, ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch,
+                                  void *tile) {
     real *HF_RESTRICT to = tile;
     for (ptrdiff_t j = 0; j < n_features; j += LANES) {
-#if CAN_TURN
+#if CAN_TRANSPOSE
         if (rows == NULL && row_step == 1 && n_rows >= 4 && n_features >= LANES) {
             const ptrdiff_t first = j + LANES <= n_features ? j : n_features - LANES; /* some columns twice */
             for (ptrdiff_t i = 0; i < n_rows; i += 4) {
@@ -87,7 +88,7 @@ static void FN(turn_columns)(const void *X, ptrdiff_t column_stride, const int64
                 HF_UNROLL
                 for (int k = 0; k < PARTS; k++) {
                     FN(part) row[4];
-                    FN(turn_rows)(x + k * PART_LANES * column_stride, column_stride, row);
+                    FN(transpose_rows)(x + k * PART_LANES * column_stride, column_stride, row);
                     HF_UNROLL
                     for (int r = 0; r < 4; r++)
                         FN(store_part)(to + (at + r) * n_features + first + k * PART_LANES, row[r]);

@@ -1,0 +1,133 @@
+/* csr_accumulate.h - the accumulate stage of CSR rows: entries times slopes, into the gradient of one score a row or K.
+ * Knows no loss.
+ *
+ * Included once for each number type and type of column indices. Every number of the gradient, which is float64, receives
+ * its rows in row order; rows whose slope is zero are skipped. Indices are clamped as in csr_score.h: one outside adds
+ * nothing anywhere but to column 0, of a gradient that is thrown away.
+ */
+
+/* grad[indices[k]] += slopes[i]*data[k] over the entries of n_rows rows, in order. O(number of entries of rows with a
+ * slope). */
+static void IX(csr_accumulate_rows)(const void *data, const void *indices, const int64_t *starts,
+                                    const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
+                                    ptrdiff_t n_features, double *grad) {
+    const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;
+    const index_type *HF_RESTRICT index = indices;
+    double *HF_RESTRICT g = grad;
+    const uint64_t width = (uint64_t)n_features;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const double s = (double)slope[i];
+        const int64_t end = ends[i];
+        int64_t k = starts[i];
+        if (s == 0)
+            continue;
+        for (; k + 4 <= end; k += 4) { /* four indices ahead of the additions, which wait for one another */
+            uint64_t j[4];
+            HF_UNROLL
+            for (int q = 0; q < 4; q++) {
+                j[q] = (uint64_t)hf_pinned((int64_t)index[k + q]);
+                j[q] = j[q] < width ? j[q] : 0;
+            }
+            HF_UNROLL
+            for (int q = 0; q < 4; q++)
+                g[j[q]] += (double)x[k + q] * s;
+        }
+        for (; k < end; k++) {
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
+            g[j < width ? j : 0] += (double)x[k] * s;
+        }
+    }
+}
+
+/* grad[indices[e]][k] += slopes[k]*data[e] for the n entries of one row, where there is a slope: elsewhere g stays,
+ * whatever the entry is. Of all n_classes (a constant where they fill so few lines that their slopes stay in
+ * registers), of two, or of n_active. csr_accumulate_classes, which calls them, says more. The stride is pinned: gcc
+ * would read it from the stack for each entry, which took a tenth longer. */
+HF_INLINE double *IX(sums_of_feature)(double *grad, const index_type *index, uint64_t width, int64_t stride) {
+    const uint64_t j = (uint64_t)hf_pinned((int64_t)*index);
+    return grad + (int64_t)(j < width ? j : 0) * stride;
+}
+HF_INLINE void IX(csr_accumulate_all)(const real *x, const index_type *index, int64_t n, uint64_t width,
+                                      const double *HF_RESTRICT slopes, ptrdiff_t stride, ptrdiff_t n_classes,
+                                      double *grad) {
+    const int64_t step = hf_pinned(stride);
+    for (int64_t e = 0; e < n; e++) {
+        double *HF_RESTRICT g = IX(sums_of_feature)(grad, index + e, width, step);
+        const double entry = (double)x[e];
+        HF_VECTORISE
+        for (ptrdiff_t k = 0; k < n_classes; k++) {
+            const double sum = g[k] + entry * slopes[k];
+            g[k] = slopes[k] != 0 ? sum : g[k];
+        }
+    }
+}
+HF_INLINE void IX(csr_accumulate_two)(const real *x, const index_type *index, int64_t n, uint64_t width,
+                                      const double *slopes, ptrdiff_t stride, const int32_t *active,
+                                      double *grad) {
+    const int64_t step = hf_pinned(stride), first = active[0], second = active[1];
+    const double first_slope = slopes[0], second_slope = slopes[1];
+    for (int64_t e = 0; e < n; e++) {
+        double *g = IX(sums_of_feature)(grad, index + e, width, step);
+        const double entry = (double)x[e];
+        g[first] += entry * first_slope;
+        g[second] += entry * second_slope;
+    }
+}
+HF_INLINE void IX(csr_accumulate_few)(const real *x, const index_type *index, int64_t n, uint64_t width,
+                                      const double *HF_RESTRICT slopes, ptrdiff_t stride,
+                                      const int32_t *HF_RESTRICT active, ptrdiff_t n_active, double *grad) {
+    const int64_t step = hf_pinned(stride);
+    for (int64_t e = 0; e < n; e++) {
+        double *HF_RESTRICT g = IX(sums_of_feature)(grad, index + e, width, step);
+        const double entry = (double)x[e];
+        for (ptrdiff_t a = 0; a < n_active; a++)
+            g[active[a]] += entry * slopes[a];
+    }
+}
+
+/* grad[indices[e]][k] += slopes[i][k]*data[e] in float64 over the entries of n_rows CSR rows, in order, for the classes k
+ * for which the row has a slope; grad has `stride` numbers a feature.
+ * `active` and `active_slopes` are space for n_classes numbers each. O(number of entries * active classes). */
+static void IX(csr_accumulate_classes)(const void *data, const void *indices, const int64_t *starts,
+                                       const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
+                                       ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,
+                                       int32_t *active, double *active_slopes, double *grad) {
+    const real *slope = slopes;
+    const uint64_t width = (uint64_t)n_features;
+    const ptrdiff_t lines = stride / HF_F64_LANES;
+    for (ptrdiff_t i = 0; i < n_rows; i++, slope += n_classes) {
+        const real *x = (const real *)data + starts[i];
+        const index_type *index = (const index_type *)indices + starts[i];
+        const int64_t n = ends[i] - starts[i];
+        ptrdiff_t n_active = 0;
+        for (ptrdiff_t k = 0; k < n_classes; k++) {
+            active[n_active] = (int32_t)k;
+            active_slopes[n_active] = (double)slope[k];
+            n_active += slope[k] != 0;
+        }
+        if (4 * n_active < n_classes) {
+            if (n_active == 2)
+                IX(csr_accumulate_two)(x, index, n, width, active_slopes, stride, active, grad);
+            else if (n_active > 0)
+                IX(csr_accumulate_few)(x, index, n, width, active_slopes, stride, active, n_active, grad);
+            continue;
+        }
+        if (lines == 0 || lines > HF_CSR_LINES) {
+            for (ptrdiff_t k = 0; k < n_classes; k++)
+                active_slopes[k] = (double)slope[k];
+            IX(csr_accumulate_all)(x, index, n, width, active_slopes, stride, n_classes, grad);
+            continue;
+        }
+        double padded[HF_CSR_LINES * HF_F64_LANES] = {0};
+        for (ptrdiff_t k = 0; k < n_classes; k++)
+            padded[k] = (double)slope[k];
+        if (lines == 1)
+            IX(csr_accumulate_all)(x, index, n, width, padded, stride, HF_F64_LANES, grad);
+        else if (lines == 2 || HF_CSR_LINES == 2)
+            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 2 * HF_F64_LANES, grad);
+        else if (lines == 3)
+            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 3 * HF_F64_LANES, grad);
+        else
+            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 4 * HF_F64_LANES, grad);
+    }
+}

@@ -1,0 +1,45 @@
+/* csr_squares.h - sums of squares of the entries of CSR rows, in float64.
+ *
+ * Included once for each number type and type of column indices. Every entry has its own square, also where a row
+ * stores a column twice: the norm is that of X only if no row does. Returned is the place of the first row with a column
+ * index outside [0, n_features), or -1; arguments as in csr_score.h.
+ */
+
+/* norms[i] = sum of the squares of the entries of row i, entry k of a row in lane k mod 16, for n_rows rows. Indices are
+ * only compared. O(number of entries). */
+static ptrdiff_t IX(csr_square_rows)(const void *data, const void *indices, const int64_t *starts,
+                                     const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                     double *norms) {
+    const index_type *HF_RESTRICT index = indices;
+    ptrdiff_t fault = -1;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        int outside = 0;
+        for (int64_t e = starts[i]; e < ends[i]; e++)
+            outside |= (uint64_t)(int64_t)index[e] >= (uint64_t)n_features;
+        norms[i] = FN(squared_norm)((const real *)data + starts[i], 1, (ptrdiff_t)(ends[i] - starts[i]));
+        fault = outside && fault < 0 ? i : fault;
+    }
+    return fault;
+}
+
+/* sums[indices[e]] += data[e]^2 over the entries of n_rows rows, in order. An index outside adds to column 0, of sums that
+ * are thrown away. O(number of entries). */
+static ptrdiff_t IX(csr_square_columns)(const void *data, const void *indices, const int64_t *starts,
+                                        const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                        double *sums) {
+    const real *HF_RESTRICT x = data;
+    const index_type *HF_RESTRICT index = indices;
+    double *HF_RESTRICT sum = sums;
+    ptrdiff_t fault = -1;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        int outside = 0;
+        for (int64_t e = starts[i]; e < ends[i]; e++) {
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);
+            const double entry = (double)x[e];
+            outside |= j >= (uint64_t)n_features;
+            sum[j < (uint64_t)n_features ? j : 0] += entry * entry;
+        }
+        fault = outside && fault < 0 ? i : fault;
+    }
+    return fault;
+}

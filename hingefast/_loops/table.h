@@ -1,0 +1,114 @@
+/* table.h - the table of innermost loops, one per instruction-set level, and the types they share with the Cython kernels.
+ * Which loops there are is in loops.h, losses in losses.h.
+ *
+ * Arrays come as `void *` to float32 or float64 numbers, after the table they stand in ("real" below);
+ * `n` counts elements. No loop allocates, raises or keeps state; none reads or writes outside the
+ * lengths it is given, whatever the arrays hold.
+ */
+#ifndef HF_TABLE_H
+#define HF_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "losses.h"
+#include "port.h"
+
+/* Element types of labels, weights and row selections. */
+enum {
+    HF_INT8,
+    HF_INT16,
+    HF_INT32,
+    HF_INT64,
+    HF_UINT8,
+    HF_UINT16,
+    HF_UINT32,
+    HF_UINT64,
+    HF_FLOAT32,
+    HF_FLOAT64,
+    HF_N_DTYPES
+};
+/* Numbers of X may besides be of these two types. In the other byte order a number has its type + HF_SWAPPED. */
+enum { HF_BOOL = HF_N_DTYPES, HF_FLOAT16, HF_SWAPPED, HF_N_NUMBERS = 2 * HF_SWAPPED };
+
+/* The two classes of binary labels, for float, signed and unsigned labels. A class that is no integer, or no
+ * int64, is INT64_MIN there, which matches nothing (Python refuses INT64_MIN itself as a class); `fits_uint`
+ * tells whether the class is a uint64. */
+typedef struct {
+    double negative, positive;
+    int64_t negative_int, positive_int;
+    uint64_t negative_uint, positive_uint;
+    int negative_fits_uint, positive_fits_uint;
+} hf_classes;
+
+/* A contiguous array of binary labels. Where `decode` is NULL they are signs in the computing dtype; else it makes such
+ * signs of them. */
+typedef struct {
+    const void *data;
+    int dtype; /* HF_INT8 ... */
+    ptrdiff_t itemsize;
+    const hf_classes *classes;
+    void (*decode)(const void *labels, ptrdiff_t n, const hf_classes *classes, void *signs);
+} hf_labels;
+
+/* The labels of K classes: first, first + 1, ..., or, where `sorted` is given, sorted[0] < sorted[1] < ..., of
+ * which sorted[i] is the label of column columns[i]. No label overflows int64. */
+typedef struct {
+    int64_t n_classes;
+    int64_t first;
+    const int64_t *sorted;
+    const int32_t *columns;
+} hf_class_labels;
+
+/* The columns that the rows of a sparse step store: each has a number of its own, its slot (slots.h). */
+typedef struct {
+    int64_t *columns;      /* of each slot; of the slots of a column one has sums */
+    int32_t *table;        /* with a place a column, or of mask + 1 places, a power of two above 2*capacity */
+    uint64_t mask;         /* 0: a place a column */
+    ptrdiff_t n, capacity; /* slots in use, at most */
+} hf_slots;
+
+/* What a fault in the data was, for the message. */
+enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WEIGHT, HF_FAULT_ROW };
+
+/* How many loops there are of a kind in loops.h, and in which order. */
+#define HF_EXTENT_ONE
+#define HF_EXTENT_PER_FAMILY [HF_N_FAMILIES]
+#define HF_EXTENT_PER_DTYPE [HF_N_DTYPES]
+#define HF_EXTENT_PER_NUMBER [HF_N_NUMBERS]
+#define HF_EXTENT_PER_REAL [2]              /* float32, float64: of the caller's coef or output */
+#define HF_EXTENT_PER_INDEX [2]             /* int32, int64 */
+#define HF_EXTENT_PER_INDEX_AND_REAL [2][2] /* both */
+#define HF_EXTENT_PER_SIZE [4]              /* items of 1, 2, 4 and 8 bytes */
+#define HF_EXTENT_PER_FUNCTION [3]          /* exp, log1p, erfc */
+
+#define REAL_LOOP(KIND, RESULT, NAME, ARGUMENTS) RESULT(*NAME HF_EXTENT_##KIND) ARGUMENTS;
+typedef struct {
+#include "loops.h"
+} hf_real_loops;
+
+#define LOOP(KIND, RESULT, NAME, ARGUMENTS) RESULT(*NAME HF_EXTENT_##KIND) ARGUMENTS;
+typedef struct {
+    const char *level;
+    const char *compiler;
+    ptrdiff_t tile_rows;
+    const hf_catalogue_row *catalogue;
+    ptrdiff_t n_catalogue;
+    hf_real_loops real[2]; /* [0] float32, [1] float64 */
+#include "loops.h"
+} hf_loops;
+
+extern const hf_loops hf_loops_base;
+#if HF_HAVE_X86_LEVELS
+extern const hf_loops hf_loops_x86_v3;
+extern const hf_loops hf_loops_x86_v4;
+#endif
+
+/* cpu.c: whether the machine and its operating system support a level, by name; 0 for unknown names. */
+int hf_cpu_supports(const char *level);
+
+#define HF_VALUE_LANES 16
+#define HF_COLUMN_ROWS 512 /* at most so many rows at once in contiguous columns */
+#define HF_ALL_LANES 0xFFFFu
+
+#endif
