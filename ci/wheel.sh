@@ -37,9 +37,9 @@ for tag in tags:
 inside = set(zipfile.ZipFile(wheel).namelist())
 def suffixes(*names):
     return {f"hingefast/{path.relative_to(source).as_posix()}" for path in source.rglob("*") if path.suffix in names}
-expected = suffixes(".py", ".pyi", ".pxd", ".h", ".typed")
+expected = suffixes(".py", ".pxd", ".h", ".typed")
 assert expected <= inside, f"missing in the wheel: {sorted(expected - inside)}"
-assert {".pyi", ".pxd", ".h", ".typed"} <= {Path(name).suffix for name in inside}
+assert {".pxd", ".h", ".typed"} <= {Path(name).suffix for name in inside}
 unwanted = [name for name in inside if name.endswith((".c", ".pyx", ".o"))]
 assert not unwanted, f"should not be in the wheel: {unwanted}"
 print(wheel.name, f"{wheel.stat().st_size / 1e6:.2f} MB")

@@ -11,7 +11,7 @@ import numpy as np
 
 from hingefast import _threads
 from hingefast._kernels import table
-from hingefast.checks import arrays
+from hingefast.checks.arguments import as_mode
 
 __all__ = ["VERSION", "show_config"]
 
@@ -44,8 +44,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     >>> hf.show_config(mode="dicts")["level"] in hf.show_config(mode="dicts")["levels"]
     True
     """
-    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode is {arrays.quote(mode)}, must be 'stdout' or 'dicts'")
+    mode = as_mode(mode)
     config = {
         "hingefast": VERSION,
         "python": sys.version.split()[0],

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TypeAlias
 
-from hingefast.checks.arrays import as_integer, quote, shorten
+from hingefast.checks.arrays import as_threads, no_count
 
 __all__ = ["available_threads", "hand_out", "resolve_threads", "threads"]
 
@@ -151,7 +151,7 @@ class threads:
     """
 
     def __init__(self, n: int | None) -> None:
-        self._n = None if n is None else check_threads(n, "n")
+        self._n = None if n is None else as_threads(n, "n")
         self._tokens: list[Token[int | None]] = []
 
     def set(self) -> None:
@@ -186,7 +186,7 @@ def _from_environment() -> int | None:
     if text:
         n_threads = _read_count(text)
         if n_threads is None:
-            raise ValueError(f"HINGEFAST_NUM_THREADS is {quote(text)}, must be a positive integer or -1")
+            raise no_count("HINGEFAST_NUM_THREADS", text)
         return n_threads
     # Not ours: what is no count there is meant for somebody else. A list names one number per nesting level.
     return _read_count(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0])
@@ -223,7 +223,7 @@ def resolve_threads(n_threads: int | None) -> int:
         If it is 0 or below -1, or ``HINGEFAST_NUM_THREADS`` holds something else than a count.
     """
     if n_threads is not None:
-        count: int | None = check_threads(n_threads)
+        count: int | None = as_threads(n_threads)
     else:
         count = _of_block.get()
         if count is None:
@@ -231,17 +231,3 @@ def resolve_threads(n_threads: int | None) -> int:
         if count is None:
             count = _from_environment()
     return available_threads() if count is None or count == -1 else min(count, MAX_THREADS)
-
-
-def check_threads(n_threads: object, name: str = "n_threads") -> int:
-    """`n_threads` as a plain int, if it is a positive integer or -1.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `resolve_threads`.
-    """
-    count = as_integer(n_threads, name)
-    if count < 1 and count != -1:
-        raise ValueError(f"{name} is {shorten(count)}, must be a positive integer, or -1 for all processors")
-    return count

@@ -242,10 +242,7 @@ def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = 
         data, indices, indptr, n_features, given_indptr = parts
         inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
         return CSR(data, indices, indptr, n_features, float64 or arrays.computes_in_float64(data.dtype))
-    array = arrays.real_array(X, "X")
-    if array.ndim != 2:
-        raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
-    arrays.check_size(array.shape[1])
+    array = arrays.matrix(X)
     inputs |= {"X": array} if type(X) is np.ndarray or not arrays.is_frame(X) else arrays.memory(X, "X")
     is_f64 = float64 or arrays.computes_in_float64(array.dtype)
     kind = Fortran if has_contiguous_columns(array, is_f64) else Dense

@@ -9,7 +9,6 @@ Losses are immutable: they can be compared, hashed, pickled and shared between t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from typing import Any, ClassVar, Self
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from hingefast._kernels import table
 from hingefast._kernels.entry import evaluate
 from hingefast._kernels.slopes import OneMargin, ScoreLoss
-from hingefast.checks import arrays
+from hingefast.checks.losses import as_parameter, no_formula, unknown
 
 __all__ = [
     "MARGIN_LOSSES",
@@ -284,9 +283,7 @@ class MarginLoss(Loss):
             return
         row = _ROWS.get(cls.__name__)
         if row is None:
-            raise TypeError(
-                f"{arrays.shorten(cls.__name__)} has no compiled formula; subclass a loss such as Hinge instead"
-            )
+            raise no_formula(cls.__name__)
         cls.name = row["name"]
         cls.smoothness = row["smoothness"]
         cls._names = tuple(name for name, _, _ in row["parameters"])
@@ -294,24 +291,10 @@ class MarginLoss(Loss):
 
     def __init__(self, *parameters: Any) -> None:
         values = tuple(
-            _check_parameter(name, kind, value)
+            as_parameter(name, kind, value)
             for name, kind, value in zip(self._names, self._kinds, parameters, strict=True)
         )
         super().__init__(OneMargin(table.BoundLoss(self.name, values)), values)
-
-
-def _check_parameter(name: str, kind: str, value: Any) -> float:
-    """A parameter as a float, if its kind in the catalogue allows it."""
-    number = arrays.as_number(value, name)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is {number}, must be finite")
-    if kind == "margin" and number < 0:
-        raise ValueError(f"{name} is {number}, must be >= 0")
-    if kind == "width" and not (number > 0 and math.isfinite(1 / number)):
-        raise ValueError(f"{name} is {number}, must be > 0 and have a finite reciprocal")
-    if kind == "slope" and not -1 <= number <= 0:
-        raise ValueError(f"{name} is {number}, must be in [-1, 0]")
-    return number + 0.0  # -0.0 and 0.0 are the same parameter
 
 
 class Hinge(MarginLoss):
@@ -630,9 +613,7 @@ def as_margin_loss(base: Any) -> MarginLoss:
     """
     if isinstance(base, MarginLoss):
         return base
-    if not isinstance(base, str):
-        raise TypeError(f"base must be a margin loss or its name, got {arrays.describe(base)}")
-    found = MARGIN_LOSSES_BY_NAME.get(base)
+    found = MARGIN_LOSSES_BY_NAME.get(base) if isinstance(base, str) else None
     if found is None:
-        raise ValueError(f"base is {arrays.quote(base)}, must be one of {', '.join(MARGIN_LOSSES)}")
+        raise unknown("base", base, MARGIN_LOSSES)
     return found

@@ -138,11 +138,7 @@ def margin_report(
       smallest margin: -0.25
       width of the margin, 2/||coef||: 2
     """
-    scores = arrays.real_array(scores, "scores")
-    if scores.ndim not in (1, 2) or scores.shape[1:] in ((0,), (1,)):
-        raise ValueError(
-            f"scores must have shape (n,), or (n, K) with K >= 2 classes, got shape {scores.shape}"
-        )
+    scores = arguments.any_scores(scores)
     labels = arguments.as_labels(y, scores.shape[0], "scores")
     weights = arguments.as_weights(sample_weight, scores.shape[0], "scores")
     n_classes = None if scores.ndim == 1 else scores.shape[1]
@@ -210,10 +206,5 @@ def _class_margins(classes: Classes, y: Array, scores: Array, first: int) -> Arr
 
 
 def _margin_width(coef: npt.ArrayLike, n_classes: int | None) -> float:
-    array = arrays.real_array(coef, "coef")
-    if n_classes is None and array.ndim != 1 and array.shape[:1] != (1,):
-        raise ValueError(f"coef has shape {array.shape}, must be (d,) or (1, d)")
-    if n_classes is not None and (array.ndim != 2 or array.shape[0] != n_classes):
-        raise ValueError(f"coef has shape {array.shape}, must be ({n_classes}, d)")
-    norm = arrays.euclidean_norm(array)
+    norm = arrays.euclidean_norm(arguments.any_coef(coef, n_classes))
     return 2 / norm if norm else math.inf

@@ -8,7 +8,6 @@ A row with a NaN score has the value NaN, and NaN slopes at c and at every class
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
@@ -16,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast._kernels.slopes import AllRivals, EachClass, ScoreLoss, StrongestRival, TopClasses
-from hingefast._kernels.table import default_environment
-from hingefast.checks import arrays
+from hingefast.checks.losses import as_cost, as_k, as_variant
 from hingefast.losses import Hinge, Loss, MarginLoss, as_margin_loss
 
 __all__ = [
@@ -210,7 +208,7 @@ class CostSensitiveHinge(MulticlassLoss):
     _names = ("cost",)
 
     def __init__(self, cost: npt.ArrayLike) -> None:
-        matrix = _as_cost(cost)
+        matrix = as_cost(cost)
         bound = StrongestRival(_MARGINLESS_HINGE._bound.margin, matrix)
         super().__init__("cost_sensitive_hinge", "nonsmooth", bound, matrix)
 
@@ -270,13 +268,9 @@ class TopKHinge(MulticlassLoss):
     _names = ("k", "variant")
 
     def __init__(self, k: int, variant: str = "alpha") -> None:
-        number = _as_k(k)
-        if not isinstance(variant, str):
-            raise TypeError(f"variant must be 'alpha' or 'beta', got {arrays.describe(variant)}")
-        if variant not in ("alpha", "beta"):
-            raise ValueError(f"variant is {arrays.quote(variant)}, must be 'alpha' or 'beta'")
-        bound = TopClasses(_HINGE._bound.margin, number, variant == "beta")
-        super().__init__("top_k_hinge", "nonsmooth", bound, number, str(variant))
+        number, which = as_k(k), as_variant(variant)
+        bound = TopClasses(_HINGE._bound.margin, number, which == "beta")
+        super().__init__("top_k_hinge", "nonsmooth", bound, number, which)
 
     @property
     def k(self) -> int:
@@ -293,25 +287,3 @@ class TopKHinge(MulticlassLoss):
 MULTICLASS_LOSSES: dict[str, type[_MarginArrangement]] = {
     cls._kind: cls for cls in (CrammerSinger, WestonWatkins, OneVsRest)
 }
-
-
-def _as_cost(cost: Any) -> npt.NDArray[np.float64]:
-    """A read-only copy of a cost matrix."""
-    with default_environment():  # a long double beyond float64 is infinite
-        matrix = np.array(arrays.real_array(cost, "cost"), np.float64, order="C")
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
-        raise ValueError(f"cost has shape {matrix.shape}, must be (K, K) for K >= 2 classes")
-    wrong = np.argwhere(~np.isfinite(matrix))
-    if wrong.size:
-        i, j = wrong[0]
-        raise ValueError(f"cost[{i}, {j}] is {matrix[i, j]}, must be finite")
-    matrix += 0.0  # -0.0 and 0.0 are the same cost
-    return arrays.frozen(matrix)
-
-
-def _as_k(k: Any) -> int:
-    """The k of a top-k loss as an int."""
-    number = arrays.as_integer(k, "k")
-    if not 1 <= number <= sys.maxsize:
-        raise ValueError(f"k is {arrays.shorten(number)}, must be in 1 .. K - 1 for K classes")
-    return number

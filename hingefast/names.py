@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hingefast.checks import arrays
+from hingefast.checks.losses import needs_object, unknown
 from hingefast.losses import MARGIN_LOSSES, MARGIN_LOSSES_BY_NAME, Loss
 from hingefast.multiclass import MULTICLASS_LOSSES
 
@@ -56,16 +56,10 @@ def get_loss(loss: Any) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
-    if not isinstance(loss, str):
-        raise TypeError(f"loss must be a name or a loss object, got {arrays.describe(loss)}")
-    found = _BY_NAME.get(loss)
+    found = _BY_NAME.get(loss) if isinstance(loss, str) else None
     if found is not None:
         return found
-    if loss in _OBJECTS:
-        raise ValueError(
-            f"loss is {loss!r}, which needs a parameter; pass the object hingefast.{_OBJECTS[loss]}"
-        )
-    raise ValueError(
-        f"loss is {arrays.quote(loss)}, must be one of {', '.join(MARGIN_LOSSES)}; or, for K classes, "
-        f"{', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in 'crammer_singer:<margin loss>'"
-    )
+    if isinstance(loss, str) and loss in _OBJECTS:
+        raise needs_object(loss, _OBJECTS[loss])
+    more = f"; or, for K classes, {', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in "
+    raise unknown("loss", loss, MARGIN_LOSSES, f"{more}'crammer_singer:<margin loss>'")

@@ -13,10 +13,10 @@ from hingefast._kernels.entry import is_plain_output
 from hingefast._kernels.labels import Classes, Targets
 from hingefast._kernels.problem import Problem
 from hingefast._kernels.table import default_environment
-from hingefast._threads import check_threads
 from hingefast.checks import arguments, arrays
 from hingefast.checks.arguments import FLOATS
 from hingefast.checks.explain import explained
+from hingefast.checks.losses import check_curvature
 from hingefast.linear import SLOPE, VALUE, as_layout, scores_output
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
@@ -115,7 +115,7 @@ class Objective:
         self._fit_intercept = arguments.as_flag(fit_intercept, "fit_intercept")
         self._penalize_intercept = arguments.as_flag(penalize_intercept, "penalize_intercept")
         self._reduction = arguments.as_linear_reduction(reduction)
-        self._n_threads = None if n_threads is None else check_threads(n_threads)
+        self._n_threads = None if n_threads is None else arrays.as_threads(n_threads)
         self._arguments = (
             X,
             y,
@@ -134,12 +134,15 @@ class Objective:
         )
         inputs: dict[str, Any] = {}
         layout = as_layout(X, float64=dtype is not None, inputs=inputs)
-        n_rows = self._n_rows = layout.n_rows
+        self._n_rows: int = layout.n_rows
+        self._n_features: int = layout.n_features
+        n_rows = self._n_rows
         labels = arguments.as_labels(y, n_rows, "X")
         weights = arguments.as_weights(sample_weight, n_rows, "X")
         declared = _declared(self._loss, classes, labels)
         arrays.check_size(layout.n_features, declared.width)
-        self._width = declared.width
+        self._width: int = declared.width
+        self._n_classes: int = declared.count
         self._n_coefs = declared.width * layout.n_features
         self._size: int = self._n_coefs + self._fit_intercept * declared.width
         self._shape = (self._size,)
@@ -176,12 +179,12 @@ class Objective:
     @property
     def n_features(self) -> int:
         """Columns of X."""
-        return self._problem.layout.n_features
+        return self._n_features
 
     @property
     def n_classes(self) -> int:
         """Classes: 2 for a binary loss."""
-        return self._problem.targets.classes.count
+        return self._n_classes
 
     @property
     def classes(self) -> tuple[float, float] | Array:
@@ -302,12 +305,7 @@ class Objective:
             For losses whose second derivative is zero everywhere: the hinge, the perceptron loss and what is built
             on them.
         """
-        if not self._loss._bound.has_curvature:
-            smooth = "smooth_hinge" if self._width == 1 else "crammer_singer:smooth_hinge"
-            raise ValueError(
-                f"the second derivative of {arrays.shorten(self.loss)} is zero everywhere; use a smooth loss such as "
-                f"{smooth!r}"
-            )
+        check_curvature(self._loss._bound, self._loss, self._width)
         vector, direction = self._theta(theta), self._theta(v, "v")
         result = np.empty(self._size, direction.dtype)
         explained(self._problem.hessp, vector, direction, result)
@@ -358,7 +356,8 @@ class Objective:
         vector = self._changed_theta(theta, lr, rows)
         rate = arguments.as_rate(lr)
         batch = None if rows is None else arguments.as_rows(rows, self._n_rows)
-        return explained(self._problem.step, vector, rate, batch)
+        value: float = explained(self._problem.step, vector, rate, batch)
+        return value
 
     def pack(self, coef: npt.ArrayLike, intercept: npt.ArrayLike = 0.0) -> Array:
         """A new theta of these coefficients and this intercept.
@@ -374,20 +373,15 @@ class Objective:
         ndarray of shape (size,)
             float32 for float32 `coef`, else float64.
         """
-        n_features = self._problem.layout.n_features
         if self._width == 1:
-            coefs = arguments.as_coef(coef, n_features)
+            coefs = arguments.as_coef(coef, self._n_features)
         else:
-            coefs = arguments.as_class_coef(coef, n_features, self._width)
+            coefs = arguments.as_class_coef(coef, self._n_features, self._width)
         intercepts = np.ravel(arguments.as_intercept(intercept, self._width))
         if self._fit_intercept:
             with default_environment():  # rounded to the dtype of coef
                 return np.concatenate([coefs.ravel(), intercepts.astype(coefs.dtype)])
-        other = np.flatnonzero(intercepts)
-        if other.size:
-            raise ValueError(
-                f"intercept is {arrays.write_number(intercepts[other[0]])}, must be 0 with fit_intercept=False"
-            )
+        arguments.check_no_intercept(intercepts)
         return coefs.flatten()
 
     def unpack(self, theta: Array) -> tuple[Array, Any]:
@@ -450,7 +444,8 @@ class Objective:
 
     def _pass(self, want: int, vector: Array, rows: Any, grad: Array | None) -> float:
         batch = None if rows is None else arguments.as_rows(rows, self._n_rows)
-        return explained(self._problem.value_and_grad, want, vector, None, grad, batch)[0]
+        value: float = explained(self._problem.value_and_grad, want, vector, None, grad, batch)[0]
+        return value
 
 
 def _declared(loss: Loss, classes: Any, y: Array) -> Classes:

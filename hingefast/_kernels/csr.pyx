@@ -103,8 +103,8 @@ cdef class CSR(Layout):
             return self.cut_entries(rows, first, min(first + MAX_TASK_ROWS, end), self.max_task_entries)
         if unit == SLICE:
             if width > 1:
-                n = SLICE_PRODUCTS // max(self.n_features * width, <Py_ssize_t>1) // block_rows(width) * block_rows(width)
-                end = min(first + max(n, block_rows(width)), end)
+                n = SLICE_PRODUCTS // max(self.n_features * width, <Py_ssize_t>1) // block_rows(width)
+                end = min(first + max(n, <Py_ssize_t>1) * block_rows(width), end)
             if self.max_task_entries <= SLICE_ENTRIES:
                 return end
             return self.cut_entries(rows, first, end, SLICE_ENTRIES)
@@ -243,7 +243,8 @@ cdef class CSR(Layout):
         if self.few_entries(worker.targets, 1) > 0:
             return 0
         copy = worker.get(which, stride * self.n_features * worker.itemsize + HF_LINE_BYTES)
-        table.real[self.is_f64].pack_features[coef.given.is_f64](coef.given.coef, coef.given.width, self.n_features, stride, copy)
+        table.real[self.is_f64].pack_features[coef.given.is_f64](coef.given.coef, coef.given.width, self.n_features,
+                                                                 stride, copy)
         coef.data, coef.stride = copy, stride
         return 0
 
@@ -256,7 +257,8 @@ cdef class CSR(Layout):
 
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Span* span = <Span*>worker.buffers[ROWS].start
-        cdef Py_ssize_t faulty = self.load_spans(worker.targets, worker.block, span, worker.at, worker.n), entries = 0, i
+        cdef Py_ssize_t faulty = self.load_spans(worker.targets, worker.block, span, worker.at, worker.n)
+        cdef Py_ssize_t entries = 0, i
         if faulty < worker.n:
             self.note_pointers(worker.start + worker.at + faulty, self.row_of(worker, faulty), &worker.fault)
             return -1
@@ -291,7 +293,8 @@ cdef class CSR(Layout):
                 coef.biases, scores[0])
         else:
             fault_at = real.csr_score_unpacked[span.wide][coef.given.is_f64](
-                span.data, span.indices, span.starts, span.ends, n, d, coef.given.coef, coef.given.width, coef.biases, scores[0])
+                span.data, span.indices, span.starts, span.ends, n, d, coef.given.coef, coef.given.width, coef.biases,
+                scores[0])
         return 0 if fault_at < 0 else self.note_index(worker, fault_at)
 
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil:

@@ -133,7 +133,9 @@ def evaluate(ScoreLoss loss, int want, y, scores, out, tuple options):
     if is_plain:
         labels = describe(<cnp.ndarray>y)   # at once: whoever holds y may reshape it at any later moment
         if want & SLOPE:
-            grad = cnp.PyArray_EMPTY(n_dimensions, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0) if out is None else out
+            grad = out
+            if out is None:
+                grad = cnp.PyArray_EMPTY(n_dimensions, cnp.PyArray_DIMS(<cnp.ndarray>scores), number, 0)
         if n_dimensions == 1 and n <= FEW_ROWS and not want & CURVATURE:
             loop.n, loop.is_f64, loop.is_mean = n, number == cnp.NPY_FLOAT64, reduction == MEAN
             loop.scores = cnp.PyArray_DATA(<cnp.ndarray>scores)

@@ -127,7 +127,7 @@ cdef class Fortran(Dense):
         cdef Py_ssize_t at = worker.at, step = worker.targets.row_step
         cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * step
         table.real[self.is_f64].transpose_columns(self.columns + first * self.itemsize, self.column_stride,
-                                             block.row_index + at if block.row_index != NULL else NULL,
-                                             step, worker.n, self.n_features, self.prefetch,
-                                             worker.buffers[TILE].start)
+                                                  block.row_index + at if block.row_index != NULL else NULL,
+                                                  step, worker.n, self.n_features, self.prefetch,
+                                                  worker.buffers[TILE].start)
         return 0

@@ -14,7 +14,6 @@ from hingefast._kernels.block cimport MAX_BLOCK, Block, keep_error
 from hingefast._kernels.labels cimport Targets, convertible_type
 from hingefast._kernels.layout cimport LOAD, TASK, Coef, Layout
 from hingefast._kernels.run cimport Pass
-from hingefast._kernels.slopes cimport ScoreLoss
 from hingefast._kernels.table cimport HF_LINE_BYTES, hf_labels, hf_loss, hf_real_loops, table
 from hingefast._kernels.worker cimport SLOPES, Worker
 
@@ -189,8 +188,8 @@ cdef class FusedPass(Pass):
         self.targets.describe_labels(self.given.is_f64, &labels)
         labels.data = <const char*>labels.data + first * labels.itemsize
         if table.real[self.given.is_f64].loss_of_scores[loss.family](
-                loss, &labels, self.given.data + first * self.given.itemsize, end - first, self.given.factor, worker.sums.values, grad,
-                self.given.stream) == 0:
+                loss, &labels, self.given.data + first * self.given.itemsize, end - first, self.given.factor,
+                worker.sums.values, grad, self.given.stream) == 0:
             return 0
         while first < end:   # a label is bad: which one
             n = min(<Py_ssize_t>MAX_BLOCK, end - first)

@@ -210,7 +210,8 @@ cdef class Targets:
         numbers, which are checked as they are used.
     """
 
-    def __cinit__(self, Py_ssize_t n_total=0, Classes classes=SIGNS, y=None, sample_weight=None, class_weight=None, rows=None):
+    def __cinit__(self, Py_ssize_t n_total=0, Classes classes=SIGNS, y=None, sample_weight=None, class_weight=None,
+                  rows=None):
         self.n_total = self.n_rows = n_total
         self.classes = classes
         self.row_step = 1
@@ -504,8 +505,9 @@ cdef class Targets:
         else:
             index.n_classes, index.first, index.sorted, index.columns = self.classes.n_classes, 0, NULL, NULL
             block.columns = <const int32_t*>block.label_buffer
-            at = table.decode_classes[dtype](found, n, &self.classes.columns if self.labels.convertible >= 0 else &index,
-                                             <int32_t*>block.label_buffer)
+            if self.labels.convertible >= 0:
+                index = self.classes.columns
+            at = table.decode_classes[dtype](found, n, &index, <int32_t*>block.label_buffer)
         if at >= 0:
             self.note(fault, block, True, first, at, found)
             return -1

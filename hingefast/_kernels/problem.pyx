@@ -1,9 +1,9 @@
 """What is asked: X, labels, loss, penalty and reduction, in one immutable object that threads share freely.
 
-Coefficients and intercepts come in one of two ways: together in a contiguous float32 or float64 vector theta, coef row by
-row and then, if there are any, the intercepts, with None for `intercept`; or apart, coef as such an array of `width` rows
-and the intercepts as a float for one score a row, else as a contiguous float64 array of `width` numbers. Apart, they have
-no penalty on the intercept. Batches come as in `Targets`.
+Coefficients and intercepts come in one of two ways: together in a contiguous float32 or float64 vector theta, coef row
+by row and then, if there are any, the intercepts, with None for `intercept`; or apart, coef as such an array of `width`
+rows and the intercepts as a float for one score a row, else as a contiguous float64 array of `width` numbers. Batches
+come as in `Targets`.
 """
 cimport numpy as cnp
 

@@ -18,7 +18,7 @@ from hingefast._kernels.questions cimport Question
 from hingefast._kernels.table cimport hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, table
 from hingefast._kernels.total cimport Total
 from hingefast._kernels.worker cimport (
-    BIASES, COEF, DIRECTION, DIRECTION_BIASES, GRAD, SLOT_COLUMNS, SLOT_TABLE, Worker, borrow_worker, give_back,
+    BIASES, COEF, DIRECTION_BIASES, GRAD, SLOT_COLUMNS, SLOT_TABLE, Worker, borrow_worker, give_back,
 )
 
 cnp.import_array()
@@ -50,7 +50,7 @@ class DataFault(Exception):
 
 
 cdef class Pass(Job):
-    """One call over the rows of a batch: what is asked, and its sums while they grow. `release` it, whatever happens."""
+    """One call over the rows of a batch: what is asked, and its sums while they grow. To be released, always."""
 
     cdef int begin(self, Layout layout, Targets targets, Question question) except -1:
         """Set out to ask a question about a batch of a layout's rows."""
@@ -234,7 +234,9 @@ cdef class Pass(Job):
         while first < worker.end and not failed:
             with nogil:
                 caller = hf_fp_enter()
-                end = worker.end if self.in_turn else self.layout.cut(self.targets, first, worker.end, self.width, SLICE)
+                end = worker.end
+                if not self.in_turn:
+                    end = self.layout.cut(self.targets, first, end, self.width, SLICE)
                 failed = self.walk(worker, first, end)
                 hf_fp_leave(caller)
             if failed and worker.fault.kind == FAULT_ERROR:

@@ -7,7 +7,7 @@ from libc.string cimport memset
 
 import threading
 
-from hingefast._kernels.block cimport MAX_BLOCK, Block, Sums
+from hingefast._kernels.block cimport MAX_BLOCK, Block
 
 cdef extern from *:
     """
@@ -16,7 +16,8 @@ cdef extern from *:
     #endif
     /* Memory that begins at a huge page and asks for them, as NumPy does for its arrays: CSR rows read and write large
      * buffers here and there. On news20, 20 classes, all rows active: 2.03 -> 1.72 times SciPy's X @ W.T. Straight from
-     * the system, which gets it back at once: malloc may keep what was freed, tens of megabytes of it. `*block` and `*length` are what was mapped; NULL where there is none. */
+     * the system, which gets it back at once: malloc may keep what was freed, tens of megabytes of it. `*block` and
+     * `*length` are what was mapped; NULL where there is none. */
     static void *hf_map_huge_pages(size_t size, void **block, size_t *length) {
     #if defined(__linux__) && defined(MADV_HUGEPAGE)
         const size_t page = (size_t)1 << 21;

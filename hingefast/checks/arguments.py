@@ -39,6 +39,8 @@ from hingefast.checks.arrays import (
 )
 
 __all__ = [
+    "any_coef",
+    "any_scores",
     "as_alpha",
     "as_class_coef",
     "as_class_labels",
@@ -49,6 +51,7 @@ __all__ = [
     "as_intercept",
     "as_labels",
     "as_linear_reduction",
+    "as_mode",
     "as_rate",
     "as_reduction",
     "as_rows",
@@ -57,6 +60,7 @@ __all__ = [
     "balanced_weights",
     "check_class_count",
     "check_float64",
+    "check_no_intercept",
     "class_totals",
     "classes_of_columns",
     "columns",
@@ -93,6 +97,13 @@ def as_reduction(reduction: Any) -> str:
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"reduction is {quote(reduction)}, must be 'mean', 'sum' or 'none'")
     return str(reduction)
+
+
+def as_mode(mode: Any) -> str:
+    """How a configuration is told."""
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode is {quote(mode)}, must be 'stdout' or 'dicts'")
+    return mode
 
 
 def as_linear_reduction(reduction: Any) -> str:
@@ -328,6 +339,26 @@ def score_arguments(
     return Given(array, is_f64), targets, values, grad
 
 
+def any_scores(scores: Any) -> Array:
+    """Scores of either kind of loss, (n,) or (n, K)."""
+    array = real_array(scores, "scores")
+    if array.ndim not in (1, 2) or array.shape[1:] in ((0,), (1,)):
+        raise ValueError(
+            f"scores must have shape (n,), or (n, K) with K >= 2 classes, got shape {array.shape}"
+        )
+    return array
+
+
+def any_coef(coef: Any, n_classes: int | None) -> Array:
+    """Coefficients of any number of features, (d,) or (1, d), or (K, d) for K classes."""
+    array = real_array(coef, "coef")
+    if n_classes is None and array.ndim != 1 and array.shape[:1] != (1,):
+        raise ValueError(f"coef has shape {array.shape}, must be (d,) or (1, d)")
+    if n_classes is not None and (array.ndim != 2 or array.shape[0] != n_classes):
+        raise ValueError(f"coef has shape {array.shape}, must be ({n_classes}, d)")
+    return array
+
+
 def _as_scores(scores: Any, y: Any, is_binary: bool) -> Array:
     """Scores of a binary loss, (n,), or of a multiclass loss, (n, K)."""
     array = real_array(scores, "scores", is_vector=is_binary)
@@ -451,6 +482,15 @@ def as_intercept(intercept: Any, width: int) -> Any:
         )
     with default_environment():
         return np.full(width, array, np.float64)
+
+
+def check_no_intercept(intercepts: Array) -> None:
+    """Refuse intercepts other than 0 where there are none."""
+    other = np.flatnonzero(intercepts)
+    if other.size:
+        raise ValueError(
+            f"intercept is {write_number(intercepts[other[0]])}, must be 0 with fit_intercept=False"
+        )
 
 
 def intercept_array(intercept: Any) -> Array:

@@ -20,6 +20,7 @@ __all__ = [
     "InvalidCSRError",
     "as_integer",
     "as_number",
+    "as_threads",
     "as_vector",
     "attribute",
     "call_foreign",
@@ -32,8 +33,10 @@ __all__ = [
     "euclidean_norm",
     "frozen",
     "is_frame",
+    "matrix",
     "memory",
     "new_array",
+    "no_count",
     "own_array",
     "quote",
     "ravel_hint",
@@ -346,6 +349,15 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int, Array] | None:
     return data, indices, indptr, n_features, given_indptr
 
 
+def matrix(X: Any) -> Array:
+    """`X` as a real array of shape (n_rows, n_features)."""
+    array = real_array(X, "X")
+    if array.ndim != 2:
+        raise ValueError(f"X must be 2-D (n_rows, n_features), got shape {array.shape}")
+    check_size(array.shape[1])
+    return array
+
+
 def _matrix_shape(shape: Any) -> tuple[int, int]:
     """The shape that a CSR matrix says it has: two integers."""
     try:
@@ -418,6 +430,19 @@ def as_integer(value: Any, name: str) -> int:
         raise
     except Exception:
         raise TypeError(f"{name} must be an integer, got {describe(value)}") from None
+
+
+def as_threads(n_threads: Any, name: str = "n_threads") -> int:
+    """A number of threads as a plain int: a positive integer or -1."""
+    count = as_integer(n_threads, name)
+    if count < 1 and count != -1:
+        raise ValueError(f"{name} is {shorten(count)}, must be a positive integer, or -1 for all processors")
+    return count
+
+
+def no_count(variable: str, text: str) -> ValueError:
+    """Why an environment variable says no number of threads."""
+    return ValueError(f"{variable} is {quote(text)}, must be a positive integer or -1")
 
 
 def describe(value: Any) -> str:
