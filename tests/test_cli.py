@@ -20,6 +20,7 @@ import reference
 import hingefast as hf
 from hingefast.cli import compare, evaluate, main
 from hingefast.cli.numpy_losses import NUMPY_LOSSES
+from hingefast.cli.text import _duration
 from hingefast.io.svmlight import read_svmlight
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
@@ -360,7 +361,7 @@ def test_table_shows_the_numbers_of_the_json(a9a, run, run_json):
 
 
 @pytest.mark.parametrize(
-    "seconds, text",
+    "seconds, shown",
     [
         (1.5, "1.50 s"),
         (123.4, "123 s"),
@@ -375,8 +376,8 @@ def test_table_shows_the_numbers_of_the_json(a9a, run, run_json):
         (0.0, "0.00 us"),
     ],
 )
-def test_durations_have_three_digits_and_a_unit(seconds, text):
-    assert text._duration(seconds) == text
+def test_durations_have_three_digits_and_a_unit(seconds, shown):
+    assert _duration(seconds) == shown
 
 
 def test_without_arguments_it_explains_itself(run):

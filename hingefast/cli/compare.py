@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast.cli.numpy_arrangements import Arrangement
-from hingefast.io.svmlight import CSR
+from hingefast.io.csr import CSR
 
 __all__ = ["NumpyPass", "Pass", "agree", "row_blocks", "tolerance"]
 

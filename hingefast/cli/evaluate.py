@@ -28,7 +28,8 @@ from hingefast.cli.compare import NumpyPass, Pass, agree, row_blocks, tolerance
 from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
 from hingefast.io.arrays import DataFileError, read_array, read_data
 from hingefast.io.compressed import show_path
-from hingefast.io.svmlight import CSR, SvmlightError
+from hingefast.io.csr import CSR
+from hingefast.io.svmlight import SvmlightError
 from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
 
