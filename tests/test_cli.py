@@ -278,7 +278,7 @@ def test_numpy_formulas_are_those_of_the_literature(loss, number, monkeypatch):
     for remove_scipy in (False, True):
         if remove_scipy:
             without_scipy(monkeypatch)
-        values, slopes = NUMPY_LOSSES[loss](params, margins)
+        values, slopes = NUMPY_LOSSES[loss](margins, **params)
         for m, value, slope in zip(margins.tolist(), values.tolist(), slopes.tolist(), strict=True):
             # Relative, except that u = margin - m rounds: u*u and exp(-u*u/2) carry (1 + u*u) eps, and smooth
             # losses of a small width carry that divided by the width.
@@ -291,7 +291,7 @@ def test_numpy_formulas_are_those_of_the_literature(loss, number, monkeypatch):
 @pytest.mark.parametrize("loss", MARGIN_LOSSES)
 def test_numpy_formulas_do_not_overflow_and_keep_float32(loss):
     params = reference.DEFAULTS[loss]
-    values, slopes = NUMPY_LOSSES[loss](params, np.array([-1e4, 1e4, 0.0], np.float32))
+    values, slopes = NUMPY_LOSSES[loss](np.array([-1e4, 1e4, 0.0], np.float32), **params)
     assert values.dtype == slopes.dtype == np.float32
     assert np.isfinite(values).all() and np.isfinite(slopes).all()
     assert values[1] == pytest.approx(0, abs=1e-4) and slopes[1] == pytest.approx(0, abs=1e-4)

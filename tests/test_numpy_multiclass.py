@@ -9,8 +9,7 @@ import reference
 
 from hingefast.cli import compare
 from hingefast.cli.compare import NumpyPass, Pass, agree, tolerance
-from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Binary
-from hingefast.cli.numpy_losses import NUMPY_LOSSES
+from hingefast.cli.numpy_losses import ARRANGEMENTS, NUMPY_LOSSES, Binary
 from hingefast.io.csr import CSR
 
 KINDS = {"crammer_singer": "CrammerSinger", "weston_watkins": "WestonWatkins", "one_vs_rest": "OneVsRest"}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hingefast.cli.numpy_arrangements import Arrangement
+from hingefast.cli.numpy_losses import Arrangement
 from hingefast.io.csr import CSR
 
 __all__ = ["NumpyPass", "Pass", "agree", "row_blocks", "tolerance"]

@@ -25,7 +25,7 @@ from hingefast._kernels import table
 from hingefast._threads import resolve_threads
 from hingefast.checks.arrays import euclidean_norm, shorten
 from hingefast.cli.compare import NumpyPass, Pass, agree, row_blocks, tolerance
-from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
+from hingefast.cli.numpy_losses import numpy_loss
 from hingefast.io.arrays import DataFileError, read_array, read_data
 from hingefast.io.compressed import show_path
 from hingefast.io.csr import CSR
@@ -294,14 +294,6 @@ def _multiclass_names() -> str:
     return f"for several classes {', '.join(others)} or {last}, also with a base as in {others[0]}:logistic"
 
 
-def _numpy_arrangement(loss: Loss) -> Arrangement:
-    """Return the same loss in NumPy."""
-    if isinstance(loss, MarginLoss):
-        return Binary(loss.name, loss.params)
-    base = loss.params["base"]
-    return ARRANGEMENTS[loss.name.partition(":")[0]](base.name, base.params)
-
-
 def _parameters(loss: Loss) -> dict[str, Any]:
     """Return the parameters of a loss, or those of the margin loss that it is built on, and its name."""
     if isinstance(loss, MarginLoss):
@@ -514,7 +506,7 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
 
     passes: list[Callable[[], Pass]] = [ours]
     if compare:
-        arrangement = _numpy_arrangement(loss)
+        arrangement = numpy_loss(loss)
         numpy_pass = NumpyPass(X, y, arrangement, np.size(intercept), alpha)
         passes.append(lambda: numpy_pass(coef, intercept))
     answers, seconds, repeats = _time_in_turns(passes)
