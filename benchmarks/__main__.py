@@ -4,9 +4,6 @@ This process measures nothing itself.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -17,7 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, environment, problem, report
+from benchmarks import cases, environment, measure, problem, report
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -45,11 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     x_bytes = int((options.x_mb or (SHORT_X if options.short else FULL_X)) * 2**20)
     seconds = options.seconds or (SHORT_SECONDS if options.short else FULL_SECONDS)
     json_file, html_file = options.json, options.html
+    selected = cases.select(cases.all_cases(), options.only)
     if options.only is None and json_file is html_file is None:
         json_file, html_file = FULL_JSON, FULL_HTML
     if html_file and find_spec("matplotlib") is None:
         parser.error("the page needs matplotlib: install it, or ask for --json FILE alone")
-    selected = cases.select(cases.all_cases(), options.only)
     jobs = list(_jobs(selected, options.threads, options.levels))
     levels_left_out = _levels_left_out(selected, options.levels)
     for level in levels_left_out:
@@ -82,19 +79,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(jobs: list[Job], x_bytes: int, seconds: float) -> dict[str, Any]:
-    """Measure, and print each result as it comes."""
+    """Measure each job in a process of its own, and print each result as it comes."""
     about: dict[str, Any] = {}
     results: list[report.Result] = []
     for job in jobs:
-        records = _measure(job, x_bytes, seconds)
-        facts = next(records)
-        if not about:
-            about = facts
-            print(report.about(about, x_bytes))
-        print(f"\nlevel {job.level}, {report.threads(job.n_threads)}\n{report.COLUMNS}", flush=True)
-        for result in records:
-            results.append(result)
-            print(report.line(result), flush=True)
+        told = f"level {job.level}, {report.threads(job.n_threads)}"
+        variables = {"HINGEFAST_LEVEL": job.level} if job.is_judged else environment.at_level(job.level)
+        options = {"n_threads": job.n_threads, "x_bytes": x_bytes}
+        with measure.worker(f"benchmarks at {told}", options, variables, sys.executable) as worker:
+            facts = worker("about")
+            if report.level(facts) != job.level:
+                raise measure.Failure(f"hingefast runs at level {report.level(facts)}, must be {job.level}")
+            if not about:
+                about = facts
+                print(report.about(about, x_bytes))
+            print(f"\n{told}\n{report.COLUMNS}", flush=True)
+            for case in job.cases:
+                results.append(worker("measure", case.id, seconds, job.level, job.is_judged))
+                print(report.line(results[-1]), flush=True)
     return {"about": about, "results": results}
 
 
@@ -166,29 +168,8 @@ def _levels() -> tuple[str, list[str]]:
     return config["level"], config["levels"]
 
 
-def _measure(job: Job, x_bytes: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """The records of a worker, as they come."""
-    options = {
-        "n_threads": job.n_threads,
-        "level": job.level,
-        "is_judged": job.is_judged,
-        "x_bytes": x_bytes,
-        "seconds": seconds,
-        "case_ids": [case.id for case in job.cases],
-    }
-    command = [sys.executable, "-m", "benchmarks.worker", json.dumps(options)]
-    held = {"HINGEFAST_LEVEL": job.level} if job.is_judged else environment.at_level(job.level)
-    variables = {**os.environ, **held}
-    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout is not None
-        for record in worker.stdout:
-            yield json.loads(record)
-    if worker.returncode:
-        raise SystemExit(
-            f"the benchmarks with {job.n_threads} threads at level {job.level} stopped with exit code "
-            f"{worker.returncode}"
-        )
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except measure.Failure as error:
+        sys.exit(str(error))

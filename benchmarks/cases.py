@@ -62,55 +62,42 @@ def scores_problem(
     size: Size = NO_X,
     with_others: bool = False,
 ) -> Problem:
-    """`value_and_grad` of given scores, next to other libraries or not; the ceiling is MULTIPLY or EXP.
+    """`value_and_grad` of given scores, next to other libraries or not.
 
-    The ceiling's labels have the scores' dtype even where hingefast gets int8: it would be slower otherwise.
+    The ceiling is MULTIPLY, EXP, or of a small batch one call, EXPRESSION or ADD: then hingefast is called as users do,
+    without n_threads. Its labels have the scores' dtype even where hingefast gets int8: it would be slower otherwise.
     """
     y, scores = data.labels_and_scores(n_rows, dtype, label_dtype)
-    result = np.empty_like(scores)
-    if ceiling == EXP:
-        simpler = partial(np.exp, scores, out=result)
-    else:
-        simpler = partial(np.multiply, y.astype(dtype, copy=False), scores, out=result)
-    others = rivals.of_scores(loss, y, scores, size.n_threads) if with_others else {}
-    return _scores_problem(loss, y, scores, simpler, others, size.n_threads)
-
-
-def small_scores_problem(
-    loss: str, dtype: type, n_rows: int, size: Size = NO_X, ceiling: str = EXPRESSION
-) -> Problem:
-    """The same for a small batch, called as users do; the ceiling is one call, EXPRESSION or ADD."""
-    y, scores = data.labels_and_scores(n_rows, dtype, dtype)
-    if ceiling == EXPRESSION:
-        return _scores_problem(loss, y, scores)
-    return _scores_problem(loss, y, scores, partial(np.add, y, scores, out=np.empty_like(scores)))
-
-
-def _scores_problem(
-    loss: str,
-    y: data.Array,
-    scores: data.Array,
-    ceiling: Pass | None = None,
-    others: rivals.Passes | None = None,
-    n_threads: int | None = None,
-) -> Problem:
-    """With no n_threads it is left out of the call; with no ceiling that is the idiomatic expression."""
-    grad = np.empty_like(scores)
-    has_baseline = loss in baselines.STRONGEST
-    idiomatic = (
-        partial(baselines.IDIOMATIC[loss], y, scores) if has_baseline and n_threads in (None, 1) else None
-    )
+    grad, result = np.empty_like(scores), np.empty_like(scores)
+    labels = y.astype(dtype, copy=False)
     ours = partial(MARGIN_LOSSES[loss]().value_and_grad, y, scores, out=grad)
+    ceilings: dict[str, Pass | None] = {
+        MULTIPLY: partial(np.multiply, labels, scores, out=result),
+        EXP: partial(np.exp, scores, out=result),
+        ADD: partial(np.add, labels, scores, out=result),
+        EXPRESSION: None,
+    }
+    strongest = partial(baselines.ScoresPass, loss, y, scores)
+    idiomatic = partial(baselines.idiomatic, loss, y, scores)
     return Problem(
-        hingefast=ours if n_threads is None else partial(ours, n_threads=n_threads),
-        ceiling=ceiling or idiomatic,
-        strongest=baselines.ScoresPass(loss, y, scores) if has_baseline else None,
-        idiomatic=idiomatic,
+        hingefast=ours if ceiling in (ADD, EXPRESSION) else partial(ours, n_threads=size.n_threads),
+        ceiling=ceilings[ceiling],
+        others={
+            **_numpy_passes(loss, strongest, idiomatic, size.n_threads),
+            **(rivals.of_scores(loss, y, scores, size.n_threads) if with_others else {}),
+        },
         n_bytes=y.nbytes + scores.nbytes + grad.nbytes,
         tolerance=mean_tolerance(scores.dtype, 1 / len(scores)),
-        others=others or {},
         buffers=(y, scores, grad),
     )
+
+
+def _numpy_passes(
+    loss: str, strongest: Callable[[], Pass], idiomatic: Callable[[], Pass], n_threads: int
+) -> dict[str, Callable[[], Pass]]:
+    """What makes the strongest pass, where there is one, and the idiomatic one, which has one thread."""
+    makers = {"strongest": strongest} if loss in baselines.STRONGEST else {}
+    return {**makers, "idiomatic": idiomatic} if n_threads == 1 else makers
 
 
 def dense_problem(
@@ -128,9 +115,8 @@ def dense_problem(
     if order == "F":
         native = _hingefast_linear(loss, problem, size.n_threads)
         fortran = problem._replace(X=np.asfortranarray(problem.X))
-        return _linear_problem(loss, fortran, size.n_threads, native, baselines.DensePass)
-    others = rivals.of_dense(loss, problem, size.n_threads) if with_others else {}
-    return _dense_problem(loss, problem, size, others)
+        return _linear_problem(loss, fortran, size, native, baselines.DensePass)
+    return _dense_problem(loss, problem, size, with_others)
 
 
 def active_problem(loss: str, dtype: type, n_features: int, activity: float, size: Size) -> Problem:
@@ -146,12 +132,10 @@ def _n_rows(dtype: type, n_features: int, size: Size) -> int:
     return max(1, min(MOST_ROWS, size.x_bytes // row_bytes))
 
 
-def _dense_problem(
-    loss: str, problem: data.Linear, size: Size, others: rivals.Passes | None = None
-) -> Problem:
+def _dense_problem(loss: str, problem: data.Linear, size: Size, with_others: bool = False) -> Problem:
     scores: data.Array = np.empty(len(problem.X), problem.coef.dtype)
     ceiling = partial(np.dot, problem.X, problem.coef, out=scores)
-    return _linear_problem(loss, problem, size.n_threads, ceiling, baselines.DensePass, others)
+    return _linear_problem(loss, problem, size, ceiling, baselines.DensePass, with_others)
 
 
 def tile_problem(loss: str, x_dtype: type, n_features: int, size: Size, dtype: type = np.float32) -> Problem:
@@ -159,7 +143,7 @@ def tile_problem(loss: str, x_dtype: type, n_features: int, size: Size, dtype: t
     n_rows = max(1, size.x_bytes // (np.dtype(dtype).itemsize * n_features))
     problem = data.tile(n_rows, n_features, x_dtype, dtype)
     native = _hingefast_linear(loss, problem._replace(X=problem.X.astype(dtype)), size.n_threads)
-    return _linear_problem(loss, problem, size.n_threads, native, baselines.TilePass)
+    return _linear_problem(loss, problem, size, native, baselines.TilePass)
 
 
 def text_problem(
@@ -181,9 +165,8 @@ def imdb_problem(loss: str, activity: float, size: Size) -> Problem:
 
 def _csr_problem(loss: str, X: Any, activity: float, size: Size, with_others: bool = False) -> Problem:
     problem = data.with_activity(X, activity)
-    others = rivals.of_csr(loss, problem, size.n_threads) if with_others else {}
-    ceiling, strongest = (lambda: X @ problem.coef), baselines.CSRPass
-    return _linear_problem(loss, problem, size.n_threads, ceiling, strongest, others)
+    ceiling: Pass = lambda: X @ problem.coef  # noqa: E731
+    return _linear_problem(loss, problem, size, ceiling, baselines.CSRPass, with_others)
 
 
 def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
@@ -198,14 +181,13 @@ def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
     objective = hf.Objective(X, y, loss=loss, n_threads=1)
     theta = objective.pack(coef, intercept)
 
-    def idiomatic() -> tuple[float, Any, float]:
-        return baselines.idiomatic_linear(loss, X[rows], y[rows], coef, intercept)
-
+    others = {"idiomatic": partial(baselines.idiomatic_linear, loss, *problem, rows)}
+    if layout == "dense":
+        others["strongest"] = partial(baselines.BatchPass, loss, *problem, rows)
     return Problem(
         hingefast=partial(objective.value_and_grad, theta, rows=rows, out=np.empty(objective.size)),
-        ceiling=idiomatic,
-        strongest=baselines.BatchPass(loss, *problem, rows) if layout == "dense" else None,
-        idiomatic=idiomatic,
+        ceiling=None,
+        others=others,
         n_bytes=n_rows * (x_bytes(X) // X.shape[0]),
         tolerance=mean_tolerance(X.dtype, largest_feature(X), n_rows),
     )
@@ -220,22 +202,22 @@ def _hingefast_linear(loss: str, problem: data.Linear, n_threads: int) -> Pass:
 def _linear_problem(
     loss: str,
     problem: data.Linear,
-    n_threads: int,
+    size: Size,
     ceiling: Pass,
     strongest: Callable[..., Pass],
-    others: rivals.Passes | None = None,
+    with_others: bool = False,
 ) -> Problem:
     X, y, coef, _ = problem
-    has_baseline = loss in baselines.STRONGEST
-    has_idiomatic = has_baseline and n_threads == 1
+    idiomatic = partial(baselines.idiomatic_linear, loss, *problem)
     return Problem(
-        hingefast=_hingefast_linear(loss, problem, n_threads),
+        hingefast=_hingefast_linear(loss, problem, size.n_threads),
         ceiling=ceiling,
-        strongest=strongest(loss, *problem) if has_baseline else None,
-        idiomatic=partial(baselines.idiomatic_linear, loss, *problem) if has_idiomatic else None,
+        others={
+            **_numpy_passes(loss, partial(strongest, loss, *problem), idiomatic, size.n_threads),
+            **(rivals.of_linear(loss, problem, size.n_threads) if with_others else {}),
+        },
         n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
         tolerance=mean_tolerance(coef.dtype, largest_feature(X), X.shape[0]),
-        others=others or {},
         buffers=(*x_buffers(X), y),
     )
 
@@ -296,14 +278,14 @@ def _calls() -> Iterable[Case]:
     """What a call costs: a few rows, next to the expression that users write and to the smallest call."""
     for dtype, number in DTYPES.items():
         for n_rows in (1, 32):
-            build = partial(small_scores_problem, "hinge", number, n_rows)
+            of_call = partial(scores_problem, "hinge", number, number, n_rows)
             case_id = f"scores/hinge/{dtype}/n={n_rows}"
             if n_rows == 32:
+                build: Callable[[Size], Problem] = partial(of_call, EXPRESSION, with_others=dtype == "f64")
                 yield from design_cases("scores-32", case_id, dtype, build, threads=(1,))
             else:
-                yield Case(case_id, EXPRESSION, None, build, dtype=dtype)
-            build = partial(small_scores_problem, "hinge", number, n_rows, ceiling=ADD)
-            yield Case(f"{case_id}-np.add", ADD, None, build, dtype=dtype)
+                yield Case(case_id, EXPRESSION, None, partial(of_call, EXPRESSION), dtype=dtype)
+            yield Case(f"{case_id}-np.add", ADD, None, partial(of_call, ADD), dtype=dtype)
 
 
 def _catalogue() -> Iterable[Case]:

@@ -4,17 +4,15 @@ Labels are int64 throughout. How many rows and classes are active is told beside
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 import hingefast as hf
-from benchmarks import data
-from benchmarks import multiclass_baselines as on_scores
-from benchmarks import multiclass_linear_baselines as linear
+from benchmarks import baselines, data, rivals
+from benchmarks import multiclass_baselines as strongest
 from benchmarks.design_rows import COPY, SCIPY_X_WT, X_WT
-from benchmarks.measure import check_agree
 from benchmarks.problem import (
     DESIGN_ROWS,
     DTYPES,
@@ -26,11 +24,9 @@ from benchmarks.problem import (
     Size,
     bus_cases,
     design_cases,
-    flat,
     largest_feature,
     mean_tolerance,
     on_plot,
-    when_called,
     x_buffers,
     x_bytes,
 )
@@ -51,48 +47,31 @@ DENSE_ROWS = {100: 20_000, 1000: 4_000}
 
 def scores_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
     """`value_and_grad` of given scores, which take half of size.x_bytes; the ceiling is COPY."""
-    y, scores = _scores(dtype, n_classes, size)
+    n_rows = max(1, size.x_bytes // (2 * n_classes * np.dtype(dtype).itemsize))
+    y, scores = data.class_scores(n_rows, n_classes, dtype)
     grad = np.empty_like(scores)
+    others = {"strongest": partial(strongest.ScoresPass, loss, y, scores)}
+    if size.n_threads == 1:
+        others["idiomatic"] = partial(baselines.idiomatic, loss, y, scores)
+        others |= rivals.of_scores(loss, y, scores, 1) if loss == "weston_watkins" else {}
+    # No rounding decides who is active: see `data.class_scores`.
+    largest_slope = (n_classes - 1 if loss == "weston_watkins" else 1) / n_rows
     return Problem(
-        hingefast=_hingefast_scores(loss, y, scores, grad, size),
+        hingefast=partial(hf.get_loss(loss).value_and_grad, y, scores, out=grad, n_threads=size.n_threads),
         ceiling=partial(np.copyto, np.empty_like(scores), scores),
-        strongest=on_scores.ScoresPass(loss, y, scores),
-        idiomatic=partial(on_scores.IDIOMATIC[loss], y, scores) if size.n_threads == 1 else None,
+        others=others,
         n_bytes=y.nbytes + 2 * scores.nbytes,
-        tolerance=mean_tolerance(dtype, _largest_slope(loss, scores)),
+        tolerance=mean_tolerance(dtype, largest_slope),
         note=_active_scores(y, scores),
         buffers=(y, scores, grad),
     )
 
 
 def torch_problem(dtype: type, n_classes: int, size: Size) -> Problem:
-    """Weston-Watkins on the same scores; the ceiling is forward and backward of TORCH, which divides by K."""
-    import torch
-
-    torch.set_num_threads(size.n_threads)
-    y, scores = _scores(dtype, n_classes, size)
-    torch_y, torch_scores = torch.from_numpy(y), torch.from_numpy(scores).requires_grad_()
-    criterion = torch.nn.MultiMarginLoss()
-
-    def forward_and_backward() -> tuple[float, Any]:
-        torch_scores.grad = None
-        value = criterion(torch_scores, torch_y)
-        value.backward()
-        return value.item(), torch_scores.grad
-
-    problem = Problem(
-        hingefast=_hingefast_scores("weston_watkins", y, scores, np.empty_like(scores), size),
-        ceiling=forward_and_backward,
-        strongest=None,
-        idiomatic=None,
-        n_bytes=y.nbytes + 2 * scores.nbytes,
-        tolerance=mean_tolerance(dtype, _largest_slope("weston_watkins", scores)),
-        note=_active_scores(y, scores),
-    )
-    value, grad = forward_and_backward()
-    torch_answer = value * n_classes, grad.numpy().astype(np.float64) * n_classes
-    check_agree(flat(problem.hingefast()), flat(torch_answer), problem.tolerance, "torch")
-    return problem
+    """Weston-Watkins on the same scores; the ceiling is forward and backward of TORCH, and nobody else is timed."""
+    problem = scores_problem("weston_watkins", dtype, n_classes, size)
+    problem.check(["torch"])
+    return replace(problem, ceiling=problem.other("torch"), others={})
 
 
 def dense_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
@@ -105,33 +84,18 @@ def dense_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem
         problem, source = data.clusters(n_rows, n_classes, PIXELS, dtype), "synthetic"
     scores: data.Array = np.empty((n_rows, n_classes), dtype)
     ceiling = partial(np.dot, problem.X, problem.coef.T, out=scores)
-    return _linear_problem(loss, problem, source, size, ceiling, linear.DensePass)
+    return _linear_problem(loss, problem, source, size, ceiling, strongest.DensePass)
 
 
 def news20_problem(loss: str, dtype: type, size: Size) -> Problem:
     """The same on 20 Newsgroups in CSR; the ceiling is SciPy's X @ W.T."""
     problem = data.news20(dtype)
-    return _linear_problem(loss, problem, "", size, lambda: problem.X @ problem.coef.T, linear.CSRPass)
-
-
-def _scores(dtype: type, n_classes: int, size: Size) -> tuple[data.Array, data.Array]:
-    n_rows = max(1, size.x_bytes // (2 * n_classes * np.dtype(dtype).itemsize))
-    return data.class_scores(n_rows, n_classes, dtype)
-
-
-def _hingefast_scores(loss: str, y: data.Array, scores: data.Array, grad: data.Array, size: Size) -> Pass:
-    return partial(hf.get_loss(loss).value_and_grad, y, scores, out=grad, n_threads=size.n_threads)
-
-
-def _largest_slope(loss: str, scores: data.Array) -> float:
-    """Of the mean. No rounding decides who is active there: see `data.class_scores`."""
-    n_rows, n_classes = scores.shape
-    return float((n_classes - 1 if loss == "weston_watkins" else 1) / n_rows)
+    return _linear_problem(loss, problem, "", size, lambda: problem.X @ problem.coef.T, strongest.CSRPass)
 
 
 def _active_scores(y: data.Array, scores: data.Array) -> str:
     """The note on scores, of the first rows."""
-    _, grad = on_scores.idiomatic_weston_watkins(y[:10_000], scores[:10_000])
+    _, grad = hf.get_loss("weston_watkins").value_and_grad(y[:10_000], scores[:10_000])
     n_rows, n_classes = grad.shape
     classes = np.count_nonzero(grad > 0) / (n_rows * (n_classes - 1))
     return _active(float((grad > 0).any(axis=1).mean()), classes)
@@ -149,15 +113,18 @@ def _linear_problem(
     source: str,
     size: Size,
     ceiling: Pass,
-    strongest: Callable[..., Pass],
+    strongest_pass: Callable[..., Pass],
 ) -> Problem:
     X, y, coef, intercept = problem
     out = np.empty_like(coef), np.empty_like(intercept)
+    others: dict[str, Callable[[], Pass]] = {"strongest": partial(strongest_pass, loss, *problem)}
+    if size.n_threads == 1:
+        others["idiomatic"] = partial(baselines.idiomatic_linear, loss, *problem)
+        others |= rivals.of_linear(loss, problem, 1) if loss == "weston_watkins" else {}
     return Problem(
         hingefast=partial(hf.linear_value_and_grad, *problem, loss=loss, out=out, n_threads=size.n_threads),
         ceiling=ceiling,
-        strongest=when_called(partial(strongest, loss, *problem)),
-        idiomatic=partial(linear.idiomatic_linear, loss, *problem) if size.n_threads == 1 else None,
+        others=others,
         n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
         tolerance=mean_tolerance(coef.dtype, largest_feature(X), len(y)),
         note=", ".join(filter(None, [source, _active(*problem.active())])),

@@ -6,9 +6,9 @@ which is something simpler that nobody can be expected to beat by much. Every an
 (value, gradient, ...), or the value alone of a library that has no gradient.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -19,9 +19,9 @@ from benchmarks import data
 from benchmarks.baselines import BusPass
 from benchmarks.design_rows import BUS, LOWER_LEVELS, TWO_THREADS, ceiling_at
 from benchmarks.design_rows import DESIGN_ROWS as DESIGN_ROWS
-from benchmarks.measure import Tolerance, check_agree
 
 Pass: TypeAlias = Callable[[], Any]
+Makers: TypeAlias = Mapping[str, Callable[[], Pass]]
 
 DTYPES = {"f64": np.float64, "f32": np.float32}
 LONG_NAMES = {"f64": "float64", "f32": "float32"}
@@ -43,53 +43,99 @@ NO_X = Size()
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far two correct answers may be apart.
+
+    Attributes
+    ----------
+    value : float
+        Relative, for the value of the loss.
+    grad : float
+        Absolute, for every number of the gradients.
+    """
+
+    value: float
+    grad: float
+
+
+class AnswersDiffer(AssertionError):
+    """Two passes that were about to be compared do not compute the same."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """One job done in several ways.
 
     Attributes
     ----------
-    hingefast, strongest, idiomatic : callable
-        Return the value and the gradient, in one part or several. A baseline is None where there is none.
+    hingefast : callable
+        Returns the value and the gradient, in one part or several.
     ceiling : callable or None
-        Its result is not looked at.
+        Its result is not looked at. None: it is the idiomatic pass.
+    others : dict
+        Who else does the job, by name: "strongest" and "idiomatic" NumPy, other libraries. What makes the pass, which
+        is made when it is first asked for: it may take long, or need what is not installed, and not every run calls
+        it. It may answer with the value alone.
     n_bytes : int
         What the job has to read and write at least.
     tolerance : Tolerance
     note : str
         What a reader of the row should know about the data.
-    others : dict
-        Other libraries that do the same, by name. They may answer with the value alone.
     buffers : tuple of ndarray
         X, labels and whatever else is large that the job reads or writes.
     """
 
     hingefast: Pass
     ceiling: Pass | None
-    strongest: Pass | None
-    idiomatic: Pass | None
+    others: Makers
     n_bytes: int
     tolerance: Tolerance
     note: str = ""
-    others: dict[str, Pass] = field(default_factory=dict)
     buffers: tuple[npt.NDArray[Any], ...] = ()
+    _made: dict[str, Pass] = field(default_factory=dict, init=False, repr=False)
 
-    def contenders(self) -> dict[str, Pass]:
-        ways = {
-            "hingefast": self.hingefast,
-            "ceiling": self.ceiling,
-            "strongest": self.strongest,
-            "idiomatic": self.idiomatic,
-            **self.others,
-        }
-        return {name: way for name, way in ways.items() if way is not None}
+    def other(self, name: str) -> Pass:
+        if name not in self._made:
+            self._made[name] = self.others[name]()
+        return self._made[name]
 
-    def check(self) -> None:
-        """Raise AnswersDiffer unless all ways of doing the job give the same answer."""
+    def contenders(self, others: Collection[str] | None = None) -> dict[str, Pass]:
+        """hingefast, the ceiling, and those of the others, by default all."""
+        ceiling = self.ceiling or self.other("idiomatic")
+        names = self.others if others is None else others
+        return {"hingefast": self.hingefast, "ceiling": ceiling, **{name: self.other(name) for name in names}}
+
+    def check(self, others: Collection[str] | None = None) -> None:
+        """Raise AnswersDiffer unless all of these, by default all others, give hingefast's answer."""
         ours = flat(self.hingefast())
-        for name, way in {"strongest": self.strongest, "idiomatic": self.idiomatic, **self.others}.items():
-            if way is not None:
-                theirs = flat(way())
-                check_agree(ours[: len(theirs)], theirs, self.tolerance, name)
+        for name in self.others if others is None else others:
+            theirs = flat(self.other(name)())
+            check_agree(ours[: len(theirs)], theirs, self.tolerance, name)
+
+
+def check_agree(
+    ours: Sequence[float | npt.NDArray[Any]],
+    theirs: Sequence[float | npt.NDArray[Any]],
+    tolerance: Tolerance,
+    name: str,
+) -> None:
+    """Raise AnswersDiffer unless value and gradients agree; what is not finite never does.
+
+    Both hold the value first, then the gradients; `name` is whose answer `theirs` is, for the message.
+    """
+    if len(ours) != len(theirs):
+        raise AnswersDiffer(f"hingefast returns {len(ours)} results, {name} {len(theirs)}")
+    value, other = float(ours[0]), float(theirs[0])
+    if not abs(value - other) <= tolerance.value * abs(other):
+        raise AnswersDiffer(f"value: hingefast {value!r}, {name} {other!r}")
+    for part, (grad, grad_other) in enumerate(zip(ours[1:], theirs[1:], strict=True), start=1):
+        if np.shape(grad) != np.shape(grad_other):
+            raise AnswersDiffer(f"result {part}: shape {np.shape(grad)}, {name} {np.shape(grad_other)}")
+        difference = float(np.max(np.abs(np.asarray(grad, np.float64) - grad_other), initial=0.0))
+        if not difference <= tolerance.grad:
+            raise AnswersDiffer(
+                f"result {part}: {name} differs by {difference:.3g}, allowed is {tolerance.grad:.3g}"
+            )
 
 
 def flat(answer: Any) -> list[Any]:
@@ -101,15 +147,6 @@ def flat(answer: Any) -> list[Any]:
         return [answer]
     value, *grads = answer
     return [value, np.ravel(grads[0]) if len(grads) == 1 else np.concatenate([np.ravel(g) for g in grads])]
-
-
-def when_called(make: Callable[[], Pass]) -> Pass:
-    """What `make` returns, made at the first call: its set-up takes long and not every run calls it.
-
-    Adds a tenth of a microsecond to each call.
-    """
-    made = cache(make)
-    return lambda: made()()
 
 
 @dataclass(frozen=True)
@@ -158,6 +195,22 @@ class Case:
     sweep: str = ""
     series: str = ""
     x: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """What a result tells of its case."""
+        names = (
+            "id",
+            "n_threads",
+            "dtype",
+            "ceiling",
+            "target",
+            "least_speedup",
+            "design_row",
+            "sweep",
+            "series",
+            "x",
+        )
+        return {name: getattr(self, name) for name in names}
 
     def missing(self) -> str:
         """Why the case cannot run here; empty if it can."""
@@ -225,7 +278,7 @@ def next_to_bus(build: Callable[[Size], Problem], size: Size) -> Problem:
     """A problem whose ceiling only reads the same bytes, with as many threads; other rows check the answer."""
     problem = build(size)
     bus = BusPass(problem.buffers, size.n_threads)
-    return replace(problem, ceiling=bus, strongest=None, idiomatic=None, others={})
+    return replace(problem, ceiling=bus, others={})
 
 
 def mean_tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Tolerance:
