@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, environment, measure, problem, report
+from benchmarks import cases, environment, measure, problem, report, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -43,7 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = options.seconds or (SHORT_SECONDS if options.short else FULL_SECONDS)
     json_file, html_file = options.json, options.html
     selected = cases.select(cases.all_cases(), options.only)
-    if options.only is None and json_file is html_file is None:
+    if options.readme:
+        selected = [case for case in selected if case.id in {case_id for case_id, *_ in tables.README_ROWS}]
+        options.threads, options.levels = [1], [_levels()[0]]
+    elif options.only is None and json_file is html_file is None:
         json_file, html_file = FULL_JSON, FULL_HTML
     if html_file and find_spec("matplotlib") is None:
         parser.error("the page needs matplotlib: install it, or ask for --json FILE alone")
@@ -67,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     }
     results = written["results"]
     print(f"\n{report.summary(results)}; {report.minutes(written)}")
+    if options.readme:
+        print(f"\n{tables.readme_rows(written)}")
     if json_file:
         json_file.write_text(report.as_json(written), encoding="utf-8")
         print(f"wrote {json_file}")
@@ -104,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time hingefast in turns with the ceiling of each pass and with other ways to do the same; print "
-        "ratios. Without --only, --json and --html the report is written to benchmarks/report.json and .html. Exits "
+        "ratios. Without any option the report is written to benchmarks/report.json and .html. Exits "
         "with 1 if a case fails or answers differ; a missed target is only told.",
     )
     parser.add_argument(
@@ -112,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose id contains PATTERN, or matches its wildcards"
+    )
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="only the rows of the README's table, which is printed at the end",
     )
     parser.add_argument(
         "--threads",

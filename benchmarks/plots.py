@@ -18,8 +18,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
-from benchmarks import targets
-from benchmarks.report import RIVALS, TARGETS_LEVEL, Report, Result, level, levels, threads
+from benchmarks.report import (
+    RIVALS,
+    TARGETS_LEVEL,
+    Ratio,
+    Report,
+    Result,
+    Row,
+    level,
+    levels,
+    rows_of_design,
+    threads,
+)
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, GREY, PALE = "#CC79A7", "#56B4E9", "#000000", "#666666", "#fbe9dd"
@@ -130,10 +140,8 @@ def _span(numbers: Iterable[float], room: float = 1.15) -> tuple[float, float]:
 
 def _ratios(report: Report) -> Plot | None:
     rows = [
-        targets.Row(
-            f"{row.title}, {threads(n_threads)}" if n_threads > least else row.title, row.ceiling, some
-        )
-        for row in targets.rows(report)
+        Row(f"{row.title}, {threads(n_threads)}" if n_threads > least else row.title, row.ceiling, some)
+        for row in rows_of_design(report)
         for least in [min(ratio.n_threads for ratio in row.ratios)]
         for n_threads in sorted({ratio.n_threads for ratio in row.ratios})
         if (some := [ratio for ratio in row.ratios if ratio.n_threads == n_threads])
@@ -188,7 +196,7 @@ def _ratios(report: Report) -> Plot | None:
     )
 
 
-def _row_of_ratios(panel: Axes, y: int, ratios: list[targets.Ratio], in_use: bool) -> None:
+def _row_of_ratios(panel: Axes, y: int, ratios: list[Ratio], in_use: bool) -> None:
     order = list(SHAPES)
     gap = min(0.36, 0.66 / max(1, len(ratios)))
     for number, ratio in enumerate(sorted(ratios, key=lambda ratio: order.index(ratio.dtype))):
