@@ -881,10 +881,13 @@ def test_commands_and_options_in_the_wrong_place(fails, tiny):
     assert "frobnicate" in fails(command="frobnicate")
 
 
-def test_a_broken_thread_setting_is_told_before_the_file_is_read(fails, tmp_path, monkeypatch):
+def test_a_broken_thread_setting_is_told_before_the_file_is_read(
+    fails, run_json, tiny, tmp_path, monkeypatch
+):
     monkeypatch.setenv("HINGEFAST_NUM_THREADS", "many")
     assert "HINGEFAST_NUM_THREADS is 'many'" in fails(tmp_path / "absent")
     assert "HINGEFAST_NUM_THREADS is 'many'" in fails(command="info")
+    assert run_json(tiny, "--threads", "1")["threads"] == 1  # which asks nobody else
 
 
 @pytest.mark.parametrize("text", ["all", "0", "3500m", "4.0", "-3", "9" * 5000])

@@ -11,7 +11,7 @@ import reference
 
 import hingefast as hf
 from hingefast.cli import compare
-from hingefast.cli.compare import NumpyPass, Pass, agree, tolerance
+from hingefast.cli.compare import Answer, NumpyPass, agree, tolerance
 from hingefast.cli.numpy_losses import ARRANGEMENTS, NUMPY_LOSSES, Binary, numpy_loss
 from hingefast.io.csr import CSR
 from hingefast.losses import MARGIN_LOSSES
@@ -214,7 +214,7 @@ def test_a_row_more_is_noticed(kind, dtype):
     kept = np.delete(np.arange(len(y)), active[0])
     X_less, y_less = X[kept], y[kept]
     less = NumpyPass(X_less, y_less, arrangement, np.size(intercept))(coef, intercept)
-    scaled = Pass(*(part * (len(kept) / len(y)) for part in less))
+    scaled = Answer(*(part * (len(kept) / len(y)) for part in less))
     allowed = tolerance(X, y, coef, intercept, arrangement)
     assert agree(whole, whole, allowed) and not agree(whole, scaled, allowed)
 
@@ -297,7 +297,7 @@ def test_row_blocks_cover_the_rows(n_rows, width, blocks):
 
 def test_passes_agree_in_all_they_have():
     def result(value, grad, grad_intercept):
-        return Pass(value, np.array(grad), grad_intercept)
+        return Answer(value, np.array(grad), grad_intercept)
 
     nothing = result(0.0, [0.0, 0.0], 0.0)
     endless = result(np.inf, [1.0, np.inf], 0.0)
