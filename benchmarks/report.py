@@ -26,10 +26,18 @@ COLUMNS = (
 
 
 def as_json(report: Report) -> str:
-    """The report as text, one line a result: two reports can be compared line by line."""
-    head, tail = json.dumps({**report, "results": []}, indent=1).split('"results": []')
-    results = ",\n".join("  " + json.dumps(_rounded(result)) for result in report["results"])
-    return f'{head}"results": [\n{results}\n ]{tail}\n'
+    """The report as text, one line a result or row of the design: two reports can be compared line by line."""
+    parts = []
+    for key, value in _rounded(report).items():
+        if isinstance(value, dict):
+            entries = [f"{json.dumps(name)}: {json.dumps(item)}" for name, item in value.items()]
+        else:
+            entries = list(map(json.dumps, value)) if isinstance(value, list) else []
+        brackets = "{}" if isinstance(value, dict) else "[]"
+        inside = ",\n  ".join(entries)
+        text = f"{brackets[0]}\n  {inside}\n {brackets[1]}" if entries else json.dumps(value)
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _rounded(value: Any) -> Any:
