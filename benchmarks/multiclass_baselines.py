@@ -59,10 +59,15 @@ class Buffers:
         self.u = np.empty((n_rows, n_classes), dtype)
         self.mask = np.empty((n_rows, n_classes), np.bool_)
         self.ones = np.ones(n_classes, dtype)
+        self.shorter: Buffers | None = None
 
     def rows(self, n_rows: int) -> "Buffers":
-        """Buffers for the last block, which is shorter."""
-        return self if n_rows == self.n_rows else Buffers(n_rows, self.n_classes, self.a.dtype)
+        """Buffers for so many rows; those of the last block, which is shorter, are made once."""
+        if n_rows == self.n_rows:
+            return self
+        if self.shorter is None or self.shorter.n_rows != n_rows:
+            self.shorter = Buffers(n_rows, self.n_classes, self.a.dtype)
+        return self.shorter
 
 
 # Of (y, scores, scale, grad, buffers): writes scale * d loss / d score into grad, returns the unscaled sum of
@@ -173,7 +178,6 @@ class ScoresPass:
         self.y, self.scores, self.grad = y, scores, np.empty_like(scores)
         self.block_rows = max(1, min(n_rows, SCORES_BLOCK_BYTES // (n_classes * scores.itemsize)))
         self.buffers = Buffers(self.block_rows, n_classes, scores.dtype)
-        self.last_buffers = self.buffers.rows(n_rows % self.block_rows or self.block_rows)
 
     def __call__(self) -> tuple[float, Array]:
         n_rows = len(self.y)
@@ -181,7 +185,7 @@ class ScoresPass:
         for start in range(0, n_rows, self.block_rows):
             block = slice(start, start + self.block_rows)
             y = self.y[block]
-            buffers = self.buffers if len(y) == self.block_rows else self.last_buffers
+            buffers = self.buffers.rows(len(y))
             value += self.block_pass(y, self.scores[block], scale, self.grad[block], buffers)
         return value * scale, self.grad
 
@@ -221,32 +225,28 @@ class CrammerSingerSlopes:
 
     def __init__(self, n_rows: int, n_classes: int, dtype: npt.DTypeLike, scale: float) -> None:
         self.scale, self.n_classes = scale, n_classes
-        self.first = np.arange(n_rows) * n_classes
-        self.at, self.rival = np.empty(n_rows, np.intp), np.empty(n_rows, np.intp)
-        self.true, self.u = np.empty(n_rows, dtype), np.empty(n_rows, dtype)
-        self.active = np.empty(n_rows, np.bool_)
+        self.whole = self.buffers = Buffers(n_rows, n_classes, dtype)
         self.slopes = np.zeros((n_rows, n_classes), dtype)
         self.pairs = np.tile(np.array([-scale, scale], dtype), n_rows)
         self.classes = np.empty(2 * n_rows, np.int32)
         self.indptr = np.zeros(n_rows + 1, np.int32)
-        self.y = self.active_rows = self.at[:0]
+        self.y = self.active_rows = self.whole.at[:0]
 
     def find(self, y: Array, scores: Array) -> float:
-        n = len(y)
-        first, at, rival, true = self.first[:n], self.at[:n], self.rival[:n], self.true[:n]
-        u, active = self.u[:n], self.active[:n]
+        self.buffers = buffers = self.whole.rows(len(y))
+        at, rival, true, u = buffers.at, buffers.rival, buffers.a, buffers.b
         flat = scores.reshape(-1)
-        np.add(first, y, out=at)
+        np.add(buffers.first, y, out=at)
         np.take(flat, at, out=true, mode="clip")
         flat[at] = -np.inf
         scores.argmax(axis=1, out=rival)
-        np.add(first, rival, out=at)
+        np.add(buffers.first, rival, out=at)
         np.take(flat, at, out=u, mode="clip")
         np.subtract(true, u, out=u)
         np.subtract(1, u, out=u)
-        np.greater(u, 0, out=active)
+        np.greater(u, 0, out=buffers.active)
         np.maximum(u, 0, out=u)
-        self.y, self.active_rows = y, np.flatnonzero(active)
+        self.y, self.active_rows = y, np.flatnonzero(buffers.active)
         return float(np.add.reduce(u))
 
     def rows(self) -> Array:
@@ -255,17 +255,17 @@ class CrammerSingerSlopes:
     def dense(self) -> Array:
         rows, slopes = self.active_rows, self.slopes[: len(self.y)]
         slopes.fill(0)
-        start = self.first[rows]
+        start = self.buffers.first[rows]
         slopes.reshape(-1)[start + self.y[rows]] = -self.scale
-        slopes.reshape(-1)[start + self.rival[rows]] = self.scale
+        slopes.reshape(-1)[start + self.buffers.rival[rows]] = self.scale
         return slopes
 
     def sparse(self) -> Any:
         rows, n = self.active_rows, len(self.y)
         classes, indptr = self.classes[: 2 * len(rows)], self.indptr[: n + 1]
         np.take(self.y, rows, out=classes[::2], mode="clip")
-        np.take(self.rival, rows, out=classes[1::2], mode="clip")
-        np.cumsum(self.active[:n], out=indptr[1:])
+        np.take(self.buffers.rival, rows, out=classes[1::2], mode="clip")
+        np.cumsum(self.buffers.active, out=indptr[1:])
         np.multiply(indptr, 2, out=indptr)
         return csc_array((self.pairs[: 2 * len(rows)], classes, indptr), shape=(self.n_classes, n))
 
@@ -275,14 +275,11 @@ class WestonWatkinsSlopes:
 
     def __init__(self, n_rows: int, n_classes: int, dtype: npt.DTypeLike, scale: float) -> None:
         self.scale = scale
-        self.all_buffers = {n_rows: Buffers(n_rows, n_classes, dtype)}
-        self.buffers = self.all_buffers[n_rows]
+        self.whole = self.buffers = Buffers(n_rows, n_classes, dtype)
         self.slopes = np.empty((n_rows, n_classes), dtype)
 
     def find(self, y: Array, scores: Array) -> float:
-        if len(y) not in self.all_buffers:  # the last block
-            self.all_buffers[len(y)] = self.buffers.rows(len(y))
-        self.buffers = self.all_buffers[len(y)]
+        self.buffers = self.whole.rows(len(y))
         return weston_watkins(y, scores, self.scale, self.dense(), self.buffers)
 
     def rows(self) -> Array:
