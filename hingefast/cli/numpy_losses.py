@@ -30,11 +30,11 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 def _hinge(m: Array, margin: float, kink_slope: float) -> tuple[Array, Array]:
-    u = margin - m
-    values = np.maximum(u, 0)
+    values = margin - m
+    np.maximum(values, 0, out=values)
     slopes = -np.sign(values)  # keeps NaN, unlike a comparison, and is faster than np.where and np.heaviside
     if kink_slope:
-        slopes[u == 0] = kink_slope
+        slopes[m == margin] = kink_slope
     return values, slopes
 
 
@@ -224,10 +224,10 @@ class WestonWatkins(Arrangement):
         rows = np.arange(y.size)
         values, slopes = self._phi(scores[rows, y][:, None] - scores)
         values[rows, y] = slopes[rows, y] = 0
-        class_slopes = slopes.sum(axis=1)
+        class_slopes = _sum_of_rows(slopes)
         np.negative(slopes, out=slopes)
         slopes[rows, y] = class_slopes
-        return values.sum(axis=1), slopes
+        return _sum_of_rows(values), slopes
 
     def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
         rows = np.arange(y.size)
@@ -249,7 +249,7 @@ class OneVsRest(Arrangement):
         signs = _signs(y, scores)
         values, slopes = self._phi(signs * scores)
         slopes *= signs
-        return values.sum(axis=1), slopes
+        return _sum_of_rows(values), slopes
 
     def bounds(self, y: Array, scores: Array, errors: Array, eps: float) -> Bounds:
         each = self._phi_bounds(_signs(y, scores) * scores, errors, eps)
@@ -271,10 +271,16 @@ def _signs(y: Array, scores: Array) -> Array:
     return signs
 
 
+def _sum_of_rows(terms: Array) -> Array:
+    """terms.sum(axis=1), several times as fast for few classes."""
+    total: Array = terms @ np.ones(terms.shape[1], terms.dtype)
+    return total
+
+
 def _sum_of_classes(terms: Array, errors: Array, eps: float) -> tuple[Array, Array]:
     """Sum over the classes, and how far two programs' sums may lie apart: K numbers, K eps."""
-    total: Array = terms.sum(axis=1)
-    return total, errors.sum(axis=1) + terms.shape[1] * eps * total
+    total = _sum_of_rows(terms)
+    return total, _sum_of_rows(errors) + terms.shape[1] * eps * total
 
 
 def numpy_loss(loss: Loss) -> Arrangement:
