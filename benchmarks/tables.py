@@ -57,7 +57,8 @@ def readme_rows(report: Report) -> str:
         f"{name} {facts['versions'].get(name)}" for name in ("numpy", "scipy", "scikit-learn", "torch")
     ]
     told = (
-        f"Milliseconds of one call, one thread on every side, float64 (bytes: float32). {machine(facts)}, level "
+        f"Milliseconds of one call, one thread on every side, float64 (bytes: float32); on CSR, NumPy is SciPy's "
+        f"products with NumPy between them. {machine(facts)}, level "
         f"`{level(facts)}`; {', '.join(installed)}; {report['date'][:10]}. \\* its value alone: scikit-learn has no "
         "gradient of the hinge."
     )
