@@ -28,6 +28,7 @@ from benchmarks.problem import (
     LONG_NAMES,
     NO_X,
     Case,
+    Makers,
     Pass,
     Problem,
     Size,
@@ -69,7 +70,7 @@ def scores_problem(
     """
     y, scores = data.labels_and_scores(n_rows, dtype, label_dtype)
     grad, result = np.empty_like(scores), np.empty_like(scores)
-    labels = y.astype(dtype, copy=False)
+    labels: data.Array = y.astype(dtype, copy=False)
     ours = partial(MARGIN_LOSSES[loss]().value_and_grad, y, scores, out=grad)
     ceilings: dict[str, Pass | None] = {
         MULTIPLY: partial(np.multiply, labels, scores, out=result),
@@ -94,9 +95,9 @@ def scores_problem(
 
 def _numpy_passes(
     loss: str, strongest: Callable[[], Pass], idiomatic: Callable[[], Pass], n_threads: int
-) -> dict[str, Callable[[], Pass]]:
+) -> Makers:
     """What makes the strongest pass, where there is one, and the idiomatic one, which has one thread."""
-    makers = {"strongest": strongest} if loss in baselines.STRONGEST else {}
+    makers: Makers = {"strongest": strongest} if loss in baselines.STRONGEST else {}
     return {**makers, "idiomatic": idiomatic} if n_threads == 1 else makers
 
 
@@ -181,7 +182,7 @@ def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
     objective = hf.Objective(X, y, loss=loss, n_threads=1)
     theta = objective.pack(coef, intercept)
 
-    others = {"idiomatic": partial(baselines.idiomatic_linear, loss, *problem, rows)}
+    others: Makers = {"idiomatic": partial(baselines.idiomatic_linear, loss, *problem, rows)}
     if layout == "dense":
         others["strongest"] = partial(baselines.BatchPass, loss, *problem, rows)
     return Problem(

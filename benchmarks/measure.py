@@ -211,12 +211,12 @@ class Worker:
         if processors:
             os.sched_setaffinity(0, processors)
         environment.pin(n_threads)
-        from benchmarks import cases, data
+        from benchmarks import cases, data, problem
 
         environment.check_pinned(n_threads)
         self._select, self._forget_data = cases.select, data.forget
         self._cases = {case.id: case for case in cases.all_cases() if case.n_threads == n_threads}
-        self._size = cases.Size(x_bytes, n_threads)
+        self._size = problem.Size(x_bytes, n_threads)
         self._group = ""
         self._job: Callable[[], object] | None = None
 
@@ -314,13 +314,13 @@ class Worker:
 
 def _answers(orders: TextIO, options: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """{"result": ...} or {"error": one line} of each order, which is a list: name, arguments."""
-    worker: Worker | None = None
+    inside: Worker | None = None
     for order in orders:
         name, *arguments = json.loads(order)
         try:
             # Made here, so that a version that cannot be imported is told like any other error.
-            worker = worker or Worker(**options)
-            yield {"result": getattr(worker, name)(*arguments)}
+            inside = inside or Worker(**options)
+            yield {"result": getattr(inside, name)(*arguments)}
         except Exception as error:
             yield {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
 

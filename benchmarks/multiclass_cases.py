@@ -19,6 +19,7 @@ from benchmarks.problem import (
     LONG_NAMES,
     NO_PLOT,
     Case,
+    Makers,
     Pass,
     Problem,
     Size,
@@ -50,7 +51,7 @@ def scores_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Proble
     n_rows = max(1, size.x_bytes // (2 * n_classes * np.dtype(dtype).itemsize))
     y, scores = data.class_scores(n_rows, n_classes, dtype)
     grad = np.empty_like(scores)
-    others = {"strongest": partial(strongest.ScoresPass, loss, y, scores)}
+    others: Makers = {"strongest": partial(strongest.ScoresPass, loss, y, scores)}
     if size.n_threads == 1:
         others["idiomatic"] = partial(baselines.idiomatic, loss, y, scores)
         others |= rivals.of_scores(loss, y, scores, 1) if loss == "weston_watkins" else {}
@@ -117,7 +118,7 @@ def _linear_problem(
 ) -> Problem:
     X, y, coef, intercept = problem
     out = np.empty_like(coef), np.empty_like(intercept)
-    others: dict[str, Callable[[], Pass]] = {"strongest": partial(strongest_pass, loss, *problem)}
+    others: Makers = {"strongest": partial(strongest_pass, loss, *problem)}
     if size.n_threads == 1:
         others["idiomatic"] = partial(baselines.idiomatic_linear, loss, *problem)
         others |= rivals.of_linear(loss, problem, 1) if loss == "weston_watkins" else {}

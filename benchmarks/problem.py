@@ -21,7 +21,7 @@ from benchmarks.design_rows import BUS, LOWER_LEVELS, TWO_THREADS, ceiling_at
 from benchmarks.design_rows import DESIGN_ROWS as DESIGN_ROWS
 
 Pass: TypeAlias = Callable[[], Any]
-Makers: TypeAlias = Mapping[str, Callable[[], Pass]]
+Makers: TypeAlias = dict[str, Callable[[], Pass]]
 
 DTYPES = {"f64": np.float64, "f32": np.float32}
 LONG_NAMES = {"f64": "float64", "f32": "float32"}

@@ -27,7 +27,7 @@ VALUE_ALONE = "scikit-learn, value alone"
 
 def of_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Makers:
     """Of given scores: (mean, gradient of the mean)."""
-    makers = {"torch": partial(_torch_scores, loss, y, scores, n_threads)}
+    makers: Makers = {"torch": partial(_torch_scores, loss, y, scores, n_threads)}
     if n_threads == 1 and scores.ndim == 1:
         makers["numba"] = partial(_numba_scores, loss, y, scores)
     if loss == "hinge":
@@ -39,7 +39,7 @@ def of_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Makers:
 
 def of_linear(loss: str, problem: Linear | Multiclass, n_threads: int) -> Makers:
     """Of dense or CSR X: (mean, its gradients with respect to coef and intercept). For CSR torch has no backward."""
-    makers: dict[str, Callable[[], Pass]] = {}
+    makers: Makers = {}
     if isinstance(problem.X, np.ndarray):
         makers["torch"] = partial(_torch_dense, loss, problem, n_threads)
     if n_threads == 1 and isinstance(problem, Linear):

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from conftest import TESTS
+
+import hingefast as hf
 
 ROOT = TESTS.parent
 REPORT = ROOT / "benchmarks" / "report.json"
@@ -194,3 +197,38 @@ def test_the_tables_are_up_to_date():
         pytest.skip("no report beside the README")
     done = run("tables", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.no_sanitizer
+@pytest.mark.skipif(
+    Path(hf.__file__).is_relative_to(ROOT), reason="what is measured is never the sources beside them"
+)
+def test_a_case_is_measured_as_page_and_tables_want_it(tmp_path):
+    """Every way of doing it that is installed gives the same answer, else the command fails; then all are timed."""
+    file = tmp_path / "report.json"
+    done = run(
+        "__main__",
+        *[
+            "--only",
+            "scores/hinge/*/n=1e2",
+            "--threads",
+            "1",
+            "--x-mb",
+            "0.01",
+            "--seconds",
+            "0.001",
+            "--json",
+        ],
+        file,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    assert [result["id"] for result in measured["results"]] == [
+        "scores/hinge/f64/n=1e2",
+        "scores/hinge/f32/n=1e2",
+    ]
+    wanted = result("a case", "f64")
+    for found in measured["results"]:
+        assert wanted.keys() <= found.keys() and found["rounds"] >= 5
+        assert {"hingefast", "ceiling", "strongest", "idiomatic"} <= found["seconds"].keys()
+    assert run("page", file, tmp_path / "report.html").returncode == 0
