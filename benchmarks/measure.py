@@ -218,7 +218,7 @@ class Worker:
         self._cases = {case.id: case for case in cases.all_cases() if case.n_threads == n_threads}
         self._size = problem.Size(x_bytes, n_threads)
         self._group = ""
-        self._job: Callable[[], object] | None = None
+        self._job: Callable[[], Any] | None = None
 
     def about(self) -> dict[str, Any]:
         """Machine, versions, and what hingefast says about itself."""
@@ -289,13 +289,13 @@ class Worker:
             "minimum_seconds": {name: times.minimum(name) for name in contenders},
         }
 
-    def build(self, case_id: str) -> float:
-        """Make the data of a case, do hingefast's job twice, and tell the seconds of the second time."""
+    def build(self, case_id: str) -> tuple[float, float]:
+        """Make the data of a case, do hingefast's job twice, and tell the value and the seconds of the second time."""
         self.forget()
         self._job = self._cases[case_id].build(self._size).hingefast
         gc.collect()
-        self._job()
-        return self.sample(1)
+        value, *_ = self._job()
+        return float(value), self.sample(1)
 
     def sample(self, calls: int) -> float:
         """Seconds of a call. Short calls, which the caches matter to, start after one that is not timed."""

@@ -105,13 +105,15 @@ def test_what_the_head_alone_cannot_run_fails():
     assert "TypeError" in told
 
 
-def side(role, script, log):
-    """What compare() needs of a process: seconds of each order, taken from a list."""
-    seconds = iter(script)
+def side(role, log, seconds_of_call, seconds, value=0.5):
+    """What compare() needs of a process: answers to its orders, the seconds of the builds taken from a list."""
+    of_builds, of_samples = iter(seconds_of_call), iter(seconds)
 
     def order(name, *arguments):
         log.append((role, name, *arguments))
-        return next(seconds)
+        return {"build": lambda: [value, next(of_builds)], "sample": lambda: next(of_samples)}.get(
+            name, int
+        )()
 
     order.role = role
     return order
@@ -120,8 +122,8 @@ def side(role, script, log):
 def test_samples_are_taken_in_turns():
     """base, head, base, head, then on new data head, base, ...; as many calls a sample as the faster side needs."""
     log = []
-    base = side("base", [0.0, tool.SAMPLE_SECONDS / 2, *[1.0] * 5, 0.0, tool.SAMPLE_SECONDS, *[3.0] * 5], log)
-    head = side("head", [0.0, tool.SAMPLE_SECONDS / 3, *[2.0] * 5, 0.0, tool.SAMPLE_SECONDS, *[4.0] * 5], log)
+    base = side("base", log, [tool.SAMPLE_SECONDS / 2, tool.SAMPLE_SECONDS], [1.0] * 5 + [3.0] * 5)
+    head = side("head", log, [tool.SAMPLE_SECONDS / 3, tool.SAMPLE_SECONDS], [2.0] * 5 + [4.0] * 5)
     comparison = tool.compare("a/case", base, head, seconds=0.0, min_rounds=5)
     assert [name for _, name, *_ in log] == [*["forget"] * 2, *["build"] * 2, *["sample"] * 10] * 2
     assert [role for role, *_ in log] == ["base", "head"] * 7 + ["head", "base"] * 7
@@ -130,12 +132,21 @@ def test_samples_are_taken_in_turns():
     assert comparison.seconds == {"base": [1.0] * 5 + [3.0] * 5, "head": [2.0] * 5 + [4.0] * 5}
 
 
+@pytest.mark.parametrize("value, fails", [(0.5 + 1e-6, False), (0.51, True), (float("nan"), True)])
+def test_who_finds_another_value_is_not_timed(value, fails):
+    log, measured = [], row()
+    sides = [side(role, log, [1.0] * 2, [1.0] * 99, of) for role, of in (("base", 0.5), ("head", value))]
+    tool.measure(measured, *sides, seconds=0.0)
+    assert measured.head_failed == fails == ("another value" in measured.problem)
+    assert any(name == "sample" for _, name, *_ in log) != fails
+
+
 @pytest.mark.parametrize("failing", ["base", "head"])
 def test_a_side_that_fails(failing):
     def broken(name, *arguments):
         raise tool.OrderFailed(failing, "TypeError: no such argument")
 
-    sides = {role: side(role, [1.0] * 99, []) for role in ("base", "head")}
+    sides = {role: side(role, [], [1.0] * 2, [1.0] * 99) for role in ("base", "head")}
     broken.role = failing
     sides[failing] = broken
     measured = row()
