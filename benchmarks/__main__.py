@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, environment, measure, problem, report, tables
+from benchmarks import cases, design_rows, environment, measure, report, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -32,7 +32,7 @@ class Job(NamedTuple):
     n_threads: int
     level: str
     is_judged: bool  # targets are for the level in use
-    cases: list[problem.Case]
+    cases: list[cases.Case]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         "command": " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
         "x_bytes": x_bytes,
         "seconds_per_case": seconds,
-        "design_rows": {key: asdict(row) for key, row in problem.DESIGN_ROWS.items()},
+        "design_rows": {key: asdict(row) for key, row in design_rows.DESIGN_ROWS.items()},
         "levels_left_out": levels_left_out,
         **_run(jobs, x_bytes, seconds),
         "seconds_total": perf_counter() - start,
@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _jobs(selected: list[problem.Case], threads: list[int] | None, levels: list[str] | None) -> Iterator[Job]:
+def _jobs(selected: list[cases.Case], threads: list[int] | None, levels: list[str] | None) -> Iterator[Job]:
     """All cases at the level in use, then at every other level those that ask for it, if not told otherwise with
     one thread.
     """
@@ -165,7 +165,7 @@ def _jobs(selected: list[problem.Case], threads: list[int] | None, levels: list[
                 yield Job(n_threads, level, level == chosen, measured)
 
 
-def _levels_left_out(selected: Iterable[problem.Case], levels: list[str] | None) -> list[str]:
+def _levels_left_out(selected: Iterable[cases.Case], levels: list[str] | None) -> list[str]:
     """What was asked for and this machine cannot run."""
     asked = levels or [report.TARGETS_LEVEL, *(level for case in selected for level in case.levels)]
     _, runnable = _levels()

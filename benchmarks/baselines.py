@@ -34,6 +34,10 @@ except ImportError:  # psi_g has no baseline then: NumPy has no erfc
 
 Array: TypeAlias = npt.NDArray[Any]
 
+# Does one job, with all preparation done; and what makes such passes, by the name of who does it.
+Pass: TypeAlias = Callable[[], Any]
+Makers: TypeAlias = dict[str, Callable[[], Pass]]
+
 # Bytes of one buffer of a block of scores. Five of them are in use; they stay in a level-2 cache of 512 KiB,
 # and the fixed cost of a dozen ufunc calls is a tenth of the work.
 SCORES_BLOCK_BYTES = 2**16

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cases
+from benchmarks import problem
+from benchmarks.cases import Case, all_cases
 from benchmarks.design_rows import EXPRESSION, MULTIPLY
-from benchmarks.problem import Case, Problem, Size
+from benchmarks.problem import Problem, Size
 from benchmarks.report import RIVALS
 from hingefast.losses import MARGIN_LOSSES
 
@@ -22,17 +23,17 @@ pytestmark = pytest.mark.benchmark(max_time=0.1, min_rounds=5, warmup=False)
 # Moderate: beyond a level-2 cache, and hundreds of problems still fit in minutes. The report uses larger ones.
 SIZE = Size(x_bytes=2**24)
 
-CASES = {case.id: case for case in cases.all_cases() if case.n_threads == 1}
+CASES = {case.id: case for case in all_cases() if case.n_threads == 1}
 
 LAYOUTS: dict[str, Callable[..., Problem]] = {
-    "32 scores": lambda loss, dtype: cases.scores_problem(loss, dtype, dtype, 32, EXPRESSION),
-    "10^4 scores": lambda loss, dtype: cases.scores_problem(loss, dtype, dtype, 10**4, MULTIPLY),
-    "dense": lambda loss, dtype: cases.dense_problem(loss, dtype, 100, "C", SIZE),
-    "Fortran": lambda loss, dtype: cases.dense_problem(loss, dtype, 100, "F", SIZE),
-    "CSR": lambda loss, dtype: cases.text_problem(loss, dtype, np.int32, 0.5, SIZE),
-    "CSR, int64": lambda loss, dtype: cases.text_problem(loss, dtype, np.int64, 0.5, SIZE),
-    "tile of uint8": lambda loss, dtype: cases.tile_problem(loss, np.uint8, 200, SIZE, dtype),
-    "tile of float16": lambda loss, dtype: cases.tile_problem(loss, np.float16, 200, SIZE, dtype),
+    "32 scores": lambda loss, dtype: problem.scores_problem(loss, dtype, dtype, 32, EXPRESSION),
+    "10^4 scores": lambda loss, dtype: problem.scores_problem(loss, dtype, dtype, 10**4, MULTIPLY),
+    "dense": lambda loss, dtype: problem.dense_problem(loss, dtype, 100, "C", SIZE),
+    "Fortran": lambda loss, dtype: problem.dense_problem(loss, dtype, 100, "F", SIZE),
+    "CSR": lambda loss, dtype: problem.text_problem(loss, dtype, np.int32, 0.5, SIZE),
+    "CSR, int64": lambda loss, dtype: problem.text_problem(loss, dtype, np.int64, 0.5, SIZE),
+    "tile of uint8": lambda loss, dtype: problem.tile_problem(loss, np.uint8, 200, SIZE, dtype),
+    "tile of float16": lambda loss, dtype: problem.tile_problem(loss, np.float16, 200, SIZE, dtype),
 }
 
 contenders = pytest.mark.parametrize("contender", ["hingefast", "ceiling", *RIVALS])

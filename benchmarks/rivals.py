@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.baselines import Makers, Pass
 from benchmarks.data import Array, Linear, Multiclass
-from benchmarks.problem import Makers, Pass
 
 VALUE_ALONE = "scikit-learn, value alone"
 
