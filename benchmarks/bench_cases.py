@@ -25,6 +25,9 @@ SIZE = Size(x_bytes=2**24)
 
 CASES = {case.id: case for case in all_cases() if case.n_threads == 1}
 
+# What is cast into a tile, by the dtype that it is computed in.
+TILES = {np.float64: np.int64, np.float32: np.uint8}
+
 LAYOUTS: dict[str, Callable[..., Problem]] = {
     "32 scores": lambda loss, dtype: problem.scores_problem(loss, dtype, dtype, 32, EXPRESSION),
     "10^4 scores": lambda loss, dtype: problem.scores_problem(loss, dtype, dtype, 10**4, MULTIPLY),
@@ -32,8 +35,7 @@ LAYOUTS: dict[str, Callable[..., Problem]] = {
     "Fortran": lambda loss, dtype: problem.dense_problem(loss, dtype, 100, "F", SIZE),
     "CSR": lambda loss, dtype: problem.text_problem(loss, dtype, np.int32, 0.5, SIZE),
     "CSR, int64": lambda loss, dtype: problem.text_problem(loss, dtype, np.int64, 0.5, SIZE),
-    "tile of uint8": lambda loss, dtype: problem.tile_problem(loss, np.uint8, 200, SIZE, dtype),
-    "tile of float16": lambda loss, dtype: problem.tile_problem(loss, np.float16, 200, SIZE, dtype),
+    "tile": lambda loss, dtype: problem.tile_problem(loss, TILES[dtype], 200, SIZE, dtype),
 }
 
 contenders = pytest.mark.parametrize("contender", ["hingefast", "ceiling", *RIVALS])
