@@ -4,9 +4,6 @@ This process measures nothing itself.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -17,7 +14,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, environment, problem, report
+from benchmarks import cases, design_rows, environment, measure, report, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -35,7 +32,7 @@ class Job(NamedTuple):
     n_threads: int
     level: str
     is_judged: bool  # targets are for the level in use
-    cases: list[problem.Case]
+    cases: list[cases.Case]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,11 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     x_bytes = int((options.x_mb or (SHORT_X if options.short else FULL_X)) * 2**20)
     seconds = options.seconds or (SHORT_SECONDS if options.short else FULL_SECONDS)
     json_file, html_file = options.json, options.html
-    if options.only is None and json_file is html_file is None:
+    selected = cases.select(cases.all_cases(), options.only)
+    if options.readme:
+        selected = [case for case in selected if case.id in {case_id for case_id, *_ in tables.README_ROWS}]
+        options.threads, options.levels = [1], [_levels()[0]]
+    elif options.only is None and json_file is html_file is None:
         json_file, html_file = FULL_JSON, FULL_HTML
     if html_file and find_spec("matplotlib") is None:
         parser.error("the page needs matplotlib: install it, or ask for --json FILE alone")
-    selected = cases.select(cases.all_cases(), options.only)
     jobs = list(_jobs(selected, options.threads, options.levels))
     levels_left_out = _levels_left_out(selected, options.levels)
     for level in levels_left_out:
@@ -63,13 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
         "command": " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
         "x_bytes": x_bytes,
         "seconds_per_case": seconds,
-        "design_rows": {key: asdict(row) for key, row in problem.DESIGN_ROWS.items()},
+        "design_rows": {key: asdict(row) for key, row in design_rows.DESIGN_ROWS.items()},
         "levels_left_out": levels_left_out,
         **_run(jobs, x_bytes, seconds),
         "seconds_total": perf_counter() - start,
     }
     results = written["results"]
     print(f"\n{report.summary(results)}; {report.minutes(written)}")
+    if options.readme:
+        print(f"\n{tables.readme_rows(written)}")
     if json_file:
         json_file.write_text(report.as_json(written), encoding="utf-8")
         print(f"wrote {json_file}")
@@ -82,19 +84,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(jobs: list[Job], x_bytes: int, seconds: float) -> dict[str, Any]:
-    """Measure, and print each result as it comes."""
+    """Measure each job in a process of its own, and print each result as it comes."""
     about: dict[str, Any] = {}
     results: list[report.Result] = []
     for job in jobs:
-        records = _measure(job, x_bytes, seconds)
-        facts = next(records)
-        if not about:
-            about = facts
-            print(report.about(about, x_bytes))
-        print(f"\nlevel {job.level}, {report.threads(job.n_threads)}\n{report.COLUMNS}", flush=True)
-        for result in records:
-            results.append(result)
-            print(report.line(result), flush=True)
+        told = f"level {job.level}, {report.threads(job.n_threads)}"
+        variables = {"HINGEFAST_LEVEL": job.level} if job.is_judged else environment.at_level(job.level)
+        options = {"n_threads": job.n_threads, "x_bytes": x_bytes}
+        with measure.worker(f"benchmarks at {told}", options, variables, sys.executable) as worker:
+            facts = worker("about")
+            if report.level(facts) != job.level:
+                raise measure.Failure(f"hingefast runs at level {report.level(facts)}, must be {job.level}")
+            if not about:
+                about = facts
+                print(report.about(about, x_bytes))
+            print(f"\n{told}\n{report.COLUMNS}", flush=True)
+            for case in job.cases:
+                results.append(worker("measure", case.id, seconds, job.level, job.is_judged))
+                print(report.line(results[-1]), flush=True)
     return {"about": about, "results": results}
 
 
@@ -102,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Time hingefast in turns with the ceiling of each pass and with other ways to do the same; print "
-        "ratios. Without --only, --json and --html the report is written to benchmarks/report.json and .html. Exits "
+        "ratios. Without any option the report is written to benchmarks/report.json and .html. Exits "
         "with 1 if a case fails or answers differ; a missed target is only told.",
     )
     parser.add_argument(
@@ -110,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--only", metavar="PATTERN", help="cases whose id contains PATTERN, or matches its wildcards"
+    )
+    parser.add_argument(
+        "--readme",
+        action="store_true",
+        help="only the rows of the README's table, which is printed at the end",
     )
     parser.add_argument(
         "--threads",
@@ -133,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _jobs(selected: list[problem.Case], threads: list[int] | None, levels: list[str] | None) -> Iterator[Job]:
+def _jobs(selected: list[cases.Case], threads: list[int] | None, levels: list[str] | None) -> Iterator[Job]:
     """All cases at the level in use, then at every other level those that ask for it, if not told otherwise with
     one thread.
     """
@@ -153,7 +165,7 @@ def _jobs(selected: list[problem.Case], threads: list[int] | None, levels: list[
                 yield Job(n_threads, level, level == chosen, measured)
 
 
-def _levels_left_out(selected: Iterable[problem.Case], levels: list[str] | None) -> list[str]:
+def _levels_left_out(selected: Iterable[cases.Case], levels: list[str] | None) -> list[str]:
     """What was asked for and this machine cannot run."""
     asked = levels or [report.TARGETS_LEVEL, *(level for case in selected for level in case.levels)]
     _, runnable = _levels()
@@ -166,29 +178,8 @@ def _levels() -> tuple[str, list[str]]:
     return config["level"], config["levels"]
 
 
-def _measure(job: Job, x_bytes: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """The records of a worker, as they come."""
-    options = {
-        "n_threads": job.n_threads,
-        "level": job.level,
-        "is_judged": job.is_judged,
-        "x_bytes": x_bytes,
-        "seconds": seconds,
-        "case_ids": [case.id for case in job.cases],
-    }
-    command = [sys.executable, "-m", "benchmarks.worker", json.dumps(options)]
-    held = {"HINGEFAST_LEVEL": job.level} if job.is_judged else environment.at_level(job.level)
-    variables = {**os.environ, **held}
-    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True) as worker:
-        assert worker.stdout is not None
-        for record in worker.stdout:
-            yield json.loads(record)
-    if worker.returncode:
-        raise SystemExit(
-            f"the benchmarks with {job.n_threads} threads at level {job.level} stopped with exit code "
-            f"{worker.returncode}"
-        )
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except measure.Failure as error:
+        sys.exit(str(error))

@@ -1,29 +1,31 @@
 """What hingefast is compared with: the strongest NumPy passes we can write, and the idiomatic ones.
 
-Scores. `STRONGEST` and `IDIOMATIC` hold, for the canonical name of every margin loss with its default
-parameters, a function of one family each. All of them compute the mean and its derivative with respect to the
-scores.
+All of them compute the mean loss and its derivatives, with respect to the scores or to coef and intercept.
 
-- A strongest pass writes into buffers made beforehand, takes no temporary it can do without, lets BLAS sum
-  where a sum is a dot product, and walks the rows in blocks that stay in the cache (`ScoresPass`). Measured
-  on 16384 rows, a 0/1 mask copied into a float buffer and multiplied beats `where=`, boolean indexing,
+- A **strongest** pass writes into buffers made beforehand, takes no temporary it can do without, lets BLAS sum where
+  a sum is a dot product, and walks the rows in blocks that stay in the cache. `STRONGEST` holds those on scores, for
+  the losses that compute different things and their default parameters; the other losses of their families cost the
+  same. `DensePass`, `TilePass` and `CSRPass` put them between the two products of a linear model. Those for K classes
+  are in multiclass_baselines.py.
+  Measured on 16384 rows, a 0/1 mask copied into a float buffer and multiplied beats `where=`, boolean indexing,
   `np.where`, `np.sign` and `np.heaviside`; `exp(x - softplus(x))` beats `scipy.special.expit` (4 times) and
   `logaddexp` (8 times).
-- An idiomatic pass is what people write: one expression a line.
-
-Linear models. `DensePass`, `TilePass` and `CSRPass` put the strongest pass on scores between the two
-products; `idiomatic_linear` puts the idiomatic one there.
+- An **idiomatic** pass is what people write, one expression a line: the NumPy twin of ``hingefast eval --compare``,
+  of every loss, for one score a row or K.
 
 u is margin - y*z throughout, as in hingefast.
 """
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from math import pi, sqrt
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+import hingefast as hf
 
 try:
     from scipy.special import erfc
@@ -31,6 +33,10 @@ except ImportError:  # psi_g has no baseline then: NumPy has no erfc
     erfc = None
 
 Array: TypeAlias = npt.NDArray[Any]
+
+# Does one job, with all preparation done; and what makes such passes, by the name of who does it.
+Pass: TypeAlias = Callable[[], Any]
+Makers: TypeAlias = dict[str, Callable[[], Pass]]
 
 # Bytes of one buffer of a block of scores. Five of them are in use; they stay in a level-2 cache of 512 KiB,
 # and the fixed cost of a dozen ufunc calls is a tenth of the work.
@@ -74,13 +80,13 @@ def _shortfall(y: Array, scores: Array, margin: float, u: Array) -> None:
     np.subtract(margin, u, out=u)
 
 
-def hinge_family(margin: float, active: np.ufunc) -> BlockPass:
-    """max(0, u); `active(u, 0)` is np.greater for slope 0 at the kink, np.greater_equal for slope -1."""
+def hinge(margin: float) -> BlockPass:
+    """max(0, u)."""
 
     def block_pass(y: Array, scores: Array, scale: float, grad: Array, buffers: Buffers) -> float:
         u, mask = buffers.u, buffers.mask
         _shortfall(y, scores, margin, u)
-        active(u, 0, out=mask)
+        np.greater(u, 0, out=mask)
         np.maximum(u, 0, out=u)
         np.copyto(grad, mask)
         np.multiply(grad, y, out=grad)
@@ -104,21 +110,6 @@ def squared_hinge(margin: float) -> BlockPass:
     return block_pass
 
 
-def s_family(margin: float, width: float, rate: float) -> BlockPass:
-    """rate * c * (p - c/2) with p = max(0, u) and c = min(p, width): two dot products sum it."""
-
-    def block_pass(y: Array, scores: Array, scale: float, grad: Array, buffers: Buffers) -> float:
-        u, curved = buffers.u, buffers.v
-        _shortfall(y, scores, margin, u)
-        np.maximum(u, 0, out=u)
-        np.minimum(u, width, out=curved)
-        np.multiply(curved, y, out=grad)
-        np.multiply(grad, -rate * scale, out=grad)
-        return rate * (float(np.dot(curved, u)) - 0.5 * float(np.dot(curved, curved)))
-
-    return block_pass
-
-
 def gaussian_hinge(margin: float, sigma: float) -> BlockPass:
     """u*Phi(v) + sigma*pdf(v) with v = u/sigma. Its tail cancels for v << 0, which no sum over rows shows."""
 
@@ -131,25 +122,6 @@ def gaussian_hinge(margin: float, sigma: float) -> BlockPass:
         np.negative(v, out=v)
         np.exp(v, out=v)
         value = 0.5 * float(np.dot(u, grad)) + sigma / sqrt(2 * pi) * float(np.add.reduce(v))
-        np.multiply(grad, y, out=grad)
-        np.multiply(grad, -0.5 * scale, out=grad)
-        return value
-
-    return block_pass
-
-
-def algebraic_hinge(margin: float, sigma: float) -> BlockPass:
-    """(u + sqrt(u*u + sigma*sigma))/2. Cancels for u << 0, which no sum over rows shows."""
-
-    def block_pass(y: Array, scores: Array, scale: float, grad: Array, buffers: Buffers) -> float:
-        u, root = buffers.u, buffers.v
-        _shortfall(y, scores, margin, u)
-        np.multiply(u, u, out=root)
-        np.add(root, sigma * sigma, out=root)
-        np.sqrt(root, out=root)
-        value = 0.5 * (float(np.add.reduce(u)) + float(np.add.reduce(root)))
-        np.divide(u, root, out=grad)
-        np.add(grad, 1, out=grad)
         np.multiply(grad, y, out=grad)
         np.multiply(grad, -0.5 * scale, out=grad)
         return value
@@ -181,14 +153,8 @@ def softplus(margin: float, beta: float) -> BlockPass:
 
 
 STRONGEST: dict[str, BlockPass] = {
-    "hinge": hinge_family(1.0, np.greater),
-    "perceptron": hinge_family(0.0, np.greater_equal),
+    "hinge": hinge(1.0),
     "squared_hinge": squared_hinge(1.0),
-    "smooth_hinge": s_family(1.0, width=1.0, rate=1.0),
-    "modified_huber": s_family(1.0, width=2.0, rate=2.0),
-    "huberized_hinge": s_family(1.5, width=1.0, rate=1.0),
-    "huber_margin": s_family(1.0, width=1.0, rate=1.0),
-    "psi_m": algebraic_hinge(1.0, 1.0),
     "softplus_hinge": softplus(1.0, 1.0),
     "logistic": softplus(0.0, 1.0),
 }
@@ -344,84 +310,37 @@ class BusPass:
             np.bitwise_or.reduce(words)
 
 
-# Idiomatic passes: of (y, scores), returning (mean, gradient of the mean).
-IdiomaticPass: TypeAlias = Callable[[Array, Array], tuple[float, Array]]
-
-
-def idiomatic_hinge(margin: float, slope_at_kink: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        u = margin - y * scores
-        active = u >= 0 if slope_at_kink else u > 0
-        return np.maximum(0, u).mean(), np.where(active, -y, 0) / len(y)
-
-    return on_scores
-
-
-def idiomatic_squared_hinge(margin: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        u = np.maximum(0, margin - y * scores)
-        return (u**2).mean(), -2 * y * u / len(y)
-
-    return on_scores
-
-
-def idiomatic_s_family(margin: float, width: float, rate: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        u = np.maximum(0, margin - y * scores)
-        value = np.where(u < width, u**2 / 2, width * (u - width / 2))
-        slope = np.where(u < width, -u, -width)
-        return rate * value.mean(), rate * y * slope / len(y)
-
-    return on_scores
-
-
-def idiomatic_gaussian_hinge(margin: float, sigma: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        u = margin - y * scores
-        v = u / sigma
-        cdf = erfc(-v / sqrt(2)) / 2
-        pdf = np.exp(-(v**2) / 2) / sqrt(2 * pi)
-        return (u * cdf + sigma * pdf).mean(), -y * cdf / len(y)
-
-    return on_scores
-
-
-def idiomatic_algebraic_hinge(margin: float, sigma: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        u = margin - y * scores
-        root = np.sqrt(u**2 + sigma**2)
-        return ((u + root) / 2).mean(), -y * (1 + u / root) / (2 * len(y))
-
-    return on_scores
-
-
-def idiomatic_softplus(margin: float, beta: float) -> IdiomaticPass:
-    def on_scores(y: Array, scores: Array) -> tuple[float, Array]:
-        x = beta * (margin - y * scores)
-        return np.logaddexp(0, x).mean() / beta, -y / (1 + np.exp(-x)) / len(y)
-
-    return on_scores
-
-
-IDIOMATIC: dict[str, IdiomaticPass] = {
-    "hinge": idiomatic_hinge(1.0, 0.0),
-    "perceptron": idiomatic_hinge(0.0, -1.0),
-    "squared_hinge": idiomatic_squared_hinge(1.0),
-    "smooth_hinge": idiomatic_s_family(1.0, width=1.0, rate=1.0),
-    "modified_huber": idiomatic_s_family(1.0, width=2.0, rate=2.0),
-    "huberized_hinge": idiomatic_s_family(1.5, width=1.0, rate=1.0),
-    "huber_margin": idiomatic_s_family(1.0, width=1.0, rate=1.0),
-    "psi_m": idiomatic_algebraic_hinge(1.0, 1.0),
-    "softplus_hinge": idiomatic_softplus(1.0, 1.0),
-    "logistic": idiomatic_softplus(0.0, 1.0),
-}
-if erfc is not None:
-    IDIOMATIC["psi_g"] = idiomatic_gaussian_hinge(1.0, 1.0)
+def idiomatic(loss: str, y: Array, scores: Array) -> Callable[[], tuple[float, Array]]:
+    """The idiomatic pass on scores: returns (mean, gradient of the mean)."""
+    return partial(_mean(loss), y, scores)
 
 
 def idiomatic_linear(
-    name: str, X: Any, y: Array, coef: Array, intercept: float
-) -> tuple[float, Array, float]:
-    """`X @ coef`, an idiomatic pass on the scores, `X.T @ slopes`; X dense or a SciPy CSR array."""
-    value, slopes = IDIOMATIC[name](y, X @ coef + intercept)
-    return value, X.T @ slopes, slopes.sum()
+    loss: str, X: Any, y: Array, coef: Array, intercept: Any, rows: Array | None = None
+) -> Callable[[], tuple[float, Array, Any]]:
+    """The same of a linear model, of all rows or some: `X @ coef.T`, the pass on scores, `slopes.T @ X`.
+
+    X is dense or a SciPy CSR array.
+    """
+    mean = _mean(loss)
+
+    def linear_pass() -> tuple[float, Array, Any]:
+        some, labels = (X, y) if rows is None else (X[rows], y[rows])
+        value, slopes = mean(labels, some @ coef.T + intercept)
+        return value, slopes.T @ some, slopes.sum(axis=0)
+
+    return linear_pass
+
+
+def _mean(loss: str) -> Callable[[Array, Array], tuple[float, Array]]:
+    # Imported here: of two versions that ci/bench_compare.py compares one may lack it, and neither needs it.
+    from hingefast.cli.numpy_losses import numpy_loss
+
+    evaluate = numpy_loss(hf.get_loss(loss)).evaluate
+
+    def mean(y: Array, scores: Array) -> tuple[float, Array]:
+        values, slopes = evaluate(y, scores)
+        slopes /= len(y)
+        return values.mean(), slopes
+
+    return mean

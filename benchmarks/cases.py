@@ -1,243 +1,185 @@
-"""What is measured: the rows of the report on binary losses, and the list of all rows.
-
-To add a row, add a `Case`; to add a layout, add a function that returns a `Problem`.
-"""
+"""What is measured: the rows of the report. To add one, add a `Case`."""
 
 import fnmatch
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-import hingefast as hf
-from benchmarks import baselines, data, multiclass_cases, rivals
+from benchmarks import data
 from benchmarks.design_rows import (
     ADD,
+    BUS,
+    COPY,
+    DESIGN_ROWS,
     EXP,
     EXPRESSION,
     FLOAT32_X,
     FLOAT64_X,
+    LOWER_LEVELS,
     MULTIPLY,
     SCIPY_X_W,
+    SCIPY_X_WT,
+    TWO_THREADS,
     X_W,
+    X_WT,
+    ceiling_at,
 )
 from benchmarks.problem import (
-    DESIGN_ROWS,
-    DTYPES,
-    LONG_NAMES,
-    NO_X,
-    Case,
-    Pass,
+    WIDE_FEATURES,
     Problem,
     Size,
-    bus_cases,
-    design_cases,
-    largest_feature,
-    mean_tolerance,
-    on_plot,
-    x_buffers,
-    x_bytes,
+    active_problem,
+    batch_problem,
+    class_dense_problem,
+    class_scores_problem,
+    dense_problem,
+    imdb_problem,
+    news20_problem,
+    next_to_bus,
+    scores_problem,
+    text_problem,
+    tile_problem,
+    torch_problem,
+    uniform_problem,
 )
 from hingefast.losses import MARGIN_LOSSES
 
-# Wide X has so many rows, in at most so many times the bytes that other X have.
-WIDE_ROWS, WIDE_BYTES = 1000, 4
-WIDE_FEATURES = 100_000
+DTYPES = {"f64": np.float64, "f32": np.float32}
+LONG_NAMES = {"f64": "float64", "f32": "float32"}
+CLASS_LOSSES = {"crammer_singer": "CS", "weston_watkins": "WW"}
 
-# Narrow X has at most so many rows: what a row costs decides there, not its bytes.
-MOST_ROWS = 2**22
-
-
-# ----------------------------------------------------------------------------------------------------
-# Problems
+# What a case may need: a module, and a file of the data folder.
+MODULES = {"scipy": "scipy", "imdb": "scipy", "news20": "scipy", "torch": "torch"}
+FILES = {"imdb": data.IMDB, "news20": data.NEWS20}
 
 
-def scores_problem(
-    loss: str,
-    dtype: type,
-    label_dtype: type,
-    n_rows: int,
-    ceiling: str,
-    size: Size = NO_X,
-    with_others: bool = False,
-) -> Problem:
-    """`value_and_grad` of given scores, next to other libraries or not; the ceiling is MULTIPLY or EXP.
+@dataclass(frozen=True)
+class Case:
+    """One row of the report.
 
-    The ceiling's labels have the scores' dtype even where hingefast gets int8: it would be slower otherwise.
+    Attributes
+    ----------
+    id : str
+        group/what/dtype/size, unique together with n_threads; what ``--only`` matches. Rows that differ only in
+        the last part share data.
+    ceiling : str
+        What the ratio refers to, in words.
+    target : float or None
+        The largest ratio to the ceiling that meets the design; None where it only is to be reported.
+    build : callable
+        Makes the problem from a Size.
+    n_threads : int
+        On both sides.
+    needs : str
+        A key of `MODULES`, or nothing.
+    least_speedup : float or None
+        A second target: how many times as fast as the strongest pass hingefast has to be.
+    dtype : str
+        "f64" or "f32": what hingefast computes scores in.
+    design_row : str
+        A key of `DESIGN_ROWS`, or nothing.
+    levels : tuple of str
+        Instruction-set levels, beside the one in use, at which the case is measured too.
+    sweep, series : str
+        The plot that shows the case, and its line in that plot, or nothing.
+    x : float or None
+        Its place on the axis of the plot.
     """
-    y, scores = data.labels_and_scores(n_rows, dtype, label_dtype)
-    result = np.empty_like(scores)
-    if ceiling == EXP:
-        simpler = partial(np.exp, scores, out=result)
-    else:
-        simpler = partial(np.multiply, y.astype(dtype, copy=False), scores, out=result)
-    others = rivals.of_scores(loss, y, scores, size.n_threads) if with_others else {}
-    return _scores_problem(loss, y, scores, simpler, others, size.n_threads)
+
+    id: str
+    ceiling: str
+    target: float | None
+    build: Callable[[Size], Problem]
+    n_threads: int = 1
+    needs: str = ""
+    least_speedup: float | None = None
+    dtype: str = ""
+    design_row: str = ""
+    levels: tuple[str, ...] = ()
+    sweep: str = ""
+    series: str = ""
+    x: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """What a result tells of its case."""
+        names = (
+            "id",
+            "n_threads",
+            "dtype",
+            "ceiling",
+            "target",
+            "least_speedup",
+            "design_row",
+            "sweep",
+            "series",
+            "x",
+        )
+        return {name: getattr(self, name) for name in names}
+
+    def missing(self) -> str:
+        """Why the case cannot run here; empty if it can."""
+        module, file = MODULES.get(self.needs), FILES.get(self.needs)
+        if module and find_spec(module) is None:
+            return f"{module} is not installed"
+        if file and data.file_path(file) is None:
+            return f"no {file} in the folder named by {data.DATA_VARIABLE}"
+        return ""
 
 
-def small_scores_problem(
-    loss: str, dtype: type, n_rows: int, size: Size = NO_X, ceiling: str = EXPRESSION
-) -> Problem:
-    """The same for a small batch, called as users do; the ceiling is one call, EXPRESSION or ADD."""
-    y, scores = data.labels_and_scores(n_rows, dtype, dtype)
-    if ceiling == EXPRESSION:
-        return _scores_problem(loss, y, scores)
-    return _scores_problem(loss, y, scores, partial(np.add, y, scores, out=np.empty_like(scores)))
+def on_plot(sweep: str, series: str, x: float) -> Mapping[str, Any]:
+    """The fields of a `Case` that is a point of a plot."""
+    return {"sweep": sweep, "series": series, "x": x}
 
 
-def _scores_problem(
-    loss: str,
-    y: data.Array,
-    scores: data.Array,
-    ceiling: Pass | None = None,
-    others: rivals.Passes | None = None,
-    n_threads: int | None = None,
-) -> Problem:
-    """With no n_threads it is left out of the call; with no ceiling that is the idiomatic expression."""
-    grad = np.empty_like(scores)
-    has_baseline = loss in baselines.STRONGEST
-    idiomatic = (
-        partial(baselines.IDIOMATIC[loss], y, scores) if has_baseline and n_threads in (None, 1) else None
-    )
-    ours = partial(MARGIN_LOSSES[loss]().value_and_grad, y, scores, out=grad)
-    return Problem(
-        hingefast=ours if n_threads is None else partial(ours, n_threads=n_threads),
-        ceiling=ceiling or idiomatic,
-        strongest=baselines.ScoresPass(loss, y, scores) if has_baseline else None,
-        idiomatic=idiomatic,
-        n_bytes=y.nbytes + scores.nbytes + grad.nbytes,
-        tolerance=mean_tolerance(scores.dtype, 1 / len(scores)),
-        others=others or {},
-        buffers=(y, scores, grad),
-    )
+NO_PLOT: Mapping[str, Any] = {}
 
 
-def dense_problem(
-    loss: str,
-    dtype: type,
-    n_features: int,
-    order: str,
-    size: Size,
-    label_dtype: type | None = None,
-    with_others: bool = False,
-) -> Problem:
-    """`linear_value_and_grad` of dense X; the ceiling is X @ w (of the C-ordered pass for Fortran order)."""
-    n_rows = _n_rows(dtype, n_features, size)
-    problem = data.dense(n_rows, n_features, dtype, label_dtype or dtype, size.x_bytes)
-    if order == "F":
-        native = _hingefast_linear(loss, problem, size.n_threads)
-        fortran = problem._replace(X=np.asfortranarray(problem.X))
-        return _linear_problem(loss, fortran, size.n_threads, native, baselines.DensePass)
-    others = rivals.of_dense(loss, problem, size.n_threads) if with_others else {}
-    return _dense_problem(loss, problem, size, others)
+def design_cases(
+    key: str,
+    case_id: str,
+    dtype: str,
+    build: Callable[[Size], Problem],
+    threads: tuple[int, ...] = (1, 2),
+    plot: Mapping[str, Any] = NO_PLOT,
+    **fields: Any,
+) -> Iterator[Case]:
+    """The cases of a row of the design's table, one for each number of threads; `fields` of all of them.
+
+    The targets are for one thread, except those of the rows whose keys end in `TWO_THREADS`. In the plot is the
+    case of one thread.
+    """
+    for n_threads in threads:
+        of_two = key + TWO_THREADS
+        row_key = of_two if n_threads == 2 and of_two in DESIGN_ROWS else key
+        row = DESIGN_ROWS[row_key]
+        has_targets = row.n_threads == n_threads
+        yield Case(
+            case_id,
+            ceiling_at(row.ceiling, n_threads),
+            row.target(dtype) if has_targets else None,
+            build,
+            n_threads=n_threads,
+            least_speedup=row.least_speedup if has_targets else None,
+            dtype=dtype,
+            design_row=row_key,
+            levels=LOWER_LEVELS,
+            **(plot if n_threads == 1 else NO_PLOT),
+            **fields,
+        )
 
 
-def active_problem(loss: str, dtype: type, n_features: int, activity: float, size: Size) -> Problem:
-    """The same for dense X with this share of active rows."""
-    X = data.uniform_rows(_n_rows(dtype, n_features, size), n_features, dtype, size.x_bytes)
-    return _dense_problem(loss, data.with_activity(X, activity), size)
-
-
-def _n_rows(dtype: type, n_features: int, size: Size) -> int:
-    row_bytes = n_features * np.dtype(dtype).itemsize
-    if n_features == WIDE_FEATURES:
-        return max(1, min(WIDE_ROWS, WIDE_BYTES * size.x_bytes // row_bytes))
-    return max(1, min(MOST_ROWS, size.x_bytes // row_bytes))
-
-
-def _dense_problem(
-    loss: str, problem: data.Linear, size: Size, others: rivals.Passes | None = None
-) -> Problem:
-    scores: data.Array = np.empty(len(problem.X), problem.coef.dtype)
-    ceiling = partial(np.dot, problem.X, problem.coef, out=scores)
-    return _linear_problem(loss, problem, size.n_threads, ceiling, baselines.DensePass, others)
-
-
-def tile_problem(loss: str, x_dtype: type, n_features: int, size: Size, dtype: type = np.float32) -> Problem:
-    """The same for X that has to be cast; the ceiling is hingefast on that X in `dtype`, of size.x_bytes."""
-    n_rows = max(1, size.x_bytes // (np.dtype(dtype).itemsize * n_features))
-    problem = data.tile(n_rows, n_features, x_dtype, dtype)
-    native = _hingefast_linear(loss, problem._replace(X=problem.X.astype(dtype)), size.n_threads)
-    return _linear_problem(loss, problem, size.n_threads, native, baselines.TilePass)
-
-
-def text_problem(
-    loss: str, dtype: type, index_dtype: type, activity: float, size: Size, with_others: bool = False
-) -> Problem:
-    """The same for a text-like CSR array with this share of active rows; the ceiling is SciPy's X @ w."""
-    return _csr_problem(loss, data.text_like(size.x_bytes, dtype, index_dtype), activity, size, with_others)
-
-
-def uniform_problem(loss: str, nonzeros: int, n_heavy: int, activity: float, size: Size) -> Problem:
-    """The same for a CSR array of short or long rows, n_heavy of whose columns are stored in every row."""
-    return _csr_problem(loss, data.uniform_sparse(size.x_bytes, nonzeros, n_heavy), activity, size)
-
-
-def imdb_problem(loss: str, activity: float, size: Size) -> Problem:
-    """The same for the imdb training set."""
-    return _csr_problem(loss, data.imdb(), activity, size)
-
-
-def _csr_problem(loss: str, X: Any, activity: float, size: Size, with_others: bool = False) -> Problem:
-    problem = data.with_activity(X, activity)
-    others = rivals.of_csr(loss, problem, size.n_threads) if with_others else {}
-    ceiling, strongest = (lambda: X @ problem.coef), baselines.CSRPass
-    return _linear_problem(loss, problem, size.n_threads, ceiling, strongest, others)
-
-
-def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
-    """`Objective.value_and_grad` of a batch of rows; the ceiling is one call of the idiomatic expression."""
-    n_bytes = min(size.x_bytes, 2**26)  # random rows miss the caches in more X than this just as often
-    if layout == "csr":
-        problem = data.with_activity(data.text_like(n_bytes), 0.5)
-    else:
-        problem = data.dense(max(n_rows, n_bytes // 800), 100, np.float64)
-    X, y, coef, intercept = problem
-    rows = np.random.default_rng(6).permutation(X.shape[0])[:n_rows]
-    objective = hf.Objective(X, y, loss=loss, n_threads=1)
-    theta = objective.pack(coef, intercept)
-
-    def idiomatic() -> tuple[float, Any, float]:
-        return baselines.idiomatic_linear(loss, X[rows], y[rows], coef, intercept)
-
-    return Problem(
-        hingefast=partial(objective.value_and_grad, theta, rows=rows, out=np.empty(objective.size)),
-        ceiling=idiomatic,
-        strongest=baselines.BatchPass(loss, *problem, rows) if layout == "dense" else None,
-        idiomatic=idiomatic,
-        n_bytes=n_rows * (x_bytes(X) // X.shape[0]),
-        tolerance=mean_tolerance(X.dtype, largest_feature(X), n_rows),
-    )
-
-
-def _hingefast_linear(loss: str, problem: data.Linear, n_threads: int) -> Pass:
-    bound = MARGIN_LOSSES[loss]()
-    grad_coef = np.empty_like(problem.coef)
-    return partial(hf.linear_value_and_grad, *problem, loss=bound, out=grad_coef, n_threads=n_threads)
-
-
-def _linear_problem(
-    loss: str,
-    problem: data.Linear,
-    n_threads: int,
-    ceiling: Pass,
-    strongest: Callable[..., Pass],
-    others: rivals.Passes | None = None,
-) -> Problem:
-    X, y, coef, _ = problem
-    has_baseline = loss in baselines.STRONGEST
-    has_idiomatic = has_baseline and n_threads == 1
-    return Problem(
-        hingefast=_hingefast_linear(loss, problem, n_threads),
-        ceiling=ceiling,
-        strongest=strongest(loss, *problem) if has_baseline else None,
-        idiomatic=partial(baselines.idiomatic_linear, loss, *problem) if has_idiomatic else None,
-        n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
-        tolerance=mean_tolerance(coef.dtype, largest_feature(X), X.shape[0]),
-        others=others or {},
-        buffers=(*x_buffers(X), y),
-    )
+def bus_cases(
+    case_id: str, dtype: str, series: str, build: Callable[[Size], Problem], needs: str = ""
+) -> Iterator[Case]:
+    """The problem next to the memory bus, at 1 and 2 threads: the points of the plot of threads."""
+    for n_threads in (1, 2):
+        plot = on_plot("threads", series, n_threads)
+        beside = partial(next_to_bus, build)
+        yield Case(case_id, BUS, None, beside, n_threads=n_threads, needs=needs, dtype=dtype, **plot)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -254,7 +196,10 @@ def all_cases() -> list[Case]:
         *_tiles(),
         *_csr(),
         *_batches(),
-        *multiclass_cases.all_cases(),
+        *_class_scores(),
+        *_class_dense(),
+        *_class_csr(),
+        *_torch(),
     ]
 
 
@@ -296,14 +241,14 @@ def _calls() -> Iterable[Case]:
     """What a call costs: a few rows, next to the expression that users write and to the smallest call."""
     for dtype, number in DTYPES.items():
         for n_rows in (1, 32):
-            build = partial(small_scores_problem, "hinge", number, n_rows)
+            of_call = partial(scores_problem, "hinge", number, number, n_rows)
             case_id = f"scores/hinge/{dtype}/n={n_rows}"
             if n_rows == 32:
+                build: Callable[[Size], Problem] = partial(of_call, EXPRESSION, with_others=dtype == "f64")
                 yield from design_cases("scores-32", case_id, dtype, build, threads=(1,))
             else:
-                yield Case(case_id, EXPRESSION, None, build, dtype=dtype)
-            build = partial(small_scores_problem, "hinge", number, n_rows, ceiling=ADD)
-            yield Case(f"{case_id}-np.add", ADD, None, build, dtype=dtype)
+                yield Case(case_id, EXPRESSION, None, partial(of_call, EXPRESSION), dtype=dtype)
+            yield Case(f"{case_id}-np.add", ADD, None, partial(of_call, ADD), dtype=dtype)
 
 
 def _catalogue() -> Iterable[Case]:
@@ -410,3 +355,55 @@ def _batches() -> Iterable[Case]:
             build = partial(batch_problem, "hinge", layout, n_rows)
             case_id = f"batch/objective-{layout}/f64/rows={n_rows}"
             yield Case(case_id, EXPRESSION, None, build, needs=needs, dtype="f64")
+
+
+def _class_scores() -> Iterable[Case]:
+    for dtype, number in DTYPES.items():
+        for n_classes in (2, 10, 30, 100, 300, 1000):
+            for loss, initials in CLASS_LOSSES.items():
+                key = f"class-scores-{initials}-{n_classes}"
+                case_id = f"multiclass/scores/{dtype}-K={n_classes}/{loss}"
+                build = partial(class_scores_problem, loss, number, n_classes)
+                plot = on_plot("classes", LONG_NAMES[dtype], n_classes)
+                if key not in DESIGN_ROWS and loss == "crammer_singer":
+                    yield Case(case_id, COPY, None, build, dtype=dtype, **plot)
+                elif key in DESIGN_ROWS:
+                    plot = plot if loss == "crammer_singer" else NO_PLOT
+                    yield from design_cases(key, case_id, dtype, build, plot=plot)
+                if (dtype, n_classes, loss) == ("f64", 100, "crammer_singer"):
+                    yield from bus_cases(f"{case_id}-bus", dtype, "scores, K = 100, float64", build)
+
+
+def _class_dense() -> Iterable[Case]:
+    for dtype, number in DTYPES.items():
+        for n_classes in (10, 100, 1000):
+            for loss, initials in CLASS_LOSSES.items():
+                key = f"class-dense-{initials}-{n_classes}"
+                case_id = f"multiclass/dense/{dtype}-K={n_classes}/{loss}"
+                build = partial(class_dense_problem, loss, number, n_classes)
+                if key in DESIGN_ROWS:
+                    yield from design_cases(key, case_id, dtype, build)
+                else:
+                    yield Case(case_id, X_WT, None, build, dtype=dtype)
+
+
+def _class_csr() -> Iterable[Case]:
+    for dtype, number in DTYPES.items():
+        for loss, initials in CLASS_LOSSES.items():
+            key = f"class-csr-{initials}"
+            case_id = f"multiclass/csr/{dtype}-news20/{loss}"
+            build = partial(news20_problem, loss, number)
+            if key in DESIGN_ROWS:
+                yield from design_cases(key, case_id, dtype, build, needs="news20")
+            else:
+                yield Case(case_id, SCIPY_X_WT, None, build, needs="news20", dtype=dtype)
+
+
+def _torch() -> Iterable[Case]:
+    """At least 5 times faster than forward and backward, which have one thread."""
+    for dtype, number in DTYPES.items():
+        for n_classes in (10, 100):
+            key = f"class-torch-{n_classes}"
+            case_id = f"multiclass/torch/{dtype}-K={n_classes}/weston_watkins"
+            build = partial(torch_problem, number, n_classes)
+            yield from design_cases(key, case_id, dtype, build, threads=(1,), needs="torch")

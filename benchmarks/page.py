@@ -34,7 +34,7 @@ CSS = """
 body { background: #fff; color: #111; font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif;
   margin: 1.5rem 2rem; }
 p, figure, dl { max-width: 1100px; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; } h3 { font-size: 1rem; margin-top: 1.6rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; } summary { font-weight: bold; margin: .6rem 0; }
 figure { margin: 0; } figure svg { width: 100%; height: auto; } figcaption { color: #444; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 12px; line-height: 1.3; }
@@ -78,12 +78,11 @@ def _figure(plot: Plot) -> str:
 
 
 def _tables(results: Iterable[Result]) -> Iterable[str]:
-    """One table for each level and number of threads, in the order of the results."""
+    """One table for each level and number of threads, in the order of the results, folded up."""
     tables: dict[tuple[str, int], list[Result]] = {}
     for result in results:
         tables.setdefault((result["level"], result["n_threads"]), []).append(result)
     for (level, n_threads), some in tables.items():
-        yield f"<h3>{escape(level)}, {threads(n_threads)}</h3>"
         rivals = [name for name in RIVALS if any(name in result.get("speedups", {}) for result in some)]
         heads = ["ms", "ratio", "quartiles", "of minima", "target", "", "GB/s"]
         cells = [
@@ -94,7 +93,8 @@ def _tables(results: Iterable[Result]) -> Iterable[str]:
             _cell("th", "data", "text"),
         ]
         rows = "\n".join([f"<tr>{''.join(cells)}</tr>", *(_row(result, rivals) for result in some)])
-        yield f'<div class="wide"><table>\n{rows}\n</table></div>'
+        heading = f"<summary>{escape(level)}, {threads(n_threads)}: {len(some)} cases</summary>"
+        yield f'<details>{heading}<div class="wide"><table>\n{rows}\n</table></div></details>'
 
 
 def _row(result: Result, rivals: list[str]) -> str:

@@ -18,8 +18,18 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
-from benchmarks import targets
-from benchmarks.report import RIVALS, TARGETS_LEVEL, Report, Result, level, levels, threads
+from benchmarks.report import (
+    RIVALS,
+    TARGETS_LEVEL,
+    Ratio,
+    Report,
+    Result,
+    Row,
+    level,
+    levels,
+    rows_of_design,
+    threads,
+)
 
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, BLACK, GREY, PALE = "#CC79A7", "#56B4E9", "#000000", "#666666", "#fbe9dd"
@@ -43,7 +53,7 @@ STYLE: dict[Any, Any] = {
 }
 
 # In inches. All figures have the same width, so that their text has the same size on the page.
-WIDTH, ROW, MARGIN = 12.0, 0.27, 0.4
+WIDTH, TOP, BOTTOM = 12.0, 0.75, 0.5
 
 # {type: (shape where a target is met or there is none, shape where it is missed)}; float64 stands above float32.
 SHAPES = {"f64": ("o", "X"), "f32": ("D", "P")}
@@ -78,6 +88,28 @@ def _figure(height: float, columns: int, **keywords: Any) -> tuple[Figure, list[
     figure = Figure(figsize=(WIDTH, height), layout=None)
     axes = figure.subplots(1, columns, squeeze=False, **keywords)
     return figure, list(axes[0])
+
+
+def _figure_of_rows(
+    n_rows: int, row: float, left: float, columns: int = 1, **grid: Any
+) -> tuple[Figure, list[Axes]]:
+    """Panels of so many rows, `row` inches each, from the top; their names stand in the `left` part."""
+    height = TOP + BOTTOM + row * n_rows
+    figure, panels = _figure(height, columns, sharey=True, gridspec_kw={"wspace": 0.05, **grid})
+    figure.subplots_adjust(left=left, right=0.995, top=1 - TOP / height, bottom=BOTTOM / height)
+    panels[0].set_ylim(n_rows - 0.4, -0.6)
+    panels[0].set_yticks([])
+    for panel in panels:
+        panel.axvline(1, color=GREY, linewidth=1)
+        for y in range(n_rows - 1):
+            panel.axhline(y + 0.5, color="#eeeeee", linewidth=0.6)
+    return figure, panels
+
+
+def _legend(figure: Figure, entries: list[Line2D], side: str) -> None:
+    figure.legend(
+        handles=entries, loc=f"upper {side}", ncols=len(entries), handletextpad=0.1, columnspacing=1.6
+    )
 
 
 def _plot(title: str, text: str, figure: Figure) -> Plot:
@@ -130,10 +162,8 @@ def _span(numbers: Iterable[float], room: float = 1.15) -> tuple[float, float]:
 
 def _ratios(report: Report) -> Plot | None:
     rows = [
-        targets.Row(
-            f"{row.title}, {threads(n_threads)}" if n_threads > least else row.title, row.ceiling, some
-        )
-        for row in targets.rows(report)
+        Row(f"{row.title}, {threads(n_threads)}" if n_threads > least else row.title, row.ceiling, some)
+        for row in rows_of_design(report)
         for least in [min(ratio.n_threads for ratio in row.ratios)]
         for n_threads in sorted({ratio.n_threads for ratio in row.ratios})
         if (some := [ratio for ratio in row.ratios if ratio.n_threads == n_threads])
@@ -143,26 +173,21 @@ def _ratios(report: Report) -> Plot | None:
         return None
     all_ratios = [ratio for row in rows for ratio in row.ratios]
     shown = levels(report)
-    top, bottom = 0.75, 0.5
-    height = top + bottom + ROW * len(rows)
-    figure, panels = _figure(
-        height,
-        len(shown),
-        sharey=True,
-        gridspec_kw={"width_ratios": [3] + [1] * (len(shown) - 1), "wspace": 0.05},
-    )
-    figure.subplots_adjust(left=0.42, right=0.995, top=1 - top / height, bottom=bottom / height)
+    widths = [3] + [1] * (len(shown) - 1)
+    figure, panels = _figure_of_rows(len(rows), 0.27, 0.42, len(shown), width_ratios=widths)
     limits = _span((number for ratio in all_ratios for number in (ratio.ratio, ratio.target or 1)), 1.25)
     for panel, of_level in zip(panels, shown, strict=True):
-        if panel is panels[0]:
-            _log_rows(panel, len(rows), limits, "time / time of the ceiling (log)")
-            panel.set_title(f"level {of_level}")
-        else:
-            _log_rows(panel, len(rows), limits, "the same", most_ticks=5)
-            panel.set_title(of_level)
+        is_first = panel is panels[0]
+        _log_x(
+            panel,
+            limits,
+            "time / time of the ceiling (log)" if is_first else "the same",
+            9 if is_first else 5,
+        )
+        panel.set_title(f"level {of_level}" if is_first else of_level)
         for y, row in enumerate(rows):
             ratios = [ratio for ratio in row.ratios if ratio.level == of_level]
-            _row_of_ratios(panel, y, ratios, in_use=panel is panels[0])
+            _row_of_ratios(panel, y, ratios, in_use=is_first)
     for y, row in enumerate(rows):
         missed = any(ratio.met is False for ratio in row.ratios)
         panels[0].text(
@@ -176,7 +201,15 @@ def _ratios(report: Report) -> Plot | None:
             weight="bold" if missed else "normal",
         )
         _beside(panels[0], y, row.ceiling, size=7.5, color=GREY)
-    _legend_of_ratios(figure)
+    entries = [
+        _mark("float64, target met", SHAPES["f64"][0], BLUE),
+        _mark("float32, met", SHAPES["f32"][0], BLUE),
+        _mark("float64, missed", SHAPES["f64"][1], VERMILION, 6.5),
+        _mark("float32, missed", SHAPES["f32"][1], VERMILION, 6.5),
+        _mark("no target", SHAPES["f64"][0], GREY),
+        _mark("target", "|", BLACK, 9, markeredgewidth=1.6),
+    ]
+    _legend(figure, entries, "left")
     judged = [ratio.met for ratio in all_ratios if ratio.met is not None]
     return _plot(
         f"Ratio to the ceiling: {sum(judged)} of {len(judged)} targets are met",
@@ -188,7 +221,7 @@ def _ratios(report: Report) -> Plot | None:
     )
 
 
-def _row_of_ratios(panel: Axes, y: int, ratios: list[targets.Ratio], in_use: bool) -> None:
+def _row_of_ratios(panel: Axes, y: int, ratios: list[Ratio], in_use: bool) -> None:
     order = list(SHAPES)
     gap = min(0.36, 0.66 / max(1, len(ratios)))
     for number, ratio in enumerate(sorted(ratios, key=lambda ratio: order.index(ratio.dtype))):
@@ -209,18 +242,6 @@ def _row_of_ratios(panel: Axes, y: int, ratios: list[targets.Ratio], in_use: boo
             markerfacecolor=color if in_use else "white",
             markeredgewidth=0.6 if in_use else 1,
         )
-
-
-def _legend_of_ratios(figure: Figure) -> None:
-    entries = [
-        _mark("float64, target met", SHAPES["f64"][0], BLUE),
-        _mark("float32, met", SHAPES["f32"][0], BLUE),
-        _mark("float64, missed", SHAPES["f64"][1], VERMILION, 6.5),
-        _mark("float32, missed", SHAPES["f32"][1], VERMILION, 6.5),
-        _mark("no target", SHAPES["f64"][0], GREY),
-        _mark("target", "|", BLACK, 9, markeredgewidth=1.6),
-    ]
-    figure.legend(handles=entries, loc="upper left", ncols=len(entries), handletextpad=0.1, columnspacing=1.6)
 
 
 def _mark(label: str, marker: str, color: str, size: float = 5.5, **style: Any) -> Line2D:
@@ -249,14 +270,11 @@ def _speedups(report: Report) -> Plot | None:
     if not rows:
         return None
     factors = [factor for some in rows.values() for result in some for factor in result["speedups"].values()]
-    top, bottom = 0.75, 0.5
-    height = top + bottom + 0.24 * len(rows)
-    figure, panels = _figure(height, 2, sharey=True, gridspec_kw={"wspace": 0.05})
-    figure.subplots_adjust(left=0.29, right=0.995, top=1 - top / height, bottom=bottom / height)
+    figure, panels = _figure_of_rows(len(rows), 0.24, 0.29, 2)
     limits = _span(factors, 1.25)
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
     for panel, dtype, name in zip(panels, ("f64", "f32"), ("float64", "float32"), strict=True):
-        _log_rows(panel, len(rows), limits, f"times as fast, {name} (log)")
+        _log_x(panel, limits, f"times as fast, {name} (log)")
         panel.axvspan(limits[0], 1, color=PALE, linewidth=0, zorder=0)
         for y, some in enumerate(rows.values()):
             for result in some:
@@ -272,7 +290,7 @@ def _speedups(report: Report) -> Plot | None:
         for rival, (color, marker) in RIVAL_STYLES.items()
         if rival in found
     ]
-    figure.legend(handles=entries, loc="upper right", ncols=len(entries), handletextpad=0.1)
+    _legend(figure, entries, "right")
     return _plot(
         "How many times as fast as others that do the same job",
         "Their time divided by hingefast's, one thread on both sides. In the shaded part hingefast loses. The "
@@ -288,21 +306,11 @@ def _beside(panel: Axes, y: int, text: str, size: float = 8.5, color: str = BLAC
     panel.text(-0.012, y, _pretty(text), transform=at, va="center", ha="right", size=size, color=color)
 
 
-def _log_rows(panel: Axes, n_rows: int, limits: tuple[float, float], label: str, most_ticks: int = 9) -> None:
-    """A log axis below `n_rows` rows, with a line at 1."""
+def _log_x(panel: Axes, limits: tuple[float, float], label: str, most_ticks: int = 9) -> None:
     panel.set_xscale("log")
     panel.set_xlim(*limits)
     _plain_log(panel.xaxis, limits, most_ticks)
-    panel.axvline(1, color=GREY, linewidth=1)
     panel.set_xlabel(label)
-    _rows_from_top(panel, n_rows)
-
-
-def _rows_from_top(panel: Axes, n_rows: int) -> None:
-    panel.set_ylim(n_rows - 0.4, -0.6)
-    panel.set_yticks([])
-    for y in range(n_rows - 1):
-        panel.axhline(y + 0.5, color="#eeeeee", linewidth=0.6)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -443,12 +451,8 @@ def _threads(report: Report) -> Plot | None:
     if not rows:
         return None
     titles = sorted(rows, key=lambda title: rows[title][0]["sweep"] != "threads")
-    height = 1.1 + 0.24 * len(rows)
-    figure, (panel,) = _figure(height, 1)
-    figure.subplots_adjust(left=0.34, right=0.995, top=1 - 0.6 / height, bottom=0.5 / height)
+    figure, (panel,) = _figure_of_rows(len(rows), 0.24, 0.34)
     panel.set_xlim(0, 1.08 * max(2.0, *(result["gain"] for some in rows.values() for result in some)))
-    panel.axvline(1, color=GREY, linewidth=1)
-    _rows_from_top(panel, len(rows))
     panel.set_xlabel("times as fast as with one thread")
     for y, title in enumerate(titles):
         _beside(panel, y, title)
@@ -462,7 +466,7 @@ def _threads(report: Report) -> Plot | None:
         _mark("float32", SHAPES["f32"][0], DTYPE_COLORS["f32"]),
         _mark("only reading the same bytes", "|", BLACK, 9, markeredgewidth=1.6),
     ]
-    figure.legend(handles=entries, loc="upper right", ncols=len(entries), handletextpad=0.1)
+    _legend(figure, entries, "right")
     return _plot(
         "How many times as fast two threads are as one",
         "Both timed in turns. The black tick is what two threads gain that only read the same bytes: no pass that "

@@ -1,34 +1,39 @@
-"""What a row of the report is: a `Case`, and the `Problem` that it builds when its turn comes.
+"""Jobs to measure, each with everybody who does it.
 
 A `Problem` holds callables that do one and the same job in different ways, on the same data, with all
 preparation done: hingefast, the strongest NumPy pass, the idiomatic one, other libraries, and the ceiling,
 which is something simpler that nobody can be expected to beat by much. Every answer but the ceiling's is
 (value, gradient, ...), or the value alone of a library that has no gradient.
+
+To add a layout, add a function that returns a `Problem`. Those of K classes are told by their names; labels are int64
+there, and how many rows and classes are active is told beside each result.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-from importlib.util import find_spec
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import data
-from benchmarks.baselines import BusPass
-from benchmarks.design_rows import BUS, LOWER_LEVELS, TWO_THREADS, ceiling_at
-from benchmarks.design_rows import DESIGN_ROWS as DESIGN_ROWS
-from benchmarks.measure import Tolerance, check_agree
+import hingefast as hf
+from benchmarks import baselines, data, multiclass_baselines, rivals
+from benchmarks.baselines import Makers, Pass
+from benchmarks.design_rows import ADD, EXP, EXPRESSION, MULTIPLY
 
-Pass: TypeAlias = Callable[[], Any]
+# Wide X has so many rows, in at most so many times the bytes that other X have.
+WIDE_ROWS, WIDE_BYTES = 1000, 4
+WIDE_FEATURES = 100_000
 
-DTYPES = {"f64": np.float64, "f32": np.float32}
-LONG_NAMES = {"f64": "float64", "f32": "float32"}
+# Narrow X has at most so many rows: what a row costs decides there, not its bytes.
+MOST_ROWS = 2**22
 
-# What a case may need: a module, and a file of the data folder.
-MODULES = {"scipy": "scipy", "imdb": "scipy", "news20": "scipy", "torch": "torch"}
-FILES = {"imdb": data.IMDB, "news20": data.NEWS20}
+MNIST_CLASSES, PIXELS = 10, 784
+
+# Rows of dense X of K classes at most, by K. There the two products decide, and no more rows are needed for a pass to
+# take a tenth of a second.
+DENSE_ROWS = {100: 20_000, 1000: 4_000}
 
 
 @dataclass(frozen=True)
@@ -43,53 +48,99 @@ NO_X = Size()
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far two correct answers may be apart.
+
+    Attributes
+    ----------
+    value : float
+        Relative, for the value of the loss.
+    grad : float
+        Absolute, for every number of the gradients.
+    """
+
+    value: float
+    grad: float
+
+
+class AnswersDiffer(AssertionError):
+    """Two passes that were about to be compared do not compute the same."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """One job done in several ways.
 
     Attributes
     ----------
-    hingefast, strongest, idiomatic : callable
-        Return the value and the gradient, in one part or several. A baseline is None where there is none.
+    hingefast : callable
+        Returns the value and the gradient, in one part or several.
     ceiling : callable or None
-        Its result is not looked at.
+        Its result is not looked at. None: it is the idiomatic pass.
+    others : dict
+        Who else does the job, by name: "strongest" and "idiomatic" NumPy, other libraries. What makes the pass, which
+        is made when it is first asked for: it may take long, or need what is not installed, and not every run calls
+        it. It may answer with the value alone.
     n_bytes : int
         What the job has to read and write at least.
     tolerance : Tolerance
     note : str
         What a reader of the row should know about the data.
-    others : dict
-        Other libraries that do the same, by name. They may answer with the value alone.
     buffers : tuple of ndarray
         X, labels and whatever else is large that the job reads or writes.
     """
 
     hingefast: Pass
     ceiling: Pass | None
-    strongest: Pass | None
-    idiomatic: Pass | None
+    others: Makers
     n_bytes: int
     tolerance: Tolerance
     note: str = ""
-    others: dict[str, Pass] = field(default_factory=dict)
     buffers: tuple[npt.NDArray[Any], ...] = ()
+    _made: dict[str, Pass] = field(default_factory=dict, init=False, repr=False)
 
-    def contenders(self) -> dict[str, Pass]:
-        ways = {
-            "hingefast": self.hingefast,
-            "ceiling": self.ceiling,
-            "strongest": self.strongest,
-            "idiomatic": self.idiomatic,
-            **self.others,
-        }
-        return {name: way for name, way in ways.items() if way is not None}
+    def other(self, name: str) -> Pass:
+        if name not in self._made:
+            self._made[name] = self.others[name]()
+        return self._made[name]
 
-    def check(self) -> None:
-        """Raise AnswersDiffer unless all ways of doing the job give the same answer."""
+    def contenders(self, others: Collection[str] | None = None) -> dict[str, Pass]:
+        """hingefast, the ceiling, and those of the others, by default all."""
+        ceiling = self.ceiling or self.other("idiomatic")
+        names = self.others if others is None else others
+        return {"hingefast": self.hingefast, "ceiling": ceiling, **{name: self.other(name) for name in names}}
+
+    def check(self, others: Collection[str] | None = None) -> None:
+        """Raise AnswersDiffer unless all of these, by default all others, give hingefast's answer."""
         ours = flat(self.hingefast())
-        for name, way in {"strongest": self.strongest, "idiomatic": self.idiomatic, **self.others}.items():
-            if way is not None:
-                theirs = flat(way())
-                check_agree(ours[: len(theirs)], theirs, self.tolerance, name)
+        for name in self.others if others is None else others:
+            theirs = flat(self.other(name)())
+            check_agree(ours[: len(theirs)], theirs, self.tolerance, name)
+
+
+def check_agree(
+    ours: Sequence[float | npt.NDArray[Any]],
+    theirs: Sequence[float | npt.NDArray[Any]],
+    tolerance: Tolerance,
+    name: str,
+) -> None:
+    """Raise AnswersDiffer unless value and gradients agree; what is not finite never does.
+
+    Both hold the value first, then the gradients; `name` is whose answer `theirs` is, for the message.
+    """
+    if len(ours) != len(theirs):
+        raise AnswersDiffer(f"hingefast returns {len(ours)} results, {name} {len(theirs)}")
+    value, other = float(ours[0]), float(theirs[0])
+    if not abs(value - other) <= tolerance.value * abs(other):
+        raise AnswersDiffer(f"value: hingefast {value!r}, {name} {other!r}")
+    for part, (grad, grad_other) in enumerate(zip(ours[1:], theirs[1:], strict=True), start=1):
+        if np.shape(grad) != np.shape(grad_other):
+            raise AnswersDiffer(f"result {part}: shape {np.shape(grad)}, {name} {np.shape(grad_other)}")
+        difference = float(np.max(np.abs(np.asarray(grad, np.float64) - grad_other), initial=0.0))
+        if not difference <= tolerance.grad:
+            raise AnswersDiffer(
+                f"result {part}: {name} differs by {difference:.3g}, allowed is {tolerance.grad:.3g}"
+            )
 
 
 def flat(answer: Any) -> list[Any]:
@@ -103,129 +154,263 @@ def flat(answer: Any) -> list[Any]:
     return [value, np.ravel(grads[0]) if len(grads) == 1 else np.concatenate([np.ravel(g) for g in grads])]
 
 
-def when_called(make: Callable[[], Pass]) -> Pass:
-    """What `make` returns, made at the first call: its set-up takes long and not every run calls it.
+# ----------------------------------------------------------------------------------------------------
+# The problems
 
-    Adds a tenth of a microsecond to each call.
+AnyLinear: TypeAlias = data.Linear | data.Multiclass
+
+
+def scores_problem(
+    loss: str,
+    dtype: type,
+    label_dtype: type,
+    n_rows: int,
+    ceiling: str,
+    size: Size = NO_X,
+    with_others: bool = False,
+) -> Problem:
+    """`value_and_grad` of given scores, next to other libraries or not.
+
+    The ceiling is MULTIPLY, EXP, or of a small batch one call, EXPRESSION or ADD: then hingefast is called as users do,
+    without n_threads. Its labels have the scores' dtype even where hingefast gets int8: it would be slower otherwise.
     """
-    made = cache(make)
-    return lambda: made()()
+    y, scores = data.labels_and_scores(n_rows, dtype, label_dtype)
+    grad, result = np.empty_like(scores), np.empty_like(scores)
+    labels: data.Array = y.astype(dtype, copy=False)
+    ours = partial(hf.get_loss(loss).value_and_grad, y, scores, out=grad)
+    ceilings: dict[str, Pass | None] = {
+        MULTIPLY: partial(np.multiply, labels, scores, out=result),
+        EXP: partial(np.exp, scores, out=result),
+        ADD: partial(np.add, labels, scores, out=result),
+        EXPRESSION: None,
+    }
+    return Problem(
+        hingefast=ours if ceiling in (ADD, EXPRESSION) else partial(ours, n_threads=size.n_threads),
+        ceiling=ceilings[ceiling],
+        others=_others_on_scores(loss, y, scores, size, baselines.ScoresPass, with_others),
+        n_bytes=y.nbytes + scores.nbytes + grad.nbytes,
+        tolerance=mean_tolerance(scores.dtype, 1 / len(scores)),
+        buffers=(y, scores, grad),
+    )
 
 
-@dataclass(frozen=True)
-class Case:
-    """One row of the report.
-
-    Attributes
-    ----------
-    id : str
-        group/what/dtype/size, unique together with n_threads; what ``--only`` matches. Rows that differ only in
-        the last part share data.
-    ceiling : str
-        What the ratio refers to, in words.
-    target : float or None
-        The largest ratio to the ceiling that meets the design; None where it only is to be reported.
-    build : callable
-        Makes the problem from a Size.
-    n_threads : int
-        On both sides.
-    needs : str
-        A key of `MODULES`, or nothing.
-    least_speedup : float or None
-        A second target: how many times as fast as the strongest pass hingefast has to be.
-    dtype : str
-        "f64" or "f32": what hingefast computes scores in.
-    design_row : str
-        A key of `DESIGN_ROWS`, or nothing.
-    levels : tuple of str
-        Instruction-set levels, beside the one in use, at which the case is measured too.
-    sweep, series : str
-        The plot that shows the case, and its line in that plot, or nothing.
-    x : float or None
-        Its place on the axis of the plot.
-    """
-
-    id: str
-    ceiling: str
-    target: float | None
-    build: Callable[[Size], Problem]
-    n_threads: int = 1
-    needs: str = ""
-    least_speedup: float | None = None
-    dtype: str = ""
-    design_row: str = ""
-    levels: tuple[str, ...] = ()
-    sweep: str = ""
-    series: str = ""
-    x: float | None = None
-
-    def missing(self) -> str:
-        """Why the case cannot run here; empty if it can."""
-        module, file = MODULES.get(self.needs), FILES.get(self.needs)
-        if module and find_spec(module) is None:
-            return f"{module} is not installed"
-        if file and data.file_path(file) is None:
-            return f"no {file} in the folder named by {data.DATA_VARIABLE}"
-        return ""
+def class_scores_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
+    """The same for K scores a row, which take half of size.x_bytes; the ceiling is COPY."""
+    n_rows = max(1, size.x_bytes // (2 * n_classes * np.dtype(dtype).itemsize))
+    y, scores = data.class_scores(n_rows, n_classes, dtype)
+    grad = np.empty_like(scores)
+    has_others = loss == "weston_watkins" and size.n_threads == 1
+    # No rounding decides who is active: see `data.class_scores`.
+    largest_slope = (n_classes - 1 if loss == "weston_watkins" else 1) / n_rows
+    return Problem(
+        hingefast=partial(hf.get_loss(loss).value_and_grad, y, scores, out=grad, n_threads=size.n_threads),
+        ceiling=partial(np.copyto, np.empty_like(scores), scores),
+        others=_others_on_scores(loss, y, scores, size, multiclass_baselines.ScoresPass, has_others),
+        n_bytes=y.nbytes + 2 * scores.nbytes,
+        tolerance=mean_tolerance(dtype, largest_slope),
+        note=_active_scores(y, scores),
+        buffers=(y, scores, grad),
+    )
 
 
-def on_plot(sweep: str, series: str, x: float) -> Mapping[str, Any]:
-    """The fields of a `Case` that is a point of a plot."""
-    return {"sweep": sweep, "series": series, "x": x}
+def torch_problem(dtype: type, n_classes: int, size: Size) -> Problem:
+    """Weston-Watkins on the same scores; the ceiling is forward and backward of TORCH, and nobody else is timed."""
+    problem = class_scores_problem("weston_watkins", dtype, n_classes, size)
+    problem.check(["torch"])
+    return replace(problem, ceiling=problem.other("torch"), others={})
 
 
-NO_PLOT: Mapping[str, Any] = {}
+def _others_on_scores(
+    loss: str,
+    y: data.Array,
+    scores: data.Array,
+    size: Size,
+    strongest: Callable[..., Pass],
+    with_others: bool,
+) -> Makers:
+    numpy = _numpy_passes(
+        loss, partial(strongest, loss, y, scores), partial(baselines.idiomatic, loss, y, scores), size
+    )
+    return numpy | (rivals.of_scores(loss, y, scores, size.n_threads) if with_others else {})
 
 
-def design_cases(
-    key: str,
-    case_id: str,
-    dtype: str,
-    build: Callable[[Size], Problem],
-    threads: tuple[int, ...] = (1, 2),
-    plot: Mapping[str, Any] = NO_PLOT,
-    **fields: Any,
-) -> Iterator[Case]:
-    """The cases of a row of the design's table, one for each number of threads; `fields` of all of them.
-
-    The targets are for one thread, except those of the rows whose keys end in `TWO_THREADS`. In the plot is the
-    case of one thread.
-    """
-    for n_threads in threads:
-        of_two = key + TWO_THREADS
-        row_key = of_two if n_threads == 2 and of_two in DESIGN_ROWS else key
-        row = DESIGN_ROWS[row_key]
-        has_targets = row.n_threads == n_threads
-        yield Case(
-            case_id,
-            ceiling_at(row.ceiling, n_threads),
-            row.target(dtype) if has_targets else None,
-            build,
-            n_threads=n_threads,
-            least_speedup=row.least_speedup if has_targets else None,
-            dtype=dtype,
-            design_row=row_key,
-            levels=LOWER_LEVELS,
-            **(plot if n_threads == 1 else NO_PLOT),
-            **fields,
-        )
+def _numpy_passes(
+    loss: str, strongest: Callable[[], Pass], idiomatic: Callable[[], Pass], size: Size
+) -> Makers:
+    """What makes the strongest pass, where there is one, and the idiomatic one, which has one thread."""
+    has_strongest = loss in baselines.STRONGEST or loss in multiclass_baselines.STRONGEST
+    makers: Makers = {"strongest": strongest} if has_strongest else {}
+    return {**makers, "idiomatic": idiomatic} if size.n_threads == 1 else makers
 
 
-def bus_cases(
-    case_id: str, dtype: str, series: str, build: Callable[[Size], Problem], needs: str = ""
-) -> Iterator[Case]:
-    """The problem next to the memory bus, at 1 and 2 threads: the points of the plot of threads."""
-    for n_threads in (1, 2):
-        plot = on_plot("threads", series, n_threads)
-        beside = partial(next_to_bus, build)
-        yield Case(case_id, BUS, None, beside, n_threads=n_threads, needs=needs, dtype=dtype, **plot)
+def _active_scores(y: data.Array, scores: data.Array) -> str:
+    """The note on scores, of the first rows."""
+    _, grad = hf.get_loss("weston_watkins").value_and_grad(y[:10_000], scores[:10_000])
+    n_rows, n_classes = grad.shape
+    classes = np.count_nonzero(grad > 0) / (n_rows * (n_classes - 1))
+    return _active(float((grad > 0).any(axis=1).mean()), classes)
+
+
+def _active(rows: float, classes: float) -> str:
+    if not 0 < rows < 1:
+        raise ValueError(f"{rows:.0%} of the rows are active: no case for a benchmark")
+    return f"{rows:.0%} of rows, {100 * classes:.2g}% of classes active"
+
+
+def dense_problem(
+    loss: str,
+    dtype: type,
+    n_features: int,
+    order: str,
+    size: Size,
+    label_dtype: type | None = None,
+    with_others: bool = False,
+) -> Problem:
+    """`linear_value_and_grad` of dense X; the ceiling is X @ w (of the C-ordered pass for Fortran order)."""
+    n_rows = _n_rows(dtype, n_features, size)
+    problem = data.dense(n_rows, n_features, dtype, label_dtype or dtype, size.x_bytes)
+    if order == "F":
+        native = _hingefast_linear(loss, problem, size)
+        fortran = problem._replace(X=np.asfortranarray(problem.X))
+        return _linear_problem(loss, fortran, size, native, baselines.DensePass)
+    return _dense_problem(loss, problem, size, with_others)
+
+
+def active_problem(loss: str, dtype: type, n_features: int, activity: float, size: Size) -> Problem:
+    """The same for dense X with this share of active rows."""
+    X = data.uniform_rows(_n_rows(dtype, n_features, size), n_features, dtype, size.x_bytes)
+    return _dense_problem(loss, data.with_activity(X, activity), size)
+
+
+def _n_rows(dtype: type, n_features: int, size: Size) -> int:
+    row_bytes = n_features * np.dtype(dtype).itemsize
+    if n_features == WIDE_FEATURES:
+        return max(1, min(WIDE_ROWS, WIDE_BYTES * size.x_bytes // row_bytes))
+    return max(1, min(MOST_ROWS, size.x_bytes // row_bytes))
+
+
+def class_dense_problem(loss: str, dtype: type, n_classes: int, size: Size) -> Problem:
+    """The same on MNIST, or on clusters of K classes; the ceiling is X @ W.T."""
+    row_bytes = PIXELS * np.dtype(dtype).itemsize
+    n_rows = max(1, min(size.x_bytes // row_bytes, DENSE_ROWS.get(n_classes, size.x_bytes)))
+    if n_classes == MNIST_CLASSES:
+        problem, source = data.mnist(n_rows, dtype)
+    else:
+        problem, source = data.clusters(n_rows, n_classes, PIXELS, dtype), "synthetic"
+    has_others = loss == "weston_watkins" and size.n_threads == 1
+    return _dense_problem(loss, problem, size, has_others, source)
+
+
+def _dense_problem(
+    loss: str, problem: AnyLinear, size: Size, with_others: bool = False, source: str = ""
+) -> Problem:
+    X, coef = problem.X, problem.coef
+    scores: data.Array = np.empty((len(X), *coef.shape[:-1]), coef.dtype)
+    ceiling = partial(np.dot, X, coef.T, out=scores)
+    strongest = baselines.DensePass if coef.ndim == 1 else multiclass_baselines.DensePass
+    return _linear_problem(loss, problem, size, ceiling, strongest, with_others, source)
+
+
+def tile_problem(loss: str, x_dtype: type, n_features: int, size: Size, dtype: type = np.float32) -> Problem:
+    """The same for X that has to be cast; the ceiling is hingefast on that X in `dtype`, of size.x_bytes."""
+    n_rows = max(1, size.x_bytes // (np.dtype(dtype).itemsize * n_features))
+    problem = data.tile(n_rows, n_features, x_dtype, dtype)
+    native = _hingefast_linear(loss, problem._replace(X=problem.X.astype(dtype)), size)
+    return _linear_problem(loss, problem, size, native, baselines.TilePass)
+
+
+def text_problem(
+    loss: str, dtype: type, index_dtype: type, activity: float, size: Size, with_others: bool = False
+) -> Problem:
+    """The same for a text-like CSR array with this share of active rows; the ceiling is SciPy's X @ w."""
+    return _csr_problem(loss, data.text_like(size.x_bytes, dtype, index_dtype), activity, size, with_others)
+
+
+def uniform_problem(loss: str, nonzeros: int, n_heavy: int, activity: float, size: Size) -> Problem:
+    """The same for a CSR array of short or long rows, n_heavy of whose columns are stored in every row."""
+    return _csr_problem(loss, data.uniform_sparse(size.x_bytes, nonzeros, n_heavy), activity, size)
+
+
+def imdb_problem(loss: str, activity: float, size: Size) -> Problem:
+    """The same for the imdb training set."""
+    return _csr_problem(loss, data.imdb(), activity, size)
+
+
+def news20_problem(loss: str, dtype: type, size: Size) -> Problem:
+    """The same on 20 Newsgroups, of 20 classes; the ceiling is SciPy's X @ W.T."""
+    return _sparse_problem(loss, data.news20(dtype), size, loss == "weston_watkins" and size.n_threads == 1)
+
+
+def _csr_problem(loss: str, X: Any, activity: float, size: Size, with_others: bool = False) -> Problem:
+    return _sparse_problem(loss, data.with_activity(X, activity), size, with_others)
+
+
+def _sparse_problem(loss: str, problem: AnyLinear, size: Size, with_others: bool) -> Problem:
+    X, coef = problem.X, problem.coef
+    strongest = baselines.CSRPass if coef.ndim == 1 else multiclass_baselines.CSRPass
+    return _linear_problem(loss, problem, size, lambda: X @ coef.T, strongest, with_others)
+
+
+def batch_problem(loss: str, layout: str, n_rows: int, size: Size) -> Problem:
+    """`Objective.value_and_grad` of a batch of rows; the ceiling is one call of the idiomatic expression."""
+    n_bytes = min(size.x_bytes, 2**26)  # random rows miss the caches in more X than this just as often
+    if layout == "csr":
+        problem = data.with_activity(data.text_like(n_bytes), 0.5)
+    else:
+        problem = data.dense(max(n_rows, n_bytes // 800), 100, np.float64)
+    X, y, coef, intercept = problem
+    rows = np.random.default_rng(6).permutation(X.shape[0])[:n_rows]
+    objective = hf.Objective(X, y, loss=loss, n_threads=1)
+    theta = objective.pack(coef, intercept)
+
+    others: Makers = {"idiomatic": partial(baselines.idiomatic_linear, loss, *problem, rows)}
+    if layout == "dense":
+        others["strongest"] = partial(baselines.BatchPass, loss, *problem, rows)
+    return Problem(
+        hingefast=partial(objective.value_and_grad, theta, rows=rows, out=np.empty(objective.size)),
+        ceiling=None,
+        others=others,
+        n_bytes=n_rows * (x_bytes(X) // X.shape[0]),
+        tolerance=mean_tolerance(X.dtype, largest_feature(X), n_rows),
+    )
+
+
+def _hingefast_linear(loss: str, problem: AnyLinear, size: Size) -> Pass:
+    grad_coef = np.empty_like(problem.coef)
+    out = grad_coef if grad_coef.ndim == 1 else (grad_coef, np.empty_like(problem.intercept))
+    call = partial(hf.linear_value_and_grad, *problem, loss=hf.get_loss(loss), out=out)
+    return partial(call, n_threads=size.n_threads)
+
+
+def _linear_problem(
+    loss: str,
+    problem: AnyLinear,
+    size: Size,
+    ceiling: Pass,
+    strongest: Callable[..., Pass],
+    with_others: bool = False,
+    source: str = "",
+) -> Problem:
+    X, y, coef, _ = problem
+    idiomatic = partial(baselines.idiomatic_linear, loss, *problem)
+    notes = [source, _active(*problem.active())] if isinstance(problem, data.Multiclass) else []
+    return Problem(
+        hingefast=_hingefast_linear(loss, problem, size),
+        ceiling=ceiling,
+        others=_numpy_passes(loss, partial(strongest, loss, *problem), idiomatic, size)
+        | (rivals.of_linear(loss, problem, size.n_threads) if with_others else {}),
+        n_bytes=x_bytes(X) + y.nbytes + 2 * coef.nbytes,
+        tolerance=mean_tolerance(coef.dtype, largest_feature(X), X.shape[0]),
+        note=", ".join(filter(None, notes)),
+        buffers=(*x_buffers(X), y),
+    )
 
 
 def next_to_bus(build: Callable[[Size], Problem], size: Size) -> Problem:
     """A problem whose ceiling only reads the same bytes, with as many threads; other rows check the answer."""
     problem = build(size)
-    bus = BusPass(problem.buffers, size.n_threads)
-    return replace(problem, ceiling=bus, strongest=None, idiomatic=None, others={})
+    bus = baselines.BusPass(problem.buffers, size.n_threads)
+    return replace(problem, ceiling=bus, others={})
 
 
 def mean_tolerance(dtype: npt.DTypeLike, largest: float, n_rows: int = 0) -> Tolerance:

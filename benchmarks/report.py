@@ -1,7 +1,7 @@
 """What results say, whether they meet their targets, and one line of text for each while they come in."""
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 Result = dict[str, Any]
 Report = dict[str, Any]  # what --json writes
@@ -26,10 +26,18 @@ COLUMNS = (
 
 
 def as_json(report: Report) -> str:
-    """The report as text, one line a result: two reports can be compared line by line."""
-    head, tail = json.dumps({**report, "results": []}, indent=1).split('"results": []')
-    results = ",\n".join("  " + json.dumps(_rounded(result)) for result in report["results"])
-    return f'{head}"results": [\n{results}\n ]{tail}\n'
+    """The report as text, one line a result or row of the design: two reports can be compared line by line."""
+    parts = []
+    for key, value in _rounded(report).items():
+        if isinstance(value, dict):
+            entries = [f"{json.dumps(name)}: {json.dumps(item)}" for name, item in value.items()]
+        else:
+            entries = list(map(json.dumps, value)) if isinstance(value, list) else []
+        brackets = "{}" if isinstance(value, dict) else "[]"
+        inside = ",\n  ".join(entries)
+        text = f"{brackets[0]}\n  {inside}\n {brackets[1]}" if entries else json.dumps(value)
+        parts.append(f" {json.dumps(key)}: {text}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _rounded(value: Any) -> Any:
@@ -142,3 +150,77 @@ def least_speedup(result: Result) -> str:
 
 def times(factor: float | None) -> str:
     return "" if factor is None else f"{factor:.1f} x" if factor < 99.95 else f"{factor:.0f} x"
+
+
+# ----------------------------------------------------------------------------------------------------
+# The rows of the design's table of targets, and the ratios measured for each: what plot and REPORT.md show
+
+
+class Ratio(NamedTuple):
+    """One measured ratio of times; the smaller the better.
+
+    Attributes
+    ----------
+    result : Result
+        How it was measured.
+    ratio, quartiles, target : float
+        Of the time over the ceiling's, or over the strongest pass's.
+    met : bool or None
+        None where there is no target, and at levels that the targets are not for.
+    """
+
+    result: Result
+    ratio: float
+    quartiles: tuple[float, float]
+    target: float | None
+    met: bool | None
+
+    @property
+    def dtype(self) -> str:
+        return str(self.result["dtype"])
+
+    @property
+    def n_threads(self) -> int:
+        return int(self.result["n_threads"])
+
+    @property
+    def level(self) -> str:
+        return str(self.result["level"])
+
+
+class Row(NamedTuple):
+    """What a row is called, what its times are divided by, and the ratios."""
+
+    title: str
+    ceiling: str
+    ratios: list[Ratio]
+
+
+def rows_of_design(report: Report) -> list[Row]:
+    """Every row of the design for which there are figures, in the design's order.
+
+    A target that is a least speed-up over NumPy's strongest pass makes a row of its own, as a ratio to that pass.
+    """
+    found = []
+    for key, design_row in report["design_rows"].items():
+        results = [
+            result for result in report["results"] if result["design_row"] == key and "error" not in result
+        ]
+        has_least_speedup = any(result["least_speedup"] is not None for result in results)
+        if any(result["target"] is not None for result in results) or (results and not has_least_speedup):
+            ratios = [
+                Ratio(result, result["ratio"], tuple(result["quartiles"]), result["target"], is_met(result))
+                for result in results
+            ]
+            found.append(Row(design_row["title"], design_row["ceiling"], ratios))
+        if has_least_speedup:
+            ratios = [_to_strongest(result) for result in results if "strongest" in result["speedups"]]
+            found.append(Row(design_row["title"], RIVALS["strongest"], ratios))
+    return [row for row in found if row.ratios]
+
+
+def _to_strongest(result: Result) -> Ratio:
+    first, third = result["speedup_quartiles"]
+    least = result["least_speedup"]
+    ratio = 1 / result["speedups"]["strongest"]
+    return Ratio(result, ratio, (1 / third, 1 / first), least and 1 / least, is_fast_enough(result))

@@ -1,74 +1,71 @@
 """The same jobs done by other libraries, where they are installed: torch, numba and scikit-learn.
 
-Each function returns the passes of one job, by the name of the library. They are made when they are first
-called, so that a library is imported, and numba's functions are compiled, only where they are used.
+Each function returns what makes the pass of one job, by the name of the library: a library is imported, and numba's
+functions are compiled, only where they are used.
 
 - torch: forward and backward, as its users write it, with the threads of the problem.
 - numba: one loop over the rows without fastmath, in one thread; NumPy's dot product for the score of a row.
 - scikit-learn: what its `LogisticRegression` runs. Of the hinge it has the value alone.
+
+Those of one score a row do the hinge or the logistic loss, those of K scores Weston-Watkins, which torch calls
+`MultiMarginLoss`.
 """
 
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.util import find_spec
 from math import exp, log1p
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from benchmarks.data import Array, Linear
-from benchmarks.problem import Pass, when_called
-
-Passes: TypeAlias = dict[str, Pass]
+from benchmarks.baselines import Makers, Pass
+from benchmarks.data import Array, Linear, Multiclass
 
 VALUE_ALONE = "scikit-learn, value alone"
 
 
-def of_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Passes:
-    """Of the hinge or the logistic loss: (mean, gradient of the mean)."""
-    makers: dict[str, Callable[[], Pass]] = {"torch": partial(_torch_scores, loss, y, scores, n_threads)}
-    if n_threads == 1:
+def of_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Makers:
+    """Of given scores: (mean, gradient of the mean)."""
+    makers: Makers = {"torch": partial(_torch_scores, loss, y, scores, n_threads)}
+    if n_threads == 1 and scores.ndim == 1:
         makers["numba"] = partial(_numba_scores, loss, y, scores)
     if loss == "hinge":
         makers[VALUE_ALONE] = partial(_sklearn_hinge_value, y, scores)
-    else:
+    elif loss == "logistic":
         makers["scikit-learn"] = partial(_sklearn_logistic_scores, y, scores, n_threads)
     return _installed(makers)
 
 
-def of_dense(loss: str, problem: Linear, n_threads: int) -> Passes:
-    """Of dense X: (mean, its gradients with respect to coef and intercept)."""
-    makers: dict[str, Callable[[], Pass]] = {"torch": partial(_torch_dense, loss, problem, n_threads)}
-    if n_threads == 1:
-        makers["numba"] = partial(_numba_dense, loss, problem)
+def of_linear(loss: str, problem: Linear | Multiclass, n_threads: int) -> Makers:
+    """Of dense or CSR X: (mean, its gradients with respect to coef and intercept). For CSR torch has no backward."""
+    makers: Makers = {}
+    if isinstance(problem.X, np.ndarray):
+        makers["torch"] = partial(_torch_dense, loss, problem, n_threads)
+    if n_threads == 1 and isinstance(problem, Linear):
+        makers["numba"] = partial(_numba_linear, loss, problem)
     if loss == "logistic":
         makers["scikit-learn"] = partial(_sklearn_logistic, problem, n_threads)
     return _installed(makers)
 
 
-def of_csr(loss: str, problem: Linear, n_threads: int) -> Passes:
-    """Of CSR X; torch has no backward pass for it."""
-    makers: dict[str, Callable[[], Pass]] = {}
-    if n_threads == 1:
-        makers["numba"] = partial(_numba_csr, loss, problem)
-    if loss == "logistic":
-        makers["scikit-learn"] = partial(_sklearn_logistic, problem, n_threads)
-    return _installed(makers)
-
-
-def _installed(makers: dict[str, Callable[[], Pass]]) -> Passes:
+def _installed(makers: Makers) -> Makers:
     modules = {"torch": "torch", "numba": "numba", "scikit-learn": "sklearn", VALUE_ALONE: "sklearn"}
-    return {name: when_called(make) for name, make in makers.items() if find_spec(modules[name])}
+    return {name: make for name, make in makers.items() if find_spec(modules[name])}
 
 
 # ----------------------------------------------------------------------------------------------------
 # torch
 
 
-def _torch_loss(loss: str) -> Callable[[Any, Any], Any]:
-    """Of (y, scores), as tensors: the mean."""
-    from torch.nn.functional import softplus
+def _torch_mean(loss: str, n_threads: int) -> Callable[[Any, Any], Any]:
+    """Of (y, scores), as tensors."""
+    import torch
+    from torch.nn.functional import multi_margin_loss, softplus
 
+    torch.set_num_threads(n_threads)
+    if loss == "weston_watkins":  # torch's divides by K; to multiply its one number costs next to nothing
+        return lambda y, scores: scores.shape[1] * multi_margin_loss(scores, y)
     if loss == "hinge":
         return lambda y, scores: (1 - y * scores).clamp(min=0).mean()
     return lambda y, scores: softplus(-y * scores).mean()
@@ -77,8 +74,7 @@ def _torch_loss(loss: str) -> Callable[[Any, Any], Any]:
 def _torch_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Pass:
     import torch
 
-    torch.set_num_threads(n_threads)
-    mean = _torch_loss(loss)
+    mean = _torch_mean(loss, n_threads)
     labels = torch.from_numpy(y)
     variable: Any = torch.from_numpy(scores).requires_grad_()
 
@@ -91,20 +87,19 @@ def _torch_scores(loss: str, y: Array, scores: Array, n_threads: int) -> Pass:
     return forward_and_backward
 
 
-def _torch_dense(loss: str, problem: Linear, n_threads: int) -> Pass:
+def _torch_dense(loss: str, problem: Linear | Multiclass, n_threads: int) -> Pass:
     import torch
 
-    torch.set_num_threads(n_threads)
-    mean = _torch_loss(loss)
+    mean = _torch_mean(loss, n_threads)
     X, labels = torch.from_numpy(problem.X), torch.from_numpy(problem.y)
     coef: Any = torch.from_numpy(problem.coef).requires_grad_()
     intercept: Any = torch.tensor(problem.intercept, dtype=coef.dtype, requires_grad=True)
 
-    def forward_and_backward() -> tuple[float, Any, float]:
+    def forward_and_backward() -> tuple[float, Any, Any]:
         coef.grad = intercept.grad = None
-        value = mean(labels, X @ coef + intercept)
+        value = mean(labels, X @ (coef.T if coef.ndim > 1 else coef) + intercept)
         value.backward()
-        return value.item(), coef.grad.numpy(), intercept.grad.item()
+        return value.item(), coef.grad.numpy(), intercept.grad.numpy()
 
     return forward_and_backward
 
@@ -193,17 +188,11 @@ def _numba_scores(loss: str, y: Array, scores: Array) -> Pass:
     return lambda: (loop(y, scores, grad), grad)
 
 
-def _numba_dense(loss: str, problem: Linear) -> Pass:
+def _numba_linear(loss: str, problem: Linear) -> Pass:
     X, y, coef, intercept = problem
-    return _numba_linear(_numba_loops(loss)["dense"], (X, y), coef, intercept)
-
-
-def _numba_csr(loss: str, problem: Linear) -> Pass:
-    X, y, coef, intercept = problem
-    return _numba_linear(_numba_loops(loss)["csr"], (X.data, X.indices, X.indptr, y), coef, intercept)
-
-
-def _numba_linear(loop: Any, rows: tuple[Array, ...], coef: Array, intercept: float) -> Pass:
+    is_dense = isinstance(X, np.ndarray)
+    loop = _numba_loops(loss)["dense" if is_dense else "csr"]
+    rows = (X, y) if is_dense else (X.data, X.indices, X.indptr, y)
     grad, rounded = np.empty_like(coef), coef.dtype.type(intercept)
 
     def one_loop() -> tuple[float, Any, float]:
@@ -239,7 +228,7 @@ def _sklearn_logistic_scores(y: Array, scores: Array, n_threads: int) -> Pass:
     return mean
 
 
-def _sklearn_logistic(problem: Linear, n_threads: int) -> Pass:
+def _sklearn_logistic(problem: Linear | Multiclass, n_threads: int) -> Pass:
     """Its coef holds the intercept at the end, and so does its gradient; labels are 0 and 1."""
     from sklearn._loss import HalfBinomialLoss
     from sklearn.linear_model._linear_loss import LinearModelLoss

@@ -17,13 +17,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # this checkout's benchmarks, whatever is installed
+
+from benchmarks.measure import Failure, OrderFailed, Process, Times, in_turns, quartiles, started, worker  # noqa: E402
 
 # Without --only: one row for each pass and dtype, and the losses that compute something else than the hinge.
 SELECTION = (
@@ -50,7 +53,13 @@ LIMIT = 1.15
 X_MB = 48.0
 SECONDS = 3.0  # of timing a case, both versions together
 MIN_ROUNDS, MAX_ROUNDS = 7, 400  # each time the data are made
-AGAIN = 4  # times the seconds and the rounds, where the first measurement says slower
+
+# Where its memory lies makes one process up to a fifth slower for good, and it lies elsewhere in every new one: a row
+# over the limit is measured in so many pairs of new processes, of which the median counts.
+PAIRS = 7
+
+# Relative; float32 sums of other orders are within a tenth of it. Who computes something else is not faster or slower.
+SAME_VALUE = 1e-4
 
 # A sample lasts at least this long: 50 times what waking the process takes.
 SAMPLE_SECONDS = 5e-3
@@ -64,15 +73,12 @@ real data need HINGEFAST_DATA=FOLDER):
 
 {LISTED}
 
-A case that is slower than the limit is measured again, in new processes and with {AGAIN} times the rounds, and only
-counts as slower if it is so again. Cases that BASE cannot run are told and not counted.
+A case that is slower than the limit is measured again in {PAIRS} pairs of new processes, and only counts as slower if
+the median of their ratios is above the limit, too. Cases that BASE cannot run are told and not counted.
 
-Exit code: 0 if no case is slower, 1 if one is or HEAD cannot run what BASE can, 2 if nothing could be compared.
+Exit code: 0 if no case is slower, 1 if one is or HEAD cannot run what BASE can or finds another value, 2 if nothing
+could be compared.
 """
-
-
-class Failure(Exception):
-    """Nothing can be compared; the message says why."""
 
 
 class Version(NamedTuple):
@@ -87,69 +93,65 @@ class Version(NamedTuple):
 # What was measured
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Seconds of a call with either version, one number a round."""
-
-    base: list[float]
-    head: list[float]
-
-    @property
-    def ratio(self) -> float:
-        """Of the medians, head / base: above 1 the head is slower."""
-        return statistics.median(self.head) / statistics.median(self.base)
-
-    @property
-    def quartiles(self) -> tuple[float, float]:
-        """Of the ratio from round to round."""
-        ratios = [head / base for base, head in zip(self.base, self.head, strict=True)]
-        first, _, third = statistics.quantiles(ratios, n=4, method="inclusive")
-        return first, third
-
-
 @dataclass
 class Row:
-    """One case. Either `first` is there or `problem` says why not; `again` is there if `first` was over the limit."""
+    """One case. Either `first` is there or `problem` says why not.
+
+    `again` holds the times of each pair of new processes if `first` was over the limit. Times are those of "base" and
+    "head"; a ratio above 1 says that the head is slower.
+    """
 
     case_id: str
     n_threads: int
     problem: str = ""
     head_failed: bool = False
-    first: Comparison | None = None
-    again: Comparison | None = None
+    first: Times | None = None
+    again: list[Times] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.case_id + (f" [{self.n_threads} threads]" if self.n_threads > 1 else "")
 
     @property
-    def counts(self) -> Comparison | None:
-        return self.again or self.first
+    def ratio(self) -> float | None:
+        """Of the medians, head / base; of several pairs of processes the median."""
+        counts = self.again or ([self.first] if self.first else [])
+        return statistics.median(times.ratio("head", "base") for times in counts) if counts else None
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Of the ratio from round to round, or from pair to pair."""
+        if self.again:
+            return quartiles([times.ratio("head", "base") for times in self.again])
+        assert self.first is not None
+        return self.first.ratio_quartiles("head", "base")
 
     def is_suspect(self, limit: float) -> bool:
-        return self.first is not None and self.again is None and self.first.ratio > limit
+        return self.first is not None and not self.again and self.first.ratio("head", "base") > limit
 
     def has_failed(self, limit: float) -> bool:
         """Slower both times, or broken."""
-        slower = [measured is not None and measured.ratio > limit for measured in (self.first, self.again)]
-        return self.head_failed or all(slower)
+        return self.head_failed or bool(self.again and self.ratio is not None and self.ratio > limit)
 
     def line(self, limit: float) -> str:
-        shown = self.counts
-        if shown is None:
+        if self.ratio is None or self.first is None:
             return f"{self.name:46} {self.problem}"
-        low, high = shown.quartiles
-        base, head = (f"{statistics.median(side) * 1e3:.4g} ms" for side in (shown.base, shown.head))
+        low, high = self.quartiles
+        counts = self.again or [self.first]
+        base, head = (
+            f"{statistics.median(times.median(role) for times in counts) * 1e3:.4g} ms"
+            for role in ("base", "head")
+        )
         if self.has_failed(limit):
             remark = "SLOWER"
         elif self.is_suspect(limit):
             remark = "over the limit: will be measured again"
         elif self.again:
-            remark = f"not slower: {self.first.ratio:.2f} was noise" if self.first else ""
+            remark = f"not slower: {self.first.ratio('head', 'base'):.2f} was one pair of processes"
         else:
-            remark = "faster" if shown.ratio < 1 / limit else ""
+            remark = "faster" if self.ratio < 1 / limit else ""
         spread = f"({low:.2f}-{high:.2f})"
-        return f"{self.name:46} {base:>11} {head:>11} {shown.ratio:6.2f}  {spread:13} {remark}".rstrip()
+        return f"{self.name:46} {base:>11} {head:>11} {self.ratio:6.2f}  {spread:13} {remark}".rstrip()
 
 
 HEADER = f"{'case':46} {'base':>11} {'head':>11} {'ratio':>6}  (quartiles)"
@@ -157,7 +159,7 @@ HEADER = f"{'case':46} {'base':>11} {'head':>11} {'ratio':>6}  (quartiles)"
 
 def summary(rows: Sequence[Row], limit: float) -> str:
     """The last lines: how many of what, the worst row, and those that failed."""
-    compared = [(row.counts.ratio, row) for row in rows if row.counts is not None]
+    compared = [(row.ratio, row) for row in rows if row.ratio is not None]
     failed = [row for row in rows if row.has_failed(limit)]
     left_out = len(rows) - len(compared) - sum(row.head_failed for row in rows)
     lines = [f"{len(compared)} cases compared, {len(failed)} failed, {left_out} left out"]
@@ -223,21 +225,6 @@ def export(version: Version, folder: Path) -> None:
             shutil.copy2(ROOT / name, target)
 
 
-@contextlib.contextmanager
-def started(*commands: list[str], **keywords: Any) -> Iterator[list[subprocess.Popen[str]]]:
-    """Run commands side by side, each with its children in a group of its own; none outlives the block."""
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        for command in commands:
-            processes.append(subprocess.Popen(command, start_new_session=True, text=True, **keywords))  # noqa: PERF401
-        yield processes
-    finally:
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
 def run(tmp: Path, commands: dict[str, list[str]]) -> None:
     """Run commands side by side; raise Failure with the end of what the first one printed that did not succeed."""
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "TMPDIR": str(tmp)}
@@ -247,9 +234,8 @@ def run(tmp: Path, commands: dict[str, list[str]]) -> None:
         running = {}
         for number, (what, command) in enumerate(commands.items()):
             log = stack.enter_context(open(tmp / f"log{number}", "w+", encoding="utf-8", errors="replace"))
-            (process,) = stack.enter_context(
-                started(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=tmp)
-            )
+            keywords = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "cwd": tmp}
+            process = stack.enter_context(started(command, env=environment, **keywords))
             running[what] = process, log
         for what, (process, log) in running.items():
             if process.wait():
@@ -297,36 +283,6 @@ def processors(n_threads: int) -> list[int]:
     return usable[-n_threads:]
 
 
-class OrderFailed(Failure):
-    """A side could not do what it was told."""
-
-    def __init__(self, role: str, reason: str) -> None:
-        super().__init__(f"the {role} cannot run it: {reason}")
-        self.role, self.reason = role, reason
-
-
-class Side:
-    """A process of benchmarks/versus.py with one version."""
-
-    def __init__(self, role: str, process: subprocess.Popen[str]) -> None:
-        self.role, self._process = role, process
-
-    def __call__(self, *order: Any) -> Any:
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            print(json.dumps(order), file=process.stdin, flush=True)
-            answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        if not answer:
-            raise Failure(f"the process of the {self.role} ended with exit code {process.wait()} at {order}")
-        told = json.loads(answer)
-        if "error" in told:
-            raise OrderFailed(self.role, told["error"])
-        return told["result"]
-
-
 @dataclass(frozen=True)
 class Bench:
     """Both versions, and how to measure them."""
@@ -338,18 +294,21 @@ class Bench:
     processors: list[int]
 
     @contextlib.contextmanager
-    def sides(self) -> Iterator[tuple[Side, Side]]:
+    def sides(self) -> Iterator[tuple[Process, Process]]:
         """Two new processes, the base's first."""
         options = {"n_threads": self.n_threads, "x_bytes": self.x_bytes, "processors": self.processors}
-        command = [self.python, "-m", "benchmarks.versus", json.dumps(options)]
         with contextlib.ExitStack() as stack:
-            sides = []
-            for role, folder in self.folders.items():
-                environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-                (process,) = stack.enter_context(started(command, cwd=ROOT, env=environment, **pipes))
-                sides.append(Side(role, process))
-            base, head = sides
+            base, head = (
+                stack.enter_context(
+                    worker(
+                        role,
+                        options,
+                        {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+                        self.python,
+                    )
+                )
+                for role, folder in self.folders.items()
+            )
             yield base, head
 
     def about(self) -> dict[str, str]:
@@ -358,16 +317,14 @@ class Bench:
         with self.sides() as sides:
             for side in sides:
                 try:
-                    found = side("about")
+                    file, level = side("imported"), side("about")["hingefast"]["level"]
                 except OrderFailed as error:
-                    message = (
+                    raise Failure(
                         f"the benchmarks of this checkout do not run with the {side.role}: {error.reason}"
-                    )
-                    raise Failure(message) from error
-                file = found["file"]
+                    ) from error
                 if not Path(file).resolve().is_relative_to(self.folders[side.role].resolve()):
                     raise Failure(f"the process of the {side.role} imported {file}, not what was built")
-                levels[side.role] = found["level"]
+                levels[side.role] = str(level)
         return levels
 
     def measure_all(self, patterns: Sequence[str | None], seconds: float) -> Iterator[Row]:
@@ -385,13 +342,13 @@ class Bench:
                 yield row
 
     def measure_again(self, row: Row, seconds: float) -> None:
-        """Measure a row once more. New processes, because where its memory lies can make one slower for good."""
-        with self.sides() as (base, head):
-            compared = compare(row.case_id, base, head, AGAIN * seconds, AGAIN * MIN_ROUNDS)
-        row.again = compared
+        """Measure a row in PAIRS pairs of new processes."""
+        for _ in range(PAIRS):
+            with self.sides() as (base, head):
+                row.again.append(compare(row.case_id, base, head, seconds, MIN_ROUNDS))
 
 
-def measure(row: Row, base: Side, head: Side, seconds: float) -> None:
+def measure(row: Row, base: Process, head: Process, seconds: float) -> None:
     """Fill in what was measured, or what prevented it."""
     try:
         row.first = compare(row.case_id, base, head, seconds, MIN_ROUNDS)
@@ -400,7 +357,7 @@ def measure(row: Row, base: Side, head: Side, seconds: float) -> None:
         row.problem = f"{'FAILED' if row.head_failed else 'left out'}: {error}"
 
 
-def compare(case_id: str, base: Side, head: Side, seconds: float, min_rounds: int) -> Comparison:
+def compare(case_id: str, base: Process, head: Process, seconds: float, min_rounds: int) -> Times:
     """Time a case in strict turns: base, head, base, head, ...
 
     So every sample finds the caches as the other version left them. With base, head, head, base every second one finds
@@ -408,19 +365,24 @@ def compare(case_id: str, base: Side, head: Side, seconds: float, min_rounds: in
 
     In the middle the data are made anew, the head's first: where the system puts them can cost one side a tenth.
     """
-    samples: dict[str, list[float]] = {base.role: [], head.role: []}
+    both = Times({base.role: [], head.role: []})
     for turns in ((base, head), (head, base)):
         for side in turns:
             side("forget")
-        shortest = min(side("build", case_id) for side in turns)
-        calls = max(1, math.ceil(SAMPLE_SECONDS / shortest))
-        start = perf_counter()
-        for n_rounds in range(1, MAX_ROUNDS + 1):
-            for side in turns:
-                samples[side.role].append(side("sample", calls))
-            if n_rounds >= min_rounds and perf_counter() - start >= seconds / 2:
-                break
-    return Comparison(samples[base.role], samples[head.role])
+        built = {side.role: side("build", case_id) for side in turns}
+        values = {role: value for role, (value, _) in built.items()}
+        if not math.isclose(*values.values(), rel_tol=SAME_VALUE):
+            raise OrderFailed(head.role, f"it finds another value: {values}")
+        calls = max(
+            1, math.ceil(SAMPLE_SECONDS / min(seconds_of_call for _, seconds_of_call in built.values()))
+        )
+        samplers = {side.role: partial(side, "sample", calls) for side in turns}
+        times = in_turns(
+            samplers, seconds / 2, min_rounds, MAX_ROUNDS, throughout=list(samplers), is_strict=True
+        )
+        for role, some in times.seconds.items():
+            both.seconds[role] += some
+    return both
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -493,14 +455,14 @@ def bench(options: argparse.Namespace, tmp: Path) -> int:
         raise Failure(f"no case with {options.threads} threads matches {what}")
     suspects = [row for row in rows if row.is_suspect(options.limit)]
     if suspects:
-        print(f"\nover the limit, measured again with {AGAIN} times the rounds:", flush=True)
+        print(f"\nover the limit, measured again in {PAIRS} pairs of new processes:", flush=True)
     for row in suspects:
         both.measure_again(row, options.seconds)
         print(row.line(options.limit), flush=True)
     print(f"\n{summary(rows, options.limit)}")
     if options.json:
         write(options, pair, levels, rows)
-    if not any(row.counts or row.head_failed for row in rows):
+    if not any(row.first or row.head_failed for row in rows):
         raise Failure("no case could be compared")
     return int(any(row.has_failed(options.limit) for row in rows))
 
@@ -518,16 +480,8 @@ def write(
                 "n_threads": row.n_threads,
                 "problem": row.problem,
                 "failed": row.has_failed(options.limit),
-                "measured": [
-                    {
-                        "ratio": c.ratio,
-                        "quartiles": c.quartiles,
-                        "base_seconds": c.base,
-                        "head_seconds": c.head,
-                    }
-                    for c in (row.first, row.again)
-                    if c is not None
-                ],
+                "ratio": row.ratio,
+                "measured": [times.seconds for times in (row.first, *row.again) if times is not None],
             }
             for row in rows
         ],

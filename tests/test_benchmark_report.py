@@ -1,12 +1,15 @@
-"""Promise: the benchmarks' page and the README's table say what report.json says, and README.md holds that table."""
+"""Promise: the benchmarks' page and tables say what report.json says, and README.md and REPORT.md hold those tables."""
 
 import json
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from conftest import TESTS
+
+import hingefast as hf
 
 ROOT = TESTS.parent
 REPORT = ROOT / "benchmarks" / "report.json"
@@ -17,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def result(case, dtype, level="x86_v4", n_threads=1, **fields):
-    """One result of benchmarks/worker.py."""
+    """One result of benchmarks/measure.py."""
     return {
         "id": case,
         "level": level,
@@ -44,6 +47,12 @@ def result(case, dtype, level="x86_v4", n_threads=1, **fields):
         "minimum_seconds": {"hingefast": 0.009, "ceiling": 0.009},
         **fields,
     }
+
+
+def scores(loss, others):
+    """One row of the README, done by others in so many seconds."""
+    seconds = {"hingefast": 0.01, "ceiling": 0.01, "idiomatic": 0.024, **others}
+    return result(f"scores/{loss}/f64/n=1e6", "f64", design_row="", target=None, seconds=seconds)
 
 
 def sweep(name, *xs):
@@ -82,6 +91,8 @@ def report(tmp_path):
             result("dense/f64/d=200", "f64", n_threads=2, ratio=0.61, target=None, gain=1.8),
             result("dense/f64/d=200", "f64", level="base", ratio=1.49),
             result("class/f64", "f64", design_row="class-dense", target=None, least_speedup=3.0),
+            scores("hinge", {"scikit-learn, value alone": 0.1234}),
+            scores("logistic", {"scikit-learn": 1.234, "torch": 5e-5}),
             left_out,
             *sweep("rows", 100, 10_000),
             *sweep("features", 10, 1000),
@@ -150,30 +161,74 @@ def test_page(report, tmp_path):
     assert "1.7 x (>= 3 x: MISSED)" in page.words
 
 
-def test_readme_table(report, tmp_path):
-    readme = tmp_path / "README.md"
-    begin, end = (
-        f"<!-- made by `python -m benchmarks.readme_table`: {word} -->" for word in ("begin", "end")
-    )
+def test_tables(report, tmp_path):
+    """Both are written, checked, and hold the report's figures; what is around the README's stays."""
+    readme, judged = tmp_path / "README.md", tmp_path / "REPORT.md"
+    begin, end = (f"<!-- made by `python -m benchmarks.tables`: {word} -->" for word in ("begin", "end"))
     readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
-    arguments = "--json", report, "--readme", readme
-    assert run("readme_table", *arguments, "--check").returncode == 1
-    done = run("readme_table", *arguments)
+    arguments = "--json", report, "--readme", readme, "--report", judged
+    assert run("tables", *arguments, "--check").returncode == 1
+    done = run("tables", *arguments)
     assert done.returncode == 0, done.stderr
-    assert run("readme_table", *arguments, "--check").returncode == 0
+    assert run("tables", *arguments, "--check").returncode == 0
+
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{begin}\nA CPU, 2 CPUs") and text.endswith(f"{end}\nafter\n")
-    rows = [line for line in text.splitlines() if line.startswith("| dense")]
+    assert text.startswith(f"before\n{begin}\n| loss and gradient of |") and text.endswith(f"{end}\nafter\n")
+    assert [line for line in text.splitlines() if line.startswith("| a million")] == [
+        "| a million scores, hinge | 24.0 | 123 \\* |  | **10.0** | 2.4 |",
+        "| a million scores, logistic loss | 24.0 | 1,234 | 0.0500 | **10.0** | 2.4 |",
+    ]
+    assert "A CPU, 2 CPUs" in text
+    rows = [line for line in judged.read_text(encoding="utf-8").splitlines() if line.startswith("| dense")]
     assert rows == [
         "| dense X, d = 200 | `X @ w` | ≤ 1.1 | 1.00 / **1.27** | 0.61 | 1.49 | 1.7 / 1.7; 2.4 / 2.4 |",
         "| dense X, K = 10 | strongest NumPy | ≤ 0.33 | **0.59** |  |  | 1.7; 2.4 |",
     ]
+
+    judged.write_text("old\n", encoding="utf-8")
+    done = run("tables", *arguments, "--check")
+    assert done.returncode == 1 and "REPORT.md" in done.stdout and "README.md" not in done.stdout
     readme.write_text("no place for a table\n", encoding="utf-8")
-    assert "must hold" in run("readme_table", *arguments).stderr
+    assert "must hold" in run("tables", *arguments).stderr
 
 
-def test_readme_is_up_to_date():
+def test_the_tables_are_up_to_date():
     if not REPORT.exists() or not (ROOT / "README.md").exists():
         pytest.skip("no report beside the README")
-    done = run("readme_table", "--check")
+    done = run("tables", "--check")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.no_sanitizer
+@pytest.mark.skipif(
+    Path(hf.__file__).is_relative_to(ROOT), reason="what is measured is never the sources beside them"
+)
+def test_a_case_is_measured_as_page_and_tables_want_it(tmp_path):
+    """Every way of doing it that is installed gives the same answer, else the command fails; then all are timed."""
+    file = tmp_path / "report.json"
+    done = run(
+        "__main__",
+        *[
+            "--only",
+            "scores/hinge/*/n=1e2",
+            "--threads",
+            "1",
+            "--x-mb",
+            "0.01",
+            "--seconds",
+            "0.001",
+            "--json",
+        ],
+        file,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads(file.read_text(encoding="utf-8"))
+    assert [result["id"] for result in measured["results"]] == [
+        "scores/hinge/f64/n=1e2",
+        "scores/hinge/f32/n=1e2",
+    ]
+    wanted = result("a case", "f64")
+    for found in measured["results"]:
+        assert wanted.keys() <= found.keys() and found["rounds"] >= 5
+        assert {"hingefast", "ceiling", "strongest", "idiomatic"} <= found["seconds"].keys()
+    assert run("page", file, tmp_path / "report.html").returncode == 0

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from hingefast.io.arrays import DataFileError, read_array, read_data
-from hingefast.io.svmlight import CSR, SvmlightError
+from hingefast.io.csr import CSR
+from hingefast.io.svmlight import SvmlightError
 
 IDX_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 COMPRESSIONS = {

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hingefast.io.svmlight import CSR, SvmlightError, read_svmlight
+from hingefast.io.csr import CSR
+from hingefast.io.svmlight import SvmlightError, read_svmlight
 
 A9A = Path(__file__).resolve().parents[1] / "examples" / "a9a.xz"
 

@@ -2,22 +2,25 @@
 
 - `NumpyPass`, value and gradient of a linear model in as few passes as NumPy allows: ``X @ coef.T``, the loss,
   ``slopes.T @ X``;
-- `tolerance`, how far two correct passes may lie apart because they round differently.
+- `tolerance`, how far two correct passes may lie apart because they round differently;
+- `compared`, what is told of the two.
 
 Shapes, here and in what is called: X (n, d); coef (d,), scores and slopes (n,) and a float intercept for a
 binary loss; coef (K, d), scores and slopes (n, K) and intercept (K,) for K classes.
 """
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from hingefast.cli.numpy_arrangements import Arrangement
-from hingefast.io.svmlight import CSR
+from hingefast.cli.numpy_losses import Arrangement
+from hingefast.io.csr import CSR
 
-__all__ = ["NumpyPass", "Pass", "agree", "row_blocks", "tolerance"]
+__all__ = ["Answer", "Comparison", "NumpyPass", "compared", "row_blocks", "tolerance"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -25,7 +28,7 @@ Array: TypeAlias = npt.NDArray[Any]
 BLOCK_NUMBERS = 2**20
 
 
-class Pass(NamedTuple):
+class Answer(NamedTuple):
     """Value and gradient of mean loss + alpha/2 |coef|^2, or how far each may be off."""
 
     value: float
@@ -173,7 +176,7 @@ class NumpyPass:
             products, self.library = _products(_rows_of(X, rows))
             self._blocks.append((products, y[rows]))
 
-    def __call__(self, coef: Array, intercept: float | Array) -> Pass:
+    def __call__(self, coef: Array, intercept: float | Array) -> Answer:
         """Return value, gradient for coef and for the intercept; computed in the dtype of X."""
         coef = coef.astype(self._dtype, copy=False)
         intercept = np.asarray(intercept, self._dtype)
@@ -192,10 +195,42 @@ class NumpyPass:
         if self._alpha:
             value += self._alpha / 2 * float(np.vdot(coef, coef))
             grad += self._alpha * coef
-        return Pass(value, grad, (grad_intercept / self._n_rows)[()])
+        return Answer(value, grad, (grad_intercept / self._n_rows)[()])
 
 
 # ---- agreement
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The same pass in NumPy or SciPy, timed in turns with ours."""
+
+    library: str
+    seconds: float
+    ratio: float  # its time / our time
+    value: float
+    value_difference: float
+    gradient_difference: float  # the largest of any component
+    agree: bool
+
+
+def compared(
+    ours: Answer, other: Answer, allowed: Answer, library: str, our_seconds: float, seconds: float
+) -> Comparison:
+    """Hold the other side's answer and time against ours; `allowed` is the tolerance."""
+    differences = (
+        np.abs(ours.grad_coef - other.grad_coef).max(initial=0.0),
+        np.abs(ours.grad_intercept - other.grad_intercept).max(),
+    )
+    return Comparison(
+        library=library,
+        seconds=seconds,
+        ratio=seconds / our_seconds if our_seconds else math.inf,  # a coarse clock may see no time pass
+        value=other.value,
+        value_difference=abs(ours.value - other.value),
+        gradient_difference=float(np.maximum(*differences)),  # NaN if one is
+        agree=agree(ours, other, allowed),
+    )
 
 
 def tolerance(
@@ -205,7 +240,7 @@ def tolerance(
     intercept: float | Array,
     arrangement: Arrangement,
     alpha: float = 0.0,
-) -> Pass:
+) -> Answer:
     """Bound the difference of two correct passes over the same numbers in the dtype of X.
 
     Both start from rounded scores: a sum of k products is off by at most k eps times the sum of their
@@ -246,7 +281,7 @@ def tolerance(
     value_error += n_rows * float(np.finfo(np.float64).eps) * value
     errors += (column_lengths + 8) * eps * sums
     intercept_error += (n_rows + 8) * eps * intercept_sum
-    return Pass(
+    return Answer(
         value_error / n_rows + (coef.size + 4) * eps * penalty,
         errors / n_rows + 4 * eps * alpha * np.abs(coef),
         (intercept_error / n_rows)[()],
@@ -258,7 +293,7 @@ def _with_numbers(X: CSR | Array, numbers: Array) -> CSR | Array:
     return numbers if isinstance(X, np.ndarray) else CSR(X.indptr, X.indices, numbers, X.shape)
 
 
-def agree(one: Pass, other: Pass, allowed: Pass) -> bool:
+def agree(one: Answer, other: Answer, allowed: Answer) -> bool:
     """Tell whether two passes differ by no more than is allowed anywhere; NaN agrees with NaN."""
     return (
         _all_close(one.value, other.value, allowed.value)

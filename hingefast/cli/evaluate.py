@@ -24,15 +24,16 @@ import hingefast as hf
 from hingefast._kernels import table
 from hingefast._threads import resolve_threads
 from hingefast.checks.arrays import euclidean_norm, shorten
-from hingefast.cli.compare import NumpyPass, Pass, agree, row_blocks, tolerance
-from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Arrangement, Binary
+from hingefast.cli.compare import Answer, Comparison, NumpyPass, compared, row_blocks, tolerance
+from hingefast.cli.numpy_losses import numpy_loss
 from hingefast.io.arrays import DataFileError, read_array, read_data
 from hingefast.io.compressed import show_path
-from hingefast.io.svmlight import CSR, SvmlightError
+from hingefast.io.csr import CSR
+from hingefast.io.svmlight import SvmlightError
 from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
 
-__all__ = ["Comparison", "Evaluation", "LossResult", "UserError", "evaluate", "n_threads"]
+__all__ = ["Evaluation", "LossResult", "UserError", "evaluate", "n_threads"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -56,19 +57,6 @@ MIN_REPEATS, MAX_REPEATS, ENOUGH_SECONDS = 3, 15, 0.2
 
 class UserError(Exception):
     """Something the user can put right; the message says what."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The same pass in NumPy or SciPy, timed in turns with ours."""
-
-    library: str
-    seconds: float
-    ratio: float  # its time / our time
-    value: float
-    value_difference: float
-    gradient_difference: float  # the largest of any component
-    agree: bool
 
 
 @dataclass(frozen=True)
@@ -189,7 +177,7 @@ def evaluate(
         nonzeros=int(np.count_nonzero(X)) if isinstance(X, np.ndarray) else X.data.size,
         dense=isinstance(X, np.ndarray),
         dtype=dtype,
-        level=table.level(),
+        level=table.level(),  # show_config would refuse a HINGEFAST_NUM_THREADS that --threads overrules
         threads=n_threads_used,
         multiclass=multiclass,
         classes=classes,
@@ -291,14 +279,6 @@ def _get_losses(names: Sequence[str]) -> list[Loss]:
 def _multiclass_names() -> str:
     *others, last = MULTICLASS_LOSSES
     return f"for several classes {', '.join(others)} or {last}, also with a base as in {others[0]}:logistic"
-
-
-def _numpy_arrangement(loss: Loss) -> Arrangement:
-    """Return the same loss in NumPy."""
-    if isinstance(loss, MarginLoss):
-        return Binary(loss.name, loss.params)
-    base = loss.params["base"]
-    return ARRANGEMENTS[loss.name.partition(":")[0]](base.name, base.params)
 
 
 def _parameters(loss: Loss) -> dict[str, Any]:
@@ -505,15 +485,15 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
     X, y, coef, intercept, alpha = model.X, model.y, model.coef, model.intercept, model.alpha
     out = np.empty_like(coef)
 
-    def ours() -> Pass:
+    def ours() -> Answer:
         result = hf.linear_value_and_grad(
             X, y, coef, intercept, loss=loss, alpha=alpha, out=out, n_threads=model.n_threads
         )
-        return Pass(*result)
+        return Answer(*result)
 
-    passes: list[Callable[[], Pass]] = [ours]
+    passes: list[Callable[[], Answer]] = [ours]
     if compare:
-        arrangement = _numpy_arrangement(loss)
+        arrangement = numpy_loss(loss)
         numpy_pass = NumpyPass(X, y, arrangement, np.size(intercept), alpha)
         passes.append(lambda: numpy_pass(coef, intercept))
     answers, seconds, repeats = _time_in_turns(passes)
@@ -521,22 +501,8 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
 
     comparison = None
     if compare:
-        other = answers[1]
         allowed = tolerance(X, y, coef, intercept, arrangement, alpha)
-        comparison = Comparison(
-            library=numpy_pass.library,
-            seconds=seconds[1],
-            ratio=seconds[1] / seconds[0] if seconds[0] else math.inf,  # a coarse clock may see no time pass
-            value=other.value,
-            value_difference=abs(value - other.value),
-            gradient_difference=float(
-                np.maximum(
-                    np.abs(grad - other.grad_coef).max(initial=0.0),
-                    np.abs(grad_intercept - other.grad_intercept).max(),
-                )
-            ),
-            agree=agree(answers[0], other, allowed),
-        )
+        comparison = compared(answers[0], answers[1], allowed, numpy_pass.library, seconds[0], seconds[1])
     return LossResult(
         loss=loss.name,
         parameters=_parameters(loss),
@@ -550,7 +516,7 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
     )
 
 
-def _time_in_turns(passes: Sequence[Callable[[], Pass]]) -> tuple[list[Pass], list[float], int]:
+def _time_in_turns(passes: Sequence[Callable[[], Answer]]) -> tuple[list[Answer], list[float], int]:
     """Call the passes in turns; return their answers, the best time of each, and the number of rounds."""
     answers = [work() for work in passes]  # also warms the caches
     best = [math.inf] * len(passes)

@@ -13,17 +13,18 @@ import math
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from hingefast.checks.arrays import shorten
 from hingefast.io.compressed import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
-from hingefast.io.svmlight import CSR, MAX_LABEL, parse_svmlight
+from hingefast.io.csr import CSR
+from hingefast.io.svmlight import MAX_LABEL, parse_svmlight
 
 __all__ = ["DataFileError", "read_array", "read_data"]
 
@@ -88,16 +89,18 @@ def read_data(
     path = os.fspath(path)
     name = show_path(path)
     with open_decompressed(path) as file:
-        reader = _array_reader(file, name)
-        if reader is None:
+        array_format = _find_format(file, name)
+        if array_format is None:
             if labels_path is not None and _foreign_kind(file, name) is None:
                 raise DataFileError(f"{name} is svmlight text, which holds its labels: leave out --labels")
             return parse_svmlight(file, path, n_features=n_features, dtype=dtype, zero_based=zero_based)
         if labels_path is None:
-            raise DataFileError(f"{name} is {reader.kind}, which holds no labels: name them by --labels FILE")
+            raise DataFileError(
+                f"{name} is {array_format.kind}, which holds no labels: name them by --labels FILE"
+            )
         if zero_based is not None:
-            raise DataFileError(f"{name} is {reader.kind}, which holds no ids: leave out --zero-based")
-        numbers = reader.read()
+            raise DataFileError(f"{name} is {array_format.kind}, which holds no ids: leave out --zero-based")
+        numbers = _read(file, name, array_format)
     X = _as_rows(numbers, name, dtype)
     if n_features not in (None, X.shape[1]):
         raise DataFileError(f"{name} has {X.shape[1]} columns, --n-features says {n_features}")
@@ -122,12 +125,12 @@ def read_array(path: str, purpose: str) -> Array:
     """
     name = show_path(path)
     with open_decompressed(path) as file:
-        reader = _array_reader(file, name)
-        if reader is None:
+        array_format = _find_format(file, name)
+        if array_format is None:
             kind = _foreign_kind(file, name)
             what = "" if kind is None else f" is {kind}; it"
             raise DataFileError(f"{name}{what} must be an IDX or .npy file to be read as {purpose}")
-        return reader.read()
+        return _read(file, name, array_format)
 
 
 def _as_rows(numbers: Array, name: str, dtype: npt.DTypeLike) -> Array:
@@ -167,97 +170,89 @@ def _read_labels(path: str) -> npt.NDArray[np.float64]:
 
 # ---- the two formats of one array
 
+# dtype, shape, and the order "C" or "F"
+_Header: TypeAlias = tuple[np.dtype[Any], tuple[int, ...], Any]
 
-class _ArrayReader:
-    """Reads the array of an open file, from after the first bytes that tell its format."""
 
+class _Format(NamedTuple):
     kind: str
+    read_header: Callable[[ByteReader], _Header]
 
-    def __init__(self, file: ByteReader, name: str) -> None:
-        self._file = file
-        self._name = name
 
-    def read(self) -> Array:
-        """Return the array, of real numbers."""
-        with _damage_told(self._name):
-            dtype, shape, order = self._read_header()
-            if dtype.kind not in "biuf":
-                raise DataFileError(f"{self._name} must hold real numbers, got {shorten(dtype)}")
-            if len(shape) > _MAX_DIMENSIONS or not all(0 <= size < 2**63 for size in shape):
-                raise DataFileError(f"{self._name}: damaged: an array of shape {shorten(shape)}")
-            expected = math.prod(shape) * dtype.itemsize
-            content = bytearray()
-            while len(content) <= expected:  # until there is one byte too many
-                piece = self._file.read(min(_PIECE_BYTES, expected + 1 - len(content)))
-                if not piece:
-                    break
-                content += piece
+def _read(file: ByteReader, name: str, array_format: _Format) -> Array:
+    """Return the array of real numbers of a file that stands at its beginning."""
+    with _damage_told(name):
+        dtype, shape, order = array_format.read_header(file)
+        if dtype.kind not in "biuf":
+            raise DataFileError(f"{name} must hold real numbers, got {shorten(dtype)}")
+        if len(shape) > _MAX_DIMENSIONS or not all(0 <= size < 2**63 for size in shape):
+            raise ValueError(f"an array of shape {shorten(shape)}")
+        expected = math.prod(shape) * dtype.itemsize
+        content = bytearray()
+        while len(content) <= expected:  # until there is one byte too many
+            piece = file.read(min(_PIECE_BYTES, expected + 1 - len(content)))
+            if not piece:
+                break
+            content += piece
         if len(content) != expected:
             found = f"only {len(content):,}" if len(content) < expected else "more"
-            raise DataFileError(
-                f"{self._name}: damaged: the header promises {shorten(f'{expected:,}')} bytes "
+            raise ValueError(
+                f"the header promises {shorten(f'{expected:,}')} bytes "
                 f"({dtype.name} of shape {shorten(shape)}), {found} follow"
             )
         try:
             return np.ndarray(shape, dtype, content, order=order)
         except ValueError as error:  # an empty array of impossible dimensions
-            raise DataFileError(f"{self._name}: damaged: an array of shape {shorten(shape)}") from error
-
-    def _read_header(self) -> tuple[np.dtype[Any], tuple[int, ...], Any]:
-        """Return dtype, shape, and the order "C" or "F"."""
-        raise NotImplementedError
+            raise ValueError(f"an array of shape {shorten(shape)}") from error
 
 
-class _Idx(_ArrayReader):
-    kind = "an IDX file"
-
-    def _read_header(self) -> tuple[np.dtype[Any], tuple[int, ...], Any]:
-        code, n_dimensions = self._exactly(4)[2:]
-        if code not in _IDX_DTYPES:
-            raise DataFileError(f"{self._name}: damaged: {code:#04x} is no type code of an IDX file")
-        if not 1 <= n_dimensions <= _MAX_DIMENSIONS:
-            raise DataFileError(f"{self._name}: damaged: an IDX file of {n_dimensions} dimensions")
-        shape = struct.unpack(f">{n_dimensions}I", self._exactly(4 * n_dimensions))
-        return np.dtype(_IDX_DTYPES[code]), shape, "C"
-
-    def _exactly(self, n_bytes: int) -> bytes:
-        content = self._file.read(n_bytes)
+def _idx_header(file: ByteReader) -> _Header:
+    def exactly(n_bytes: int) -> bytes:
+        content = file.read(n_bytes)
         if len(content) < n_bytes:
-            raise DataFileError(f"{self._name}: damaged: the file ends within its header")
+            raise ValueError("the file ends within its header")
         return content
 
-
-class _Npy(_ArrayReader):
-    kind = "an .npy file"
-
-    def _read_header(self) -> tuple[np.dtype[Any], tuple[int, ...], Any]:
-        # A damaged length of the header may promise gigabytes; NumPy takes 10,000 bytes at most.
-        file: Any = SimpleNamespace(read=lambda n: self._file.read(n) if n <= _PIECE_BYTES else b"")
-        try:
-            version = np.lib.format.read_magic(file)
-            # 3.0 is written for field names that are not Latin-1: no array of plain numbers has it.
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            with warnings.catch_warnings(action="ignore"):  # a header of Python 2 is as good as any
-                shape, fortran_order, dtype = read(file)
-        except DAMAGED:
-            raise
-        except Exception as error:  # a damaged header is Python text that may fail in any way
-            raise DataFileError(f"{self._name}: damaged: its .npy header cannot be read") from error
-        return dtype, shape, "F" if fortran_order else "C"
+    code, n_dimensions = exactly(4)[2:]
+    if code not in _IDX_DTYPES:
+        raise ValueError(f"{code:#04x} is no type code of an IDX file")
+    if not 1 <= n_dimensions <= _MAX_DIMENSIONS:
+        raise ValueError(f"an IDX file of {n_dimensions} dimensions")
+    shape = struct.unpack(f">{n_dimensions}I", exactly(4 * n_dimensions))
+    return np.dtype(_IDX_DTYPES[code]), shape, "C"
 
 
-def _array_reader(file: ByteReader, name: str) -> _ArrayReader | None:
-    """Return the reader that the first bytes of the file ask for, None if they are those of neither format."""
+def _npy_header(file: ByteReader) -> _Header:
+    """Read it with NumPy's own functions, which leave the numbers.
+
+    `np.load` would take the memory that a damaged header promises, seek, which pipes cannot, and tell damage in
+    other words for each kind of it.
+    """
+    # A damaged length of the header may promise gigabytes; NumPy takes 10,000 bytes at most.
+    careful: Any = SimpleNamespace(read=lambda n: file.read(n) if n <= _PIECE_BYTES else b"")
+    formats = np.lib.format
+    try:
+        # 3.0 is written for field names that are not Latin-1: no array of plain numbers has it.
+        is_first = formats.read_magic(careful) == (1, 0)
+        read = formats.read_array_header_1_0 if is_first else formats.read_array_header_2_0
+        with warnings.catch_warnings(action="ignore"):  # a header of Python 2 is as good as any
+            shape, fortran_order, dtype = read(careful)
+    except DAMAGED:
+        raise
+    except Exception as error:  # a damaged header is Python text that may fail in any way
+        raise ValueError("its .npy header cannot be read") from error
+    return dtype, shape, "F" if fortran_order else "C"
+
+
+_NPY, _IDX = _Format("an .npy file", _npy_header), _Format("an IDX file", _idx_header)
+
+
+def _find_format(file: ByteReader, name: str) -> _Format | None:
+    """Return the format that the first bytes of the file tell, None if neither."""
     start = _first_bytes(file, name)
     if start.startswith(_NPY_MAGIC):
-        return _Npy(file, name)
-    if start.startswith(_IDX_MAGIC) and not start.startswith(codecs.BOM_UTF32_BE):
-        return _Idx(file, name)
-    return None
+        return _NPY
+    return _IDX if start.startswith(_IDX_MAGIC) and not start.startswith(codecs.BOM_UTF32_BE) else None
 
 
 def _foreign_kind(file: ByteReader, name: str) -> str | None:
@@ -271,8 +266,10 @@ def _first_bytes(file: ByteReader, name: str) -> bytes:
 
 @contextmanager
 def _damage_told(name: str) -> Iterator[None]:
-    """Turn what decompressing damaged bytes raises into a DataFileError."""
+    """Turn a ValueError that says what is damaged, and what decompressing raises, into a DataFileError."""
     try:
         yield
-    except DAMAGED as error:
+    except DataFileError:
+        raise
+    except (*DAMAGED, ValueError) as error:
         raise DataFileError(f"{name}: damaged: {error}") from error

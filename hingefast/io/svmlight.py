@@ -11,17 +11,16 @@ import os
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from operator import lt
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hingefast.io.compressed import DAMAGED, ByteReader, foreign_kind, open_decompressed, show_path
+from hingefast.io.csr import CSR
 
-AnyArray: TypeAlias = npt.NDArray[Any]
 Number = TypeVar("Number", int, float)
 
 _MAX_FEATURES = 2**63 - 1  # a number of columns is at most int64
@@ -35,36 +34,6 @@ _ID_BASE = re.compile(rb"\s*#\s*column indices are (zero|one)-based\s*", re.IGNO
 
 class SvmlightError(ValueError):
     """A file that is not svmlight text. The message names the file, the line and the token at fault."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CSR:
-    """Compressed sparse rows: the attributes of `scipy.sparse.csr_array` that hingefast reads, without SciPy.
-
-    Attributes
-    ----------
-    indptr : ndarray of int32 or int64, shape (n_rows + 1,)
-        Row ``i`` is stored at ``indptr[i]:indptr[i + 1]``.
-    indices : ndarray of the same dtype, shape (n_nonzeros,)
-        Column of each stored number, from 0.
-    data : ndarray of float32 or float64, shape (n_nonzeros,)
-        The stored numbers.
-    shape : tuple of int
-        ``(n_rows, n_features)``.
-    format : str
-        Always ``"csr"``.
-    largest_id, largest_id_line : int
-        The largest id as the file writes it, and the line where it is first: what decided the number of columns.
-        0 without ids.
-    """
-
-    indptr: AnyArray
-    indices: AnyArray
-    data: AnyArray
-    shape: tuple[int, int]
-    format: str = "csr"
-    largest_id: int = 0
-    largest_id_line: int = 0
 
 
 def read_svmlight(

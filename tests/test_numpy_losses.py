@@ -1,4 +1,6 @@
-"""Promise: what ``hingefast eval --compare`` compares multiclass losses with is right, and its tolerance holds."""
+"""Promise: the NumPy twin of the losses, and the pass that ``hingefast eval --compare`` makes of it, are right; the
+tolerance between it and another correct pass holds, and lets nothing else through.
+"""
 
 import sys
 
@@ -7,11 +9,12 @@ import numpy as np
 import pytest
 import reference
 
+import hingefast as hf
 from hingefast.cli import compare
-from hingefast.cli.compare import NumpyPass, Pass, agree, tolerance
-from hingefast.cli.numpy_arrangements import ARRANGEMENTS, Binary
-from hingefast.cli.numpy_losses import NUMPY_LOSSES
-from hingefast.io.svmlight import CSR
+from hingefast.cli.compare import Answer, NumpyPass, agree, tolerance
+from hingefast.cli.numpy_losses import ARRANGEMENTS, NUMPY_LOSSES, Binary, numpy_loss
+from hingefast.io.csr import CSR
+from hingefast.losses import MARGIN_LOSSES
 
 KINDS = {"crammer_singer": "CrammerSinger", "weston_watkins": "WestonWatkins", "one_vs_rest": "OneVsRest"}
 
@@ -37,6 +40,11 @@ def rows_with_ties(n_classes, n_rows=60):
     return y, scores
 
 
+def without_scipy(monkeypatch):
+    for name in ("scipy", "scipy.sparse", "scipy.special"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 def csr(dense):
     """Compressed sparse rows of a matrix."""
     rows, columns = np.nonzero(dense)
@@ -57,6 +65,37 @@ def problem(kind, n_classes=4, n_rows=300, dtype=np.float64):
 
 
 # ---- formulas
+
+
+@every_base
+@pytest.mark.parametrize("number", [1.0, 0.25, 3.0])
+def test_formulas_are_those_of_the_literature(base, number, monkeypatch):
+    params = dict.fromkeys(reference.DEFAULTS[base], number)
+    if "kink_slope" in params:
+        params["kink_slope"] = -0.5
+    margins = np.concatenate(
+        [np.linspace(-6, 12, 73), params.get("margin", 0) + np.array([0.0, -1e-9, 1e-9, -1e3, 20.0])]
+    )
+    for remove_scipy in (False, True):
+        if remove_scipy:
+            without_scipy(monkeypatch)
+        values, slopes = NUMPY_LOSSES[base](margins, **params)
+        for m, value, slope in zip(margins.tolist(), values.tolist(), slopes.tolist(), strict=True):
+            # Relative, except that u = margin - m rounds: u*u and exp(-u*u/2) carry (1 + u*u) eps, and smooth
+            # losses of a small width carry that divided by the width.
+            u = (abs(m) + number) / min(number, 1.0)
+            allowed = 16 * np.finfo(float).eps * (1 + u * u)
+            assert value == pytest.approx(float(reference.phi_mp(base, params, m)), rel=allowed, abs=1e-300)
+            assert slope == pytest.approx(float(reference.slope_mp(base, params, m)), rel=allowed, abs=1e-300)
+
+
+@every_base
+def test_formulas_do_not_overflow_and_keep_float32(base):
+    params = reference.DEFAULTS[base]
+    values, slopes = NUMPY_LOSSES[base](np.array([-1e4, 1e4, 0.0], np.float32), **params)
+    assert values.dtype == slopes.dtype == np.float32
+    assert np.isfinite(values).all() and np.isfinite(slopes).all()
+    assert values[1] == pytest.approx(0, abs=1e-4) and slopes[1] == pytest.approx(0, abs=1e-4)
 
 
 @every_arrangement
@@ -175,12 +214,26 @@ def test_a_row_more_is_noticed(kind, dtype):
     kept = np.delete(np.arange(len(y)), active[0])
     X_less, y_less = X[kept], y[kept]
     less = NumpyPass(X_less, y_less, arrangement, np.size(intercept))(coef, intercept)
-    scaled = Pass(*(part * (len(kept) / len(y)) for part in less))
+    scaled = Answer(*(part * (len(kept) / len(y)) for part in less))
     allowed = tolerance(X, y, coef, intercept, arrangement)
     assert agree(whole, whole, allowed) and not agree(whole, scaled, allowed)
 
 
 # ---- the pass
+
+
+def test_products_survive_empty_rows_and_columns(monkeypatch):
+    full = np.zeros((6, 6))
+    full[1, 1], full[4, [0, 1, 4]] = 3, [1, 2, 4]
+    coef, slopes = np.arange(1.0, 7.0), np.arange(2.0, 8.0)
+    pytest.importorskip("scipy")
+    for library in ("SciPy", "NumPy"):
+        if library == "NumPy":
+            without_scipy(monkeypatch)
+        products, name = compare._products(csr(full))
+        assert name == library
+        assert products.scores(coef).tolist() == (full @ coef).tolist()
+        assert products.gradient(slopes).tolist() == (full.T @ slopes).tolist()
 
 
 @pytest.mark.parametrize("base", ["hinge", "logistic"])
@@ -202,8 +255,7 @@ def test_layouts_libraries_and_blocks_agree(kind, base, monkeypatch):
     pytest.importorskip("scipy")
     for library in ("SciPy", "NumPy"):
         if library == "NumPy":
-            for name in ("scipy", "scipy.sparse", "scipy.special"):
-                monkeypatch.setitem(sys.modules, name, None)
+            without_scipy(monkeypatch)
         for block in (2**20, 64, 1):
             monkeypatch.setattr(compare, "BLOCK_NUMBERS", block)
             other = NumpyPass(csr(X), y, arrangement, n_columns, 0.1)
@@ -245,7 +297,7 @@ def test_row_blocks_cover_the_rows(n_rows, width, blocks):
 
 def test_passes_agree_in_all_they_have():
     def result(value, grad, grad_intercept):
-        return Pass(value, np.array(grad), grad_intercept)
+        return Answer(value, np.array(grad), grad_intercept)
 
     nothing = result(0.0, [0.0, 0.0], 0.0)
     endless = result(np.inf, [1.0, np.inf], 0.0)
@@ -255,3 +307,14 @@ def test_passes_agree_in_all_they_have():
     assert agree(one, one, nothing)
     for other in (result(2.0, [1.0, 2.0], 3.0), result(1.0, [1.0, 9.0], 3.0), result(1.0, [1.0, 2.0], 5.0)):
         assert not agree(one, other, nothing)
+
+
+def test_every_loss_has_its_twin():
+    for name in [*MARGIN_LOSSES, *(f"{kind}:{base}" for kind in ARRANGEMENTS for base in MARGIN_LOSSES)]:
+        loss = hf.get_loss(name)
+        y, scores = rows_with_ties(3)
+        if ":" not in name:
+            y, scores = np.where(y > 1, 1, -1), scores[:, 0]
+        values, slopes = numpy_loss(loss).evaluate(y, scores)
+        np.testing.assert_allclose(values, loss.value(y, scores, reduction="none"), rtol=1e-12)
+        np.testing.assert_allclose(slopes, loss.grad(y, scores, reduction="none"), rtol=1e-12, atol=1e-15)
