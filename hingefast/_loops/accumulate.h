@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. Every number of the gradient receives its rows one by
  * one in row order, so neither the size of a tile nor rows left out can change its bits.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 /* grad += slopes[r]*rows[r] over n_rows rows (a constant where this is inlined), in order, in the line of columns that begins at j. */
 HF_INLINE void FN(accumulate_line)(const real *const *rows, const real *slopes, const int n_rows, ptrdiff_t j,

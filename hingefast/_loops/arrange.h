@@ -5,6 +5,9 @@
  * columns[i], in [0, K), is the true class c of row i. Differences are always formed as s_c - s_j first, so that
  * the same loss reached two ways has the same bits.
  */
+#ifndef real /* opened alone */
+#include "rivals.h"
+#endif
 
 /* Sum of n numbers in float64: few in their order, many over 16 lanes by index. O(n). */
 HF_INLINE double FN(sum_row)(const real *x, ptrdiff_t n) {

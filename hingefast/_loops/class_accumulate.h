@@ -1,9 +1,12 @@
 /* class_accumulate.h - the accumulate stage of K classes: rows of X times their slopes, added to the gradient of one
- * class (dense) or of the classes beside each feature (CSR). Knows no loss.
+ * class. Knows no loss.
  *
  * Included once for float32 and once for float64. As in accumulate.h every number of the gradient receives its
  * rows in row order; a class for which a row has no slope never sees that row.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 /* float64 rows continue the sums in the gradient, which are loaded and stored. float32 rows begin a block with sums of
  * zero, and the block is added to the gradient in float64. */

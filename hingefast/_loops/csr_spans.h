@@ -1,4 +1,9 @@
 /* csr_spans.h - where the entries of CSR rows begin and end. Included once for each type of indptr. */
+#ifndef index_type /* opened alone */
+#include "once.h"
+#define index_type int64_t
+#define IX(name) HF_JOIN(name, i64)
+#endif
 
 /* Of n rows: rows[i], or first + i*step where rows is NULL. Whatever
  * indptr holds, 0 <= starts[i] <= ends[i] <= n_stored comes out. Returns the position of the first row whose

@@ -2,6 +2,12 @@
  *
  * Included once for each number type and type of these (`element`), which are float32 and float64.
  */
+#ifndef element /* opened alone */
+#include "lanes.h"
+#include "slope.h"
+#define element double
+#define EL(name) HF_JOIN(name, f64)
+#endif
 
 /* out[j] = coef[j] in this type. O(n). */
 static void FN(EL(round_coef))(const void *coef, ptrdiff_t n, void *out) {
