@@ -32,8 +32,8 @@ HF_INLINE void FN(close_sums)(const real *sums, const ptrdiff_t n, double *HF_RE
 #endif
 
 /* grad += the sum of slopes[i]*rows[i] over n_rows rows of one block, in order; grad holds n_features numbers. float64
- * rows are added to the gradient one by one, float32 rows first to a float32 sum of the block. Eight registers of sums at a
- * time go over all rows, so that the gradient is read and written once. O(n_rows * n_features). */
+ * rows are added to the gradient one by one, float32 rows first to a float32 sum of the block. Eight registers of sums
+ * at a time go over all rows, so that the gradient is read and written once. O(n_rows * n_features). */
 static void FN(accumulate_class)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                                  ptrdiff_t n_features, double *grad) {
     enum { N_SUMS = 8 };

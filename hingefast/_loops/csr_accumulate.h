@@ -92,8 +92,8 @@ HF_INLINE void IX(csr_accumulate_few)(const real *x, const index_type *index, in
 }
 
 /* grad[indices[e]][k] += slopes[i][k]*data[e] in float64 over the entries of n_rows CSR rows, in order, for the classes k
- * for which the row has a slope; grad has `stride` numbers a feature.
- * `active` and `active_slopes` are space for n_classes numbers each. O(number of entries * active classes). */
+ * for which the row has a slope; grad has `stride` numbers a feature. `active` and `active_slopes` are
+ * space for n_classes numbers each. O(number of entries * active classes). */
 static void IX(csr_accumulate_classes)(const void *data, const void *indices, const int64_t *starts,
                                        const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
                                        ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,

@@ -5,9 +5,8 @@
 #define IX(name) HF_JOIN(name, i64)
 #endif
 
-/* Of n rows: rows[i], or first + i*step where rows is NULL. Whatever
- * indptr holds, 0 <= starts[i] <= ends[i] <= n_stored comes out. Returns the position of the first row whose
- * own two pointers do not satisfy that, or -1. O(n). */
+/* Of n rows: rows[i], or first + i*step where rows is NULL. Whatever indptr holds, 0 <= starts[i] <= ends[i] <= n_stored
+ * comes out. Returns the position of the first row whose own two pointers do not satisfy that, or -1. O(n). */
 static ptrdiff_t IX(csr_spans)(const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step,
                                ptrdiff_t n, int64_t n_stored, int64_t *starts, int64_t *ends) {
     const index_type *HF_RESTRICT pointer = indptr;
