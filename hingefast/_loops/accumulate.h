@@ -3,8 +3,12 @@
  * Included once for float32 and once for float64. Every number of the gradient receives its rows one by
  * one in row order, so neither the size of a tile nor rows left out can change its bits.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
-/* grad += slopes[r]*rows[r] over n_rows rows (a constant where this is inlined), in order, in the line of columns that begins at j. */
+/* grad += slopes[r]*rows[r] over n_rows rows (a constant where this is inlined), in order, in the line of columns that
+ * begins at j. */
 HF_INLINE void FN(accumulate_line)(const real *const *rows, const real *slopes, const int n_rows, ptrdiff_t j,
                                    real *HF_RESTRICT grad) {
     HF_UNROLL
@@ -32,7 +36,8 @@ HF_INLINE void FN(accumulate_tail)(const real *const *rows, const real *slopes, 
     FN(store_tail)(grad + j, n, &g);
 }
 
-/* n_rows earlier rows (a constant where this is inlined) times their slopes into grad, in order. O(n_rows * n_features). */
+/* n_rows earlier rows (a constant where this is inlined) times their slopes into grad, in order. O(n_rows *
+ * n_features). */
 HF_INLINE void FN(accumulate_few)(const void *const *rows, const real *slopes, const int n_rows,
                                   ptrdiff_t n_features, real *HF_RESTRICT grad) {
     const ptrdiff_t n_tail = n_features % LANES, end = n_features - n_tail;

@@ -5,6 +5,9 @@
  * columns[i], in [0, K), is the true class c of row i. Differences are always formed as s_c - s_j first, so that
  * the same loss reached two ways has the same bits.
  */
+#ifndef real /* opened alone */
+#include "rivals.h"
+#endif
 
 /* Sum of n numbers in float64: few in their order, many over 16 lanes by index. O(n). */
 HF_INLINE double FN(sum_row)(const real *x, ptrdiff_t n) {
@@ -176,8 +179,8 @@ static real FN(kth_largest)(const real *x, ptrdiff_t n, ptrdiff_t k, real *heap)
     return heap[0];
 }
 
-/* Values and slopes of the top-k hinge: with a_j = 1 - (s_c - s_j), a_c = 0, over the k largest a_j, the lowest
- * classes on ties, max(0, mean of a_j), or, with `hinge_each`, the mean of max(0, a_j). A row without a value has NaN slopes at
+/* Values and slopes of the top-k hinge: with a_j = 1 - (s_c - s_j), a_c = 0, over the k largest a_j, the lowest classes
+ * on ties, max(0, mean of a_j), or, with `hinge_each`, the mean of max(0, a_j). A row without a value has NaN slopes at
  * c and at every NaN class. `slopes` may be NULL; `space` holds K + k numbers. O(n*K*log k). */
 static void FN(top_k)(const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes,
                       ptrdiff_t k, int hinge_each, void *space, void *values, void *slopes) {

@@ -1,9 +1,12 @@
 /* class_accumulate.h - the accumulate stage of K classes: rows of X times their slopes, added to the gradient of one
- * class (dense) or of the classes beside each feature (CSR). Knows no loss.
+ * class. Knows no loss.
  *
  * Included once for float32 and once for float64. As in accumulate.h every number of the gradient receives its
  * rows in row order; a class for which a row has no slope never sees that row.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 /* float64 rows continue the sums in the gradient, which are loaded and stored. float32 rows begin a block with sums of
  * zero, and the block is added to the gradient in float64. */
@@ -29,8 +32,8 @@ HF_INLINE void FN(close_sums)(const real *sums, const ptrdiff_t n, double *HF_RE
 #endif
 
 /* grad += the sum of slopes[i]*rows[i] over n_rows rows of one block, in order; grad holds n_features numbers. float64
- * rows are added to the gradient one by one, float32 rows first to a float32 sum of the block. Eight registers of sums at a
- * time go over all rows, so that the gradient is read and written once. O(n_rows * n_features). */
+ * rows are added to the gradient one by one, float32 rows first to a float32 sum of the block. Eight registers of sums
+ * at a time go over all rows, so that the gradient is read and written once. O(n_rows * n_features). */
 static void FN(accumulate_class)(const void *const *rows, const void *slopes, ptrdiff_t n_rows,
                                  ptrdiff_t n_features, double *grad) {
     enum { N_SUMS = 8 };

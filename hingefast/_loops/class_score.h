@@ -1,9 +1,12 @@
-/* class_score.h - the score stage of K classes: rows of X times every row of coef, plus intercepts. Knows no loss.
+/* class_score.h - the score stage of K classes: dense rows of X times every row of coef, plus intercepts. Knows no loss.
  *
  * Included once for float32 and once for float64. Classes stand in the lanes, so that each score is a sum over
- * features in their order: in dense rows over stretches of HF_STRETCH features, whose sums are added one after
- * the other; in CSR rows over the stored entries. coef is read from a copy with classes side by side.
+ * features in their order, over stretches of HF_STRETCH features, whose sums are added one after
+ * the other. coef is read from a copy with classes side by side.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 /* Features of a stretch: 16 KB of a panel, which is a line of classes, stay in a first-level cache beside the rows. */
 #ifndef HF_STRETCH

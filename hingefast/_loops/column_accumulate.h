@@ -4,6 +4,9 @@
  * one by one in row order. Where column_transpose.h can transpose X in registers, columns stand in the lanes; elsewhere
  * eight columns are summed side by side, number by number.
  */
+#ifndef real /* opened alone */
+#include "column_transpose.h"
+#endif
 
 /* Four rows, at least one of them with a slope. Where it has none its bits in `keep` are zero, and so is what is added:
  * a +0 that changes nothing, because no sum here is ever -0. */

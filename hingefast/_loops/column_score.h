@@ -4,6 +4,9 @@
  * LANES of its row, in the order of j, and the lanes are merged by halves. Here the lanes of a row lie one below the
  * other, in LANES lines of sums for LANES rows, so that no sum runs across a line.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 /* Columns read side by side. As many streams as hardware prefetchers follow, and as a first-level cache has ways,
  * should the columns be a power of two apart: with d = 1000 four or sixteen take 1.1 to 1.2 times as long. A divisor of

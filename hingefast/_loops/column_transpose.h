@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. On x86 X is transposed by shuffles within 16 bytes, which every
  * level has; elsewhere numbers are moved one by one.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
 
 #if defined(__SSE2__) && HF_VECTOR_BYTES
 #define CAN_TRANSPOSE 1

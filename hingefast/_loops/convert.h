@@ -3,6 +3,12 @@
  * Included once for each number type and type of numbers of X (elements.h), and for booleans and float16, whose items are
  * integers that AS_REAL makes numbers of. Every number is rounded once, as a cast in C and in NumPy rounds it.
  */
+#ifndef element /* opened alone */
+#include "half.h"
+#define element double
+#define EL(name) HF_JOIN(name, f64)
+#endif
+
 #ifndef AS_REAL
 #define AS_REAL(item) ((real)(item))
 #endif

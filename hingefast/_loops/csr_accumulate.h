@@ -5,6 +5,11 @@
  * its rows in row order; rows whose slope is zero are skipped. Indices are clamped as in csr_score.h: one outside adds
  * nothing anywhere but to column 0, of a gradient that is thrown away.
  */
+#ifndef index_type /* opened alone */
+#include "elementary.h"
+#define index_type int64_t
+#define IX(name) FN(HF_JOIN(name, i64))
+#endif
 
 /* grad[indices[k]] += slopes[i]*data[k] over the entries of n_rows rows, in order. O(number of entries of rows with a
  * slope). */
@@ -21,7 +26,8 @@ static void IX(csr_accumulate_rows)(const void *data, const void *indices, const
         int64_t k = starts[i];
         if (s == 0)
             continue;
-        for (; k + 4 <= end; k += 4) { /* four indices ahead of the additions, which wait for one another */
+        /* four indices ahead of the additions, which wait for one another */
+        for (; k + 4 <= end; k += 4) {
             uint64_t j[4];
             HF_UNROLL
             for (int q = 0; q < 4; q++) {
@@ -86,8 +92,8 @@ HF_INLINE void IX(csr_accumulate_few)(const real *x, const index_type *index, in
 }
 
 /* grad[indices[e]][k] += slopes[i][k]*data[e] in float64 over the entries of n_rows CSR rows, in order, for the classes k
- * for which the row has a slope; grad has `stride` numbers a feature.
- * `active` and `active_slopes` are space for n_classes numbers each. O(number of entries * active classes). */
+ * for which the row has a slope; grad has `stride` numbers a feature. `active` and `active_slopes` are
+ * space for n_classes numbers each. O(number of entries * active classes). */
 static void IX(csr_accumulate_classes)(const void *data, const void *indices, const int64_t *starts,
                                        const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
                                        ptrdiff_t n_features, ptrdiff_t n_classes, ptrdiff_t stride,

@@ -4,6 +4,10 @@
  * [0, n_features) reads column 0, and the loop returns the place of the first row that has one (else -1). starts and ends
  * must lie within data and indices; n_features must not be 0 where a row has entries.
  */
+#ifndef index_type /* opened alone */
+#include "lanes.h"
+#include "gather.h"
+#endif
 
 /* scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. Entry k of a row is added
  * into lane k mod 8, and the lanes are merged by halves. O(number of entries). */

@@ -4,6 +4,11 @@
  * stores a column twice: the norm is that of X only if no row does. Returned is the place of the first row with a column
  * index outside [0, n_features), or -1; arguments as in csr_score.h.
  */
+#ifndef index_type /* opened alone */
+#include "vectors.h"
+#define index_type int64_t
+#define IX(name) FN(HF_JOIN(name, i64))
+#endif
 
 /* norms[i] = sum of the squares of the entries of row i, entry k of a row in lane k mod 16, for n_rows rows. Indices are
  * only compared. O(number of entries). */

@@ -1,6 +1,13 @@
 /* decode.h - labels of K classes into column numbers, and weights into float64. Included once for each type of these
  * (elements.h).
  */
+#ifndef element /* opened alone */
+#include "labels.h"
+#define IS_FLOAT 1
+#define IS_UNSIGNED 0
+#define element double
+#define EL(name) HF_JOIN(name, f64)
+#endif
 
 /* Whether a label is an int64. */
 HF_INLINE int EL(is_int64)(element label) {

@@ -2,6 +2,10 @@
  *
  * Included once for float32 and once for float64.
  */
+#ifndef real /* opened alone */
+#include "real.h"
+#endif
+
 #if HF_HAVE_GATHER && defined(HF_REAL_IS_F64)
 typedef __m512d FN(eight);
 HF_INLINE FN(eight) FN(eight_zeros)(void) { return _mm512_setzero_pd(); }

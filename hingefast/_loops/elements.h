@@ -4,7 +4,7 @@
  */
 #ifndef IS_FLOAT
 #define IS_FLOAT ((element)0.5 > 0)
-#define IS_UNSIGNED ((element) - 1 > 1)
+#define IS_UNSIGNED ((element)(-1) > 1)
 #endif
 #define element int8_t
 #define EL(name) HF_JOIN(name, i8)

@@ -3,7 +3,7 @@
  * Included once for each family of losses and number type (family.h). Blocks as in arrange.h.
  */
 
-/* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-is_rest (`is_rest`, a constant where this is inlined),
+/* Sixteen terms of Weston-Watkins, phi(s_c - s_j), or of one-versus-rest (`is_rest`, a constant where this is inlined),
  * phi(-s_j) and phi(s_c), from sixteen s_j and their s_c; at_own are the lanes of class c. Adds values and slopes lane by
  * lane and writes factor times the slopes, both zero in lanes that are not `counted`: lanes without a class, and that of c
  * in Weston-Watkins. */

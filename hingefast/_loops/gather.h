@@ -5,6 +5,13 @@
  * are the same. Every column index is clamped as it is read: one outside [0, width) reads coef[0], and
  * raises the flag.
  */
+#ifndef index_type /* opened alone */
+#include "eight.h"
+#define INDEX_IS_I64
+#define index_type int64_t
+#define IX(name) FN(HF_JOIN(name, i64))
+#endif
+
 HF_INLINE void IX(add_products)(FN(eight) *sum, const real *x, const index_type *index, int64_t n,
                                 const real *w, uint64_t width, int *outside) {
 #if HF_HAVE_GATHER

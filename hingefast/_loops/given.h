@@ -2,6 +2,12 @@
  *
  * Included once for each number type and type of these (`element`), which are float32 and float64.
  */
+#ifndef element /* opened alone */
+#include "lanes.h"
+#include "slope.h"
+#define element double
+#define EL(name) HF_JOIN(name, f64)
+#endif
 
 /* out[j] = coef[j] in this type. O(n). */
 static void FN(EL(round_coef))(const void *coef, ptrdiff_t n, void *out) {
@@ -12,8 +18,9 @@ static void FN(EL(round_coef))(const void *coef, ptrdiff_t n, void *out) {
 }
 
 /* Copies of coef, (n_classes, n_features) of either type, with classes side by side, rounded and padded with zeros.
- * pack_panels: out[p][j] is the line of classes p*LANES and on, feature j. pack_features: out[j][k] with `stride` numbers a feature. Both
- * go over 64 features at a time, so that what they write is in a first-level cache. O(n_classes * n_features). */
+ * pack_panels: out[p][j] is the line of classes p*LANES and on, feature j. pack_features: out[j][k] with `stride` numbers a
+ * feature. Both go over 64 features at a time, so that what they write is in a first-level cache.
+ * O(n_classes * n_features). */
 static void FN(EL(pack_panels))(const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, void *out) {
     real *to = out;
     for (ptrdiff_t at = 0; at < n_classes; at += LANES, to += n_features * LANES)

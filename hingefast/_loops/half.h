@@ -1,4 +1,7 @@
 /* half.h - float16, which C has no type for. Included once for float32 and once for float64. */
+#ifndef real /* opened alone */
+#include "real.h"
+#endif
 
 /* float16 bits as a number: exponent and fraction are moved to their places in a float32, where a subnormal is one too,
  * and the product, which is exact, corrects the bias of the exponent. */

@@ -1,6 +1,10 @@
 /* labels.h - what labels, classes and weights are, for the loops that decode them. Included once: knows no number type of
  * scores and no loss.
  */
+#ifndef HF_LABELS_H
+#define HF_LABELS_H
+
+#include "once.h"
 
 /* A class as an int32, for labels of 8 and 16 bits: INT32_MIN, which they cannot hold, if out of range. */
 HF_INLINE int32_t hf_narrow(int64_t class) {
@@ -73,3 +77,5 @@ static void class_weights(const int32_t *columns, const double *of_class, int ex
     for (ptrdiff_t i = 0; factor != 0 && i < n; i++)
         weights[i] = factor_product(weights[i], of_class[columns[i]], factor);
 }
+
+#endif

@@ -1,9 +1,20 @@
-/* lanes.h - one line of lanes (64 bytes: 16 float32 or 8 float64) and what the dense loops do with it.
+/* lanes.h - one line of lanes and what the dense loops do with it.
  *
- * Included once for float32 and once for float64. A line is an array of the level's vector registers; the
- * loops over its parts have a constant length and are unrolled away. With HF_VECTOR_BYTES 0 a part is one
- * number, and the same loops are plain C.
+ * Included once for float32 and once for float64. Four widths have names, here and in all headers:
+ *
+ *   part     one vector register of the level: PART_LANES numbers, 16 to 64 bytes; one number where there are no vectors
+ *   line     64 bytes, a cache line, in PARTS parts: LANES numbers, 16 float32 or 8 float64, at every level
+ *   eight    eight numbers: the lanes of a CSR row (eight.h)
+ *   sixteen  sixteen numbers: the lanes of values and of classes or rows side by side, HF_VALUE_LANES (sixteen.h);
+ *            `wide` are sixteen sums in float64
+ *
+ * Only the part depends on the level; sums run over the others, so that bits do not. Loops over the parts of a line have a
+ * constant length and are unrolled away. With HF_VECTOR_BYTES 0 they are plain C.
  */
+#ifndef real /* opened alone */
+#include "elementary.h"
+#endif
+
 #define LANES ((ptrdiff_t)(HF_LINE_BYTES / sizeof(real)))
 #define PARTS ((int)(LANES / PART_LANES))
 

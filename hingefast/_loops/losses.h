@@ -26,16 +26,13 @@ enum { HF_FAMILIES(HF_ENUMERATOR, , ) HF_N_FAMILIES };
 /* A margin loss with its parameters, as the loops take it. What a family does not use is 0. */
 typedef struct {
     int family;
-    int is_simple; /* the formula is a few operations: reading and writing a row takes longer */
-    double margin; /* where the loss starts */
-    double
-        kink_slope; /* the slope at u = 0 of a hinge, or of the hinge that the loss becomes as it gets sharper */
-    double
-        sharpness; /* the largest number that the formula needs; where it is infinite, the loss is that hinge */
-    double width; /* S family: u at which the quadratic ends */
-    double rate;  /* S family: slope per u on the quadratic */
-    double sigma; /* psi_G, psi_M */
-    double beta;  /* softplus */
+    int is_simple;      /* the formula is a few operations: reading and writing a row takes longer */
+    double margin;      /* where the loss starts */
+    double kink_slope;  /* hinge: the slope at u = 0; others: of the hinge that sharper ones approach */
+    double sharpness;   /* the largest number that the formula needs, unless it is a hinge */
+    double width, rate; /* S family: u at which the quadratic ends; slope per u on it */
+    double sigma;       /* psi_G, psi_M */
+    double beta;        /* softplus */
 } hf_loss;
 
 typedef struct {
@@ -43,15 +40,15 @@ typedef struct {
     double value;            /* by default */
 } hf_parameter;
 
-/* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. */
+/* One row of the catalogue: all that Python, the tests and the benchmarks know about a loss. Aliases are separated by
+ * spaces; the parameters end before the first without a name; smoothness is "nonsmooth", "c1" (the slope is continuous, but
+ * not smooth) or "smooth"; bind sets what is not 0. */
 #define HF_MAX_PARAMETERS 4
 typedef struct {
-    const char *name;                           /* canonical snake_case name */
-    const char *class_name;                     /* class in hingefast.losses */
-    const char *aliases;                        /* further accepted names, separated by spaces */
-    hf_parameter parameters[HF_MAX_PARAMETERS]; /* the first without a name is none */
-    const char *smoothness; /* "nonsmooth", "c1" (slope continuous, not smooth) or "smooth" */
-    void (*bind)(const double *parameters, hf_loss *loss); /* sets what is not 0 */
+    const char *name, *class_name, *aliases;
+    hf_parameter parameters[HF_MAX_PARAMETERS];
+    const char *smoothness;
+    void (*bind)(const double *parameters, hf_loss *loss);
 } hf_catalogue_row;
 #endif
 
@@ -62,8 +59,8 @@ HF_INLINE real FN(positive_part)(real u) { return u <= 0 ? 0 : u; }
 /* ---- the hinge: max(0, u) ------------------------------------------------------------------------------- */
 
 HF_INLINE real FN(hinge)(const hf_loss *loss, real u, real *slope) {
-    const real positive = FN(positive_part)(u),
-               flat = u == 0 ? (real)loss->kink_slope : positive; /* or NaN */
+    const real positive = FN(positive_part)(u);
+    const real flat = u == 0 ? (real)loss->kink_slope : positive; /* 0 or NaN */
     *slope = u > 0 ? -1 : flat;
     return positive;
 }
@@ -188,7 +185,7 @@ static void bind_s_family(hf_loss *loss, double margin, double width, double rat
 static void bind_squared_hinge(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], DBL_MAX, 2); }
 static void bind_smooth_hinge(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], p[1], 1 / p[1]); }
 static void bind_modified_huber(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], 2, 2); }
-static void bind_huberized_hinge(const double *p, hf_loss *loss) {
+static void bind_huberized(const double *p, hf_loss *loss) {
     bind_s_family(loss, p[0] + p[1], 2 * p[1], 0.5 / p[1]);
 }
 static void bind_huber_margin(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], p[1], 1); }
@@ -224,12 +221,7 @@ static const hf_catalogue_row catalogue[] = {
     {"squared_hinge", "SquaredHinge", "", {MARGIN}, "c1", bind_squared_hinge},
     {"smooth_hinge", "SmoothHinge", "", {MARGIN, {"width", "width", 1}}, "c1", bind_smooth_hinge},
     {"modified_huber", "ModifiedHuber", "", {MARGIN}, "c1", bind_modified_huber},
-    {"huberized_hinge",
-     "HuberizedHinge",
-     "",
-     {MARGIN, {"half_width", "width", 0.5}},
-     "c1",
-     bind_huberized_hinge},
+    {"huberized_hinge", "HuberizedHinge", "", {MARGIN, {"half_width", "width", 0.5}}, "c1", bind_huberized},
     {"huber_margin", "HuberMargin", "", {MARGIN, {"delta", "width", 1}}, "c1", bind_huber_margin},
     {"psi_g", "GaussianHinge", "gaussian_hinge", {MARGIN, {"sigma", "width", 1}}, "smooth", bind_psi_g},
     {"psi_m", "AlgebraicHinge", "algebraic_hinge", {MARGIN, {"sigma", "width", 1}}, "smooth", bind_psi_m},

@@ -1,4 +1,5 @@
 /* number_type.h - all that there is once for float32 and once for float64, in the order in which it builds on itself.
+ * loops.c includes it twice, with and without REAL_IS_F32.
  */
 #include "real.h"
 

@@ -143,7 +143,8 @@ HF_INLINE int hf_lowest_bit(unsigned x) {
 #endif
 }
 
-/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2 has no such masks, and its gathers are no faster than eight loads. */
+/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2 has no such masks, and its
+ * gathers are no faster than eight loads. */
 #if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #define HF_HAVE_GATHER 1
 #else

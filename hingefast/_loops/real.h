@@ -1,13 +1,12 @@
 /* real.h - the number type of the headers that are included once for float32 and once for float64: `real`; FN(f) is f_f32
- * or f_f64. An editor that opens one of them alone reads it for float64.
+ * or f_f64.
+ * Alone, for an editor, such a header is read for float64: then it includes what it builds on, which otherwise stands
+ * before it (number_type.h).
  */
 #ifndef real
 
-#include <float.h>
-#include <limits.h>
-#include <math.h>
-
-#include "table.h"
+#include "labels.h"
+#include "once.h"
 
 #ifdef REAL_IS_F32
 #define real float

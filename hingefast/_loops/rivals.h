@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. A maximum has no rounding, so it is found first, in any order, and
  * then the lowest class that has it.
  */
+#ifndef real /* opened alone */
+#include "transpose.h"
+#endif
 
 /* The rival of one row that may hold anything: its first NaN, else its largest key, the lowest class on ties. */
 static int32_t FN(find_rival)(const real *key, int32_t own, ptrdiff_t n_classes) {

@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. Column j is added into lane j mod LANES of its row, in
  * the order of j, and the lanes are merged by halves: the same sum at every level and in every tile.
  */
+#ifndef real /* opened alone */
+#include "accumulate.h"
+#endif
 
 /* How rows are scored and earlier ones accumulated, by bytes of a row. Hardware follows one stream better than several,
  * so rows come one after the other as long as coef and grad, which every row meets, stay in a first-level cache: short

@@ -4,6 +4,10 @@
  * straight to where it belongs, so that reading, arithmetic and writing overlap: in blocks, with a loop for each step
  * (slope.h), memory waits while the arithmetic goes on.
  */
+#ifndef real /* opened alone */
+#include "sixteen.h"
+#endif
+
 typedef struct {
     hf_wide values;      /* sums of the value lanes */
     FN(part_bits) wrong; /* the bits, and perhaps the sign bit, in which any sign differs from 1 */

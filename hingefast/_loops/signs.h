@@ -1,4 +1,11 @@
 /* signs.h - binary labels into signs. Included once for each number type and type of labels (elements.h). */
+#ifndef element /* opened alone */
+#include "slope.h"
+#define IS_FLOAT 1
+#define IS_UNSIGNED 0
+#define element double
+#define EL(name) HF_JOIN(name, f64)
+#endif
 
 /* signs[i] = -1, +1, or 0 where label i is neither of the two classes. Narrow integers are compared as int32, which
  * compilers vectorise better. O(n). */

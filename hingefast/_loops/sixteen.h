@@ -2,6 +2,10 @@
  *
  * Included once for float32 and once for float64, after lanes.h. A set of lanes is the bits of an unsigned number.
  */
+#ifndef real /* opened alone */
+#include "lanes.h"
+#endif
+
 typedef struct {
     FN(part) p[HF_VECTOR_BYTES ? HF_VALUE_LANES * sizeof(real) / (HF_VECTOR_BYTES ? HF_VECTOR_BYTES : 1)
                                : HF_VALUE_LANES];

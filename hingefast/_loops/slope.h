@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. All loops are elementwise, but for the sums, which run
  * over HF_VALUE_LANES fixed lanes counted by element index.
  */
+#ifndef real /* opened alone */
+#include "elementary.h"
+#endif
 
 /* Zero for -1 and +1, not zero for every other number: the bits in which it differs from 1, without its own sign.
  * Integers, because gcc vectorises a sum of comparisons of doubles poorly at the base level. */

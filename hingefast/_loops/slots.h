@@ -1,8 +1,14 @@
-/* slots.h - the few columns that a sparse step touches, numbered as they are met. Included once: knows no number type.
+/* slots.h - the few columns that a sparse step touches, numbered as they are met. Included once for each
+ * type of column indices; knows no number type.
  *
  * The step sums into one number a slot instead of one a column, and reads the caller's indices for the last time here:
  * whatever they become later, what was summed for a column is subtracted from that column.
  */
+#ifndef index_type /* opened alone */
+#include "once.h"
+#define index_type int64_t
+#define IX(name) HF_JOIN(name, i64)
+#endif
 
 /* Replaces n column indices, which nobody else holds, by slots, with `search` or with `number` below. Entries beyond the
  * capacity were not there when the step began: their numbers are nobody's any more. Indices are clamped as in

@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. Squares neither overflow nor vanish in float64 where X is float32; those
  * of float64 numbers beyond 2^511 are infinite.
  */
+#ifndef real /* opened alone */
+#include "vectors.h"
+#endif
 
 /* norms[i] = sum of rows[i][j]^2 over n_features numbers, in sixteen lanes by j, for n_rows rows.
  * O(n_rows * n_features). */

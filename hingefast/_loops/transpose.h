@@ -3,6 +3,9 @@
  * Included once for float32 and once for float64. tile[j][r] = x[r*width + j]. With AVX-512 four columns of all rows are
  * transposed in registers; elsewhere numbers are moved one by one.
  */
+#ifndef real /* opened alone */
+#include "sixteen.h"
+#endif
 
 /* Up to sixteen rows; lanes without a row repeat the first one. */
 HF_INLINE void FN(transpose_in_singly)(const real *x, ptrdiff_t n_rows, ptrdiff_t width,

@@ -2,6 +2,9 @@
  *
  * Included once for float32 and once for float64: the type of the caller's coef and gradient.
  */
+#ifndef real /* opened alone */
+#include "real.h"
+#endif
 
 /* Sum of (scale*coef[j])^2 in float64, over 16 fixed lanes. O(n). */
 HF_INLINE double FN(squared_norm)(const real *HF_RESTRICT w, double scale, ptrdiff_t n) {
