@@ -11,12 +11,6 @@ cdef extern from "../_loops/table.h" nogil:
 # --- printed by ci/print_table.py ---
 cdef extern from "../_loops/table.h" nogil:
     enum:
-        HF_HINGE
-        HF_FLAT_HINGE
-        HF_S_FAMILY
-        HF_PSI_G
-        HF_PSI_M
-        HF_SOFTPLUS
         HF_N_FAMILIES
     enum:
         HF_INT8
