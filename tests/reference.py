@@ -285,27 +285,28 @@ def curvature_mp(name, params, m):
     return _evaluate(name, params, m, True)[2]
 
 
-def _mapped(name, params, m, which):
+def of_margins(name, params, m):
+    """(phi, phi', phi'') in plain float64, as floats of a number or arrays of an array."""
     if np.ndim(m) == 0:
-        return float(_evaluate(name, params, m, False)[which])
+        return tuple(float(each) for each in _evaluate(name, params, m, False))
     m = np.asarray(m, dtype=np.float64)
-    flat = [_evaluate(name, params, each, False)[which] for each in m.ravel().tolist()]
-    return np.array(flat, dtype=np.float64).reshape(m.shape)
+    triples = [_evaluate(name, params, each, False) for each in m.ravel().tolist()]
+    return tuple(np.array(triples, dtype=np.float64).reshape(m.size, 3).T.reshape(3, *m.shape))
 
 
 def phi(name, params, m):
     """phi(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 0)
+    return of_margins(name, params, m)[0]
 
 
 def slope(name, params, m):
     """phi'(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 1)
+    return of_margins(name, params, m)[1]
 
 
 def curvature(name, params, m):
     """phi''(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 2)
+    return of_margins(name, params, m)[2]
 
 
 # --------------------------------------------------------------------------------------------------

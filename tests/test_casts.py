@@ -5,7 +5,7 @@ number, whichever rows are asked for.
 import numpy as np
 import pytest
 from conftest import LEVELS, bits, misaligned, run_at_level, strided
-from linear_cases import namespace, problem
+from kinds import namespace, problem
 
 import hingefast as hf
 

@@ -42,7 +42,7 @@ if other == 0:
 import numpy as np
 import hingefast as hf
 from conftest import DTYPES, bits
-from linear_cases import namespace
+from kinds import namespace
 
 rng = np.random.default_rng(0)
 columns = rng.integers(0, D, N_ROWS * PER_ROW)
@@ -132,7 +132,7 @@ if other == 0:
 
 import numpy as np
 import hingefast as hf
-from linear_cases import as_csr
+from kinds import as_csr
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((N_ROWS, D))

@@ -11,7 +11,7 @@ import pytest
 from conftest import LEVELS, bits, least_growth, raises, run_at_level
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from linear_cases import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
+from kinds import INDEX_PAIRS, as_csr, csr_parts, namespace, problem, random_csr
 from reference import densify
 from scipy import sparse
 

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 from conftest import bits, raises
-from linear_cases import as_csr, problem
+from kinds import as_csr, problem
 from scipy import sparse
 
 import hingefast as hf

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import pytest
-from conftest import LEVELS, bits, every_default_loss, every_dtype, misaligned, run_at_level, run_python
-from linear_cases import FLAT_LOSSES, problem
+from conftest import LEVELS, bits, every_dtype, misaligned, run_at_level, run_python
+from kinds import FLAT_LOSSES, every_default_loss, problem
 
 import hingefast as hf
 from hingefast._kernels.dense import Dense

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import bits, every_default_loss, every_dtype, telling_scores
+from conftest import bits, every_dtype
+from kinds import every_default_loss, telling_scores
 
 import hingefast as hf
 
@@ -87,7 +88,7 @@ def telling_data(dtype, n=83):
     """Also rows whose losses or slopes are subnormal."""
     data = telling_scores(n, dtype)
     info = np.finfo(dtype)
-    data.scores[:4] = data.signs[:4] * np.array(
+    data.scores[:4] = data.y[:4] * np.array(
         [-info.smallest_subnormal, -info.smallest_normal / 2, 14.2, 38.5], dtype
     )
     return data
@@ -99,14 +100,14 @@ def test_results_do_not_depend_on_it(loss, dtype, strange):
     data = telling_data(dtype)
     tiny = data.weights * float(np.finfo(dtype).smallest_normal) / 8
     calls = [
-        lambda: loss.value_and_grad(data.signs, data.scores),
-        lambda: loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, reduction="mean"),
-        lambda: loss.value_and_grad(data.signs, data.scores, class_weight=(0.3, 1.7), reduction="sum"),
-        lambda: loss.value_and_grad(data.signs, data.scores, sample_weight=tiny, reduction="none"),
-        lambda: (loss.value(data.signs, data.scores), loss.grad(data.signs, data.scores)),
-        lambda: loss.value_and_grad(data.signs, data.scores[::-1]),
-        lambda: loss.value_and_grad(data.signs, data.scores.astype(data.scores.dtype.newbyteorder())),
-        lambda: loss.value_and_grad(data.signs.astype(np.float32), data.scores.astype(np.float16)),
+        lambda: loss.value_and_grad(data.y, data.scores),
+        lambda: loss.value_and_grad(data.y, data.scores, sample_weight=data.weights, reduction="mean"),
+        lambda: loss.value_and_grad(data.y, data.scores, class_weight=(0.3, 1.7), reduction="sum"),
+        lambda: loss.value_and_grad(data.y, data.scores, sample_weight=tiny, reduction="none"),
+        lambda: (loss.value(data.y, data.scores), loss.grad(data.y, data.scores)),
+        lambda: loss.value_and_grad(data.y, data.scores[::-1]),
+        lambda: loss.value_and_grad(data.y, data.scores.astype(data.scores.dtype.newbyteorder())),
+        lambda: loss.value_and_grad(data.y.astype(np.float32), data.scores.astype(np.float16)),
     ]
     for number, call in enumerate(calls):
         want = call()
@@ -123,10 +124,10 @@ def test_results_do_not_depend_on_it(loss, dtype, strange):
 def test_in_threads(n_threads, dtype, strange):
     data = telling_data(dtype, 300_007)
     loss = hf.GaussianHinge()
-    want = loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, n_threads=1)
+    want = loss.value_and_grad(data.y, data.scores, sample_weight=data.weights, n_threads=1)
     with environment_of(**strange):
         before = control_bits()
-        got = loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, n_threads=n_threads)
+        got = loss.value_and_grad(data.y, data.scores, sample_weight=data.weights, n_threads=n_threads)
         after = control_bits()
     assert before == after
     assert bits(got) == bits(want)
@@ -144,10 +145,10 @@ def test_losses_made_under_it(strange):
         (hf.SoftplusHinge, "beta"),
     ]:
         for parameter in (0.3, 0.7, 3.0, 1.1):
-            want = cls(**{key: parameter}).value_and_grad(data.signs, data.scores)
+            want = cls(**{key: parameter}).value_and_grad(data.y, data.scores)
             with environment_of(**strange):
                 made = cls(**{key: parameter})
-            assert bits(made.value_and_grad(data.signs, data.scores)) == bits(want), (cls, parameter)
+            assert bits(made.value_and_grad(data.y, data.scores)) == bits(want), (cls, parameter)
 
 
 def test_what_numpy_rounds_for_us(strange):
@@ -213,12 +214,12 @@ def test_no_flag_is_raised_or_lost(loss, dtype):
     data.scores[5:9] = [np.nan, np.inf, -np.inf, -np.finfo(dtype).max]
     for n_threads in (1, 2):
         library.feclearexcept(FLAGS)
-        loss.value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n_threads)
-        loss.value_and_grad(data.signs, data.scores, reduction="none", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="sum", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="none", n_threads=n_threads)
         raised = library.fetestexcept(FLAGS)
         assert raised == 0
         library.feraiseexcept(INVALID | OVERFLOW)
-        loss.value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="sum", n_threads=n_threads)
         kept = library.fetestexcept(FLAGS)
         library.feclearexcept(FLAGS)
         assert kept & (INVALID | OVERFLOW) == INVALID | OVERFLOW

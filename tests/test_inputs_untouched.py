@@ -4,7 +4,8 @@ accepted.
 
 import numpy as np
 import pytest
-from conftest import bits, every_default_loss, every_dtype, strided, telling_scores
+from conftest import bits, every_dtype, strided
+from kinds import every_default_loss, telling_scores
 
 import hingefast as hf
 
@@ -19,7 +20,7 @@ def frozen(array):
 @every_default_loss
 def test_read_only_inputs_are_accepted(loss, dtype):
     data = telling_scores(300, dtype)
-    signs, scores, weights = frozen(data.signs), frozen(data.scores), frozen(data.weights)
+    signs, scores, weights = frozen(data.y), frozen(data.scores), frozen(data.weights)
     pair, classes = frozen(np.array([0.5, 2.0])), frozen(np.array([-1, 1]))
     before = [a.tobytes() for a in (signs, scores, weights, pair, classes)]
     for keywords in (
@@ -48,7 +49,7 @@ def test_bytes_beside_inputs_and_outputs_are_untouched(n, dtype):
         room[guard : guard + n] = array[:n]
         return room, room[guard : guard + n]
 
-    rooms = [walled(a) for a in (data.signs, data.scores, data.weights)]
+    rooms = [walled(a) for a in (data.y, data.scores, data.weights)]
     outs = [walled(np.zeros_like(data.scores)) for _ in range(2)]
     before = [room.tobytes() for room, _ in rooms]
     y, z, w = (view for _, view in rooms)
@@ -62,9 +63,9 @@ def test_bytes_beside_inputs_and_outputs_are_untouched(n, dtype):
 @every_dtype
 def test_failing_calls(dtype):
     data = telling_scores(400, dtype)
-    bad_labels, bad_weights = data.signs.copy(), data.weights.copy()
+    bad_labels, bad_weights = data.y.copy(), data.weights.copy()
     bad_labels[333], bad_weights[321] = 0, -1
-    y, z, w = data.signs, data.scores, data.weights
+    y, z, w = data.y, data.scores, data.weights
     loss = hf.Hinge()
     attempts = [
         lambda: loss.value_and_grad(bad_labels, z),
@@ -100,9 +101,9 @@ def test_lists_and_keywords_are_untouched():
 def test_flags_of_inputs_are_untouched(dtype):
     data = telling_scores(64, dtype)
     backwards = data.scores[::-1]
-    kept = [(a.flags.writeable, a.strides, a.shape, a.dtype) for a in (data.signs, data.scores, backwards)]
-    hf.Hinge().value_and_grad(data.signs, backwards)
-    hf.Hinge().value_and_grad(data.signs, data.scores)
+    kept = [(a.flags.writeable, a.strides, a.shape, a.dtype) for a in (data.y, data.scores, backwards)]
+    hf.Hinge().value_and_grad(data.y, backwards)
+    hf.Hinge().value_and_grad(data.y, data.scores)
     assert [
-        (a.flags.writeable, a.strides, a.shape, a.dtype) for a in (data.signs, data.scores, backwards)
+        (a.flags.writeable, a.strides, a.shape, a.dtype) for a in (data.y, data.scores, backwards)
     ] == kept

@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 import reference
-from conftest import CATALOGUE, THREADS, every_dtype, telling_scores
-from linear_cases import as_csr, named
+from conftest import THREADS, every_dtype
+from kinds import CATALOGUE, as_csr, telling_scores
 
 import hingefast as hf
 
@@ -58,16 +58,16 @@ def test_every_arrangement(labels, kink_slope, dtype):
     """Whatever else a call asks for, the kink's rows have the kink's slope, scaled by the weight alone."""
     loss = hf.Hinge(kink_slope=kink_slope)
     data = telling_scores(300, dtype)
-    data.scores[::3] = data.signs[::3]
-    y = (data.signs > 0).astype(labels)
+    data.scores[::3] = data.y[::3]
+    y = (data.y > 0).astype(labels)
     weights = np.ldexp(1.0, np.arange(300) % 5)  # powers of two: exact products in either dtype
     for n_threads in (1, 2):
         plain = loss.grad(y, data.scores, classes=(0, 1), reduction="sum", n_threads=n_threads)
-        np.testing.assert_array_equal(plain[::3], data.signs[::3] * kink_slope)
+        np.testing.assert_array_equal(plain[::3], data.y[::3] * kink_slope)
         weighted = loss.grad(y, data.scores, classes=(0, 1), sample_weight=weights, reduction="sum")
         np.testing.assert_array_equal(weighted, plain * weights)
         by_class = loss.grad(y, data.scores, classes=(0, 1), class_weight=(2.0, 0.5), reduction="none")
-        np.testing.assert_array_equal(by_class, plain * np.where(data.signs > 0, 0.5, 2.0))
+        np.testing.assert_array_equal(by_class, plain * np.where(data.y > 0, 0.5, 2.0))
         mean = loss.grad(y, data.scores, classes=(0, 1), n_threads=n_threads)
         np.testing.assert_allclose(mean[::3], plain[::3] / 300, rtol=4 * float(np.finfo(dtype).eps))
 
@@ -192,7 +192,7 @@ def test_the_second_derivative_is_zero_where_it_jumps(key, layout, dtype):
             assert (curvatures(loss, at, label, layout) == 0).all()
             # Beside it, far enough for u = t - m to be another number, it is that of its side.
             beside = at + np.where(np.arange(n) % 2, 1, -1).astype(dtype) * dtype(2.0**-20)
-            want = reference.curvature(*named(loss), beside)
+            want = reference.curvature(loss.name, loss.params, beside)
             got = curvatures(loss, beside, label, layout)
             np.testing.assert_allclose(got, want, rtol=1e-6)
             assert n == 1 or ((got == 0).any() and (got > 0).any())
@@ -208,7 +208,7 @@ def test_the_second_derivative_anywhere(key, label, dtype):
     margins = t + np.array([-1e4, -37.0, -3.25, -1.75, -0.625, 0.125, 0.6875, 2.5, 40.0, 1e4])
     if key not in JUMPING:
         margins = np.append(margins, t)
-    want = reference.curvature(*named(loss), margins)
+    want = reference.curvature(loss.name, loss.params, margins)
     got = curvatures(loss, margins.astype(dtype), label, "dense")
     # psi_G and softplus take exp of numbers up to v^2/2, rounded.
     tolerance = 64 * float(np.finfo(dtype).eps)
@@ -238,7 +238,7 @@ def test_the_second_derivative_of_classes_is_zero_where_it_jumps(key, dtype):
             direction = np.zeros_like(coef)
             direction[0] = 1
             curved = objective.hessp(coef.ravel(), direction.ravel()).reshape(coef.shape)
-            want = 0.0 if move == 0 else reference.curvature(*named(loss), jump + move)
+            want = 0.0 if move == 0 else reference.curvature(loss.name, loss.params, jump + move)
             np.testing.assert_allclose(curved[0], want, rtol=1e-6)
             np.testing.assert_array_equal(curved[1], 0 if kind is hf.OneVsRest else -curved[0])
             assert not curved[2:].any()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import bits, raises
-from linear_cases import as_csr
+from kinds import as_csr
 
 import hingefast as hf
 

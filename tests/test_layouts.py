@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import bits, misaligned, raises
-from linear_cases import (
+from kinds import (
     CSR_KINDS,
     FLAT_LOSSES,
     INDEX_PAIRS,
@@ -440,7 +440,6 @@ def test_dense_and_csr_agree(loss, dtype, n, d, density):
         case.coef,
         case.intercept,
         loss,
-        {},
         alpha=0.25,
         weights=case.weights,
         reduction="mean",
@@ -514,7 +513,7 @@ def test_explicit_zeros_and_empty_rows():
     scores = hf.decision_function(X, case.coef, case.intercept)
     np.testing.assert_allclose(scores, case.X @ case.coef + case.intercept, rtol=1e-13, atol=1e-14)
     assert (scores[[0, 7, 8, 9, 39]] == case.intercept).all()
-    want = expected(case.X, case.y, case.coef, case.intercept, "hinge", {})
+    want = expected(case.X, case.y, case.coef, case.intercept, "hinge")
     assert_close(hf.linear_value_and_grad(X, case.y, case.coef, case.intercept), want)
 
 

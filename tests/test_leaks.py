@@ -11,8 +11,8 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import bits, every_dtype, least_growth, telling_scores
-from linear_cases import as_csr, namespace
+from conftest import bits, every_dtype, least_growth
+from kinds import as_csr, namespace, telling_scores
 from multiclass_cases import problem as class_problem
 
 import hingefast as hf
@@ -30,7 +30,7 @@ def quietly(call):
 
 def calls_on(data, n_threads=None):
     """(name, call): each way through the code, good and bad, on the arrays of `data`."""
-    y, z, w, out = data.signs, data.scores, data.weights, data.out
+    y, z, w, out = data.y, data.scores, data.weights, data.out
     bad_y, bad_w = y.copy(), w.copy()
     bad_y[-2], bad_w[-2] = 0, -1
     loss, more = data.loss, {"n_threads": n_threads}
@@ -245,7 +245,7 @@ def test_labels_and_weights_are_read_in_place(labels, dtype):
     """With out= no call needs memory that grows with n, whatever the real dtype of labels and weights."""
     n = 200_000
     data = problem(n, dtype)
-    y = np.repeat(data.signs, 2)[::2] if labels == "strided" else (data.signs > 0).astype(labels)
+    y = np.repeat(data.y, 2)[::2] if labels == "strided" else (data.y > 0).astype(labels)
     classes = (-1, 1) if labels == "strided" else (0, 1)
     weights = data.weights.astype(np.float32)
 
@@ -264,9 +264,9 @@ def test_labels_and_weights_are_read_in_place(labels, dtype):
 
 def test_results_are_released():
     data = problem(500_000, np.float64)
-    data.loss.grad(data.signs, data.scores)
+    data.loss.grad(data.y, data.scores)
     tracemalloc.start()
-    results = data.loss.value_and_grad(data.signs, data.scores, reduction="none")
+    results = data.loss.value_and_grad(data.y, data.scores, reduction="none")
     held = tracemalloc.get_traced_memory()[0]
     del results
     left = tracemalloc.get_traced_memory()[0]

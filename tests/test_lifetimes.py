@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import bits, run_python
-from linear_cases import random_csr
+from kinds import random_csr
 
 import hingefast as hf
 from hingefast import _threads

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import every_dtype, every_loss
-from linear_cases import as_csr, assert_close, expected, named, problem, random_csr
+from conftest import every_dtype
+from kinds import as_csr, assert_close, every_loss, expected, problem, random_csr
 
 import hingefast as hf
 
@@ -41,7 +41,7 @@ def test_every_loss(loss, dtype, n, d):
             case.y,
             case.coef,
             case.intercept,
-            *named(loss),
+            loss,
             alpha=alpha,
             weights=weights,
             reduction=reduction,

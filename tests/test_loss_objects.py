@@ -11,7 +11,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import reference
-from conftest import CATALOGUE, bits, every_default_loss, every_loss, raises
+from conftest import bits, raises
+from kinds import CATALOGUE, every_default_loss, every_loss
 
 import hingefast as hf
 from hingefast import get_loss

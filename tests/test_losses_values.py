@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import reference
-from conftest import CATALOGUE, assert_right, every_dtype, every_loss, row_bounds, telling_scores
+from conftest import every_dtype
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kinds import CATALOGUE, assert_right, every_loss, margin_bounds, slack, telling_scores
 
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
@@ -113,7 +114,9 @@ def test_any_parameters(name, dtype, data):
     margins = data.draw(st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=40), "margins")
     margins = np.concatenate([margins, thresholds(loss)]).astype(dtype)
     values, slopes = of_margins(loss, margins)
-    low, high, slope_low, slope_high = row_bounds(loss, margins, dtype)
+    low, high, slope_low, slope_high = margin_bounds(
+        loss, margins.astype(np.float64), slack(loss, margins.astype(np.float64), dtype), dtype
+    )
     assert ((low <= values) & (values <= high)).all()
     assert ((slope_low <= slopes) & (slopes <= slope_high)).all()
 
@@ -124,14 +127,14 @@ def test_any_parameters(name, dtype, data):
 def test_sums_of_rows(loss, reduction, dtype):
     data = telling_scores(203, dtype)
     assert_right(
-        loss.value_and_grad(data.signs, data.scores, reduction=reduction),
+        loss.value_and_grad(data.y, data.scores, reduction=reduction),
         loss,
-        data.signs,
+        data.y,
         data.scores,
         reduction=reduction,
     )
-    result = loss.value_and_grad(data.signs, data.scores, reduction=reduction, sample_weight=data.weights)
-    assert_right(result, loss, data.signs, data.scores, data.weights, reduction)
+    result = loss.value_and_grad(data.y, data.scores, reduction=reduction, sample_weight=data.weights)
+    assert_right(result, loss, data.y, data.scores, data.weights, reduction)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -221,9 +224,9 @@ def test_finite_differences(loss, dtype):
     """Central differences in float64 of a sum over rows, at margins off every threshold."""
     h = 2.0**-20
     data = telling_scores(60, dtype, seed=5)
-    margins = data.signs * data.scores.astype(np.float64)
+    margins = data.y * data.scores.astype(np.float64)
     far = np.min([np.abs(margins - t) for t in thresholds(loss)], axis=0) > 2 * h
-    y, z = data.signs[far], data.scores[far].astype(np.float64)
+    y, z = data.y[far], data.scores[far].astype(np.float64)
     assert y.size > 40
     grad = loss.grad(y, z, reduction="sum")
     for row in range(y.size):
@@ -391,13 +394,13 @@ def test_infinite_scores(loss, dtype):
     for position in (0, 5, 16, 40):
         for label in (-1, 1):
             data = telling_scores(41, dtype)
-            data.signs[position] = label
+            data.y[position] = label
             for m in (np.inf, -np.inf):
                 data.scores[position] = label * m
-                values, grads = loss.value_and_grad(data.signs, data.scores, reduction="none")
+                values, grads = loss.value_and_grad(data.y, data.scores, reduction="none")
                 assert values[position] == reference.phi(loss.name, loss.params, m)
                 assert grads[position] * label == reference.slope(loss.name, loss.params, m)
-                assert loss(data.signs, data.scores) == (
+                assert loss(data.y, data.scores) == (
                     np.inf if m < 0 else pytest.approx(values.mean(), rel=1e-4)
                 )
                 others = np.arange(41) != position
@@ -517,7 +520,7 @@ def test_values_are_summed_in_float64(dtype):
 def test_labels_are_symmetric(loss, dtype):
     """phi sees y z only: turning both signs changes no value and turns the gradient's sign."""
     data = telling_scores(77, dtype)
-    value, grad = loss.value_and_grad(data.signs, data.scores)
-    turned_value, turned_grad = loss.value_and_grad(-data.signs, -data.scores)
+    value, grad = loss.value_and_grad(data.y, data.scores)
+    turned_value, turned_grad = loss.value_and_grad(-data.y, -data.scores)
     assert value == turned_value
     np.testing.assert_array_equal(grad, -turned_grad)

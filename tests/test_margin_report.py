@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import raises, telling_scores
+from conftest import raises
+from kinds import telling_scores
 from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
@@ -45,8 +46,8 @@ def test_worked_example():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_counts(n, dtype):
     data = telling_scores(n, dtype, seed=81)
-    want, _ = counted(data.signs, data.scores)
-    report = hf.margin_report(data.signs, data.scores)
+    want, _ = counted(data.y, data.scores)
+    report = hf.margin_report(data.y, data.scores)
     assert numbers(report) == want and report.n_rows == n
     assert min(want[:3]) > 0
     assert report.margin_width is None
@@ -59,8 +60,8 @@ def test_weights():
     weights[::7] = 0.0
     scores = data.scores.copy()
     scores[::7] = np.nan  # weight 0: left out even so
-    want, sums = counted(data.signs, scores, weights)
-    report = hf.margin_report(data.signs, scores, sample_weight=weights)
+    want, sums = counted(data.y, scores, weights)
+    report = hf.margin_report(data.y, scores, sample_weight=weights)
     assert numbers(report) == want
     got = (report.confident_weight, report.inside_weight, report.wrong_weight)
     np.testing.assert_allclose(got, sums, rtol=1e-12)
@@ -99,8 +100,8 @@ def test_shares_of_tiny_and_huge_weights(scale):
 def test_classes(classes, dtype):
     data = telling_scores(64, seed=83)
     negative, positive = classes or (False, True)
-    y = np.where(data.signs > 0, positive, negative).astype(dtype)
-    assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.signs, data.scores)
+    y = np.where(data.y > 0, positive, negative).astype(dtype)
+    assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.y, data.scores)
 
 
 @pytest.mark.parametrize("others", [[0.0], [np.inf], [3.0, 4.0], []], ids=str)
@@ -198,7 +199,7 @@ def test_nan_and_infinities():
 
 def test_it_reads_well():
     data = telling_scores(12_345, seed=84)
-    report = hf.margin_report(data.signs, data.scores, coef=[0.5])
+    report = hf.margin_report(data.y, data.scores, coef=[0.5])
     text = str(report)
     for count in (report.confident, report.inside, report.wrong, report.support_vectors):
         assert f"{count:,}" in text or str(count) in text

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import THREADS, bits, misaligned, raises, strided
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import FEW, few_multiclass_losses, problem, random_csr, telling_scores
 
 import hingefast as hf

@@ -10,7 +10,7 @@ import pytest
 from conftest import bits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from linear_cases import INDEX_PAIRS, csr_parts, namespace
+from kinds import INDEX_PAIRS, csr_parts, namespace
 from multiclass_cases import problem, random_csr
 from reference import densify
 from test_csr_faults import is_valid, pointer_faults

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import bits, every_dtype
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import FEW, few_multiclass_losses, has_hessian, problem, telling_scores
 from test_fp_environment import (
     FLAGS,

@@ -5,8 +5,8 @@ where their definitions do.
 import multiclass_reference as oracle
 import numpy as np
 import pytest
-from conftest import CATALOGUE, bits, every_dtype, every_loss
-from linear_cases import as_csr
+from conftest import bits, every_dtype
+from kinds import CATALOGUE, as_csr, every_loss
 from multiclass_cases import ON_A_BASE, problem, telling_scores
 
 import hingefast as hf

@@ -5,7 +5,7 @@ through a tile they have the same bits.
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, misaligned
-from linear_cases import CSR_KINDS, INDEX_PAIRS, as_csr, csr_parts, namespace
+from kinds import CSR_KINDS, INDEX_PAIRS, as_csr, csr_parts, namespace
 from multiclass_cases import assert_close, expected, problem
 from reference import densify
 

@@ -4,7 +4,7 @@ import multiclass_reference as oracle
 import numpy as np
 import pytest
 from conftest import every_dtype
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import (
     FEW,
     assert_close,

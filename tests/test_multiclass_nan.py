@@ -6,7 +6,7 @@ import multiclass_reference as oracle
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, every_level, run_at_level
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import (
     FEW,
     every_multiclass_loss,

@@ -10,7 +10,7 @@ import multiclass_reference as oracle
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, raises
-from linear_cases import as_csr, namespace
+from kinds import as_csr, namespace
 from multiclass_cases import (
     FEW,
     MULTICLASS,

@@ -7,7 +7,8 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import CATALOGUE, bits, every_loss, pickled, raises
+from conftest import bits, pickled, raises
+from kinds import CATALOGUE, every_loss
 from multiclass_cases import MULTICLASS, ON_A_BASE, every_multiclass_loss, random_cost, telling_scores
 
 import hingefast as hf

@@ -6,8 +6,8 @@ import multiclass_reference as oracle
 import numpy as np
 import pytest
 import reference
-from conftest import CATALOGUE, every_dtype
-from linear_cases import RELATIVE
+from conftest import every_dtype
+from kinds import CATALOGUE, RELATIVE
 from multiclass_cases import (
     every_multiclass_loss,
     has_hessian,

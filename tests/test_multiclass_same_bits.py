@@ -17,7 +17,7 @@ from conftest import (
     run_python,
     strided,
 )
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import (
     FEW,
     every_multiclass_loss,
@@ -321,7 +321,7 @@ import hashlib
 import numpy as np
 import hingefast as hf
 from conftest import bits
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import FEW, MULTICLASS, has_hessian, problem, random_csr, telling_scores
 
 def line(name, *results):

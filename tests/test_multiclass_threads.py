@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 from conftest import THREADS, bits, raises, run_python
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import problem, random_csr
 
 import hingefast as hf
@@ -134,7 +134,7 @@ def test_small_work_starts_no_threads():
 import threading
 import numpy as np
 import hingefast as hf
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import problem
 case = problem(64, 20, 5, seed=96)
 for X in (case.X, as_csr(case.X)):

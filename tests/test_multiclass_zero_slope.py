@@ -5,7 +5,7 @@ any layout and at any level.
 import numpy as np
 import pytest
 from conftest import DTYPES, LEVELS, bits, every_dtype, run_at_level
-from linear_cases import as_csr
+from kinds import as_csr
 from multiclass_cases import FEW, FLAT, flat_multiclass_losses, has_hessian, problem
 
 import hingefast as hf

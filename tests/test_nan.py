@@ -4,23 +4,15 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import (
-    bits,
-    every_dtype,
-    every_level,
-    every_loss,
-    misaligned,
-    run_at_level,
-    strided,
-    telling_scores,
-)
+from conftest import bits, every_dtype, every_level, misaligned, run_at_level, strided
+from kinds import every_loss, telling_scores
 
 import hingefast as hf
 
 # One process per level and dtype works through all losses, lengths and positions.
 _SWEEP = """
 import numpy as np
-from conftest import CATALOGUE
+from kinds import CATALOGUE
 
 dtype = np.{dtype}
 rng = np.random.default_rng(0)
@@ -110,7 +102,7 @@ def test_nan_in_any_task(n_threads, dtype):
     for position in (0, n // 2, n - 1):
         scores = data.scores.copy()
         scores[position] = np.nan
-        value, grad = hf.Hinge().value_and_grad(data.signs, scores, reduction="sum", n_threads=n_threads)
+        value, grad = hf.Hinge().value_and_grad(data.y, scores, reduction="sum", n_threads=n_threads)
         assert np.isnan(value)
         assert np.isnan(grad[position])
         assert np.isnan(grad).sum() == 1
@@ -144,7 +136,7 @@ def test_weight_zero_leaves_a_nan_row_out(loss, dtype):
         data = telling_scores(40, dtype)
         weights = data.weights.copy()
         weights[position] = 0
-        y = data.signs.copy()
+        y = data.y.copy()
         finite = loss.value_and_grad(y, data.scores, sample_weight=weights)
         for bad in (np.nan, np.inf, -np.inf):
             scores = data.scores.copy()

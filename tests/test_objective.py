@@ -13,8 +13,18 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import reference
-from conftest import bits, every_default_loss, every_dtype, every_loss, raises
-from linear_cases import SMOOTH_LOSSES, as_csr, assert_close, expected, named, namespace, problem, random_csr
+from conftest import bits, every_dtype, raises
+from kinds import (
+    SMOOTH_LOSSES,
+    as_csr,
+    assert_close,
+    every_default_loss,
+    every_loss,
+    expected,
+    namespace,
+    problem,
+    random_csr,
+)
 from scipy import optimize
 
 import hingefast as hf
@@ -41,7 +51,7 @@ def make(case, layout="dense", **keywords):
 def test_value_and_gradient(case, loss, layout):
     objective = make(case, layout, loss=loss, sample_weight=case.weights)
     theta = objective.pack(case.coef, case.intercept)
-    want = expected(case.X, case.y, case.coef, case.intercept, *named(loss), alpha=0.25, weights=case.weights)
+    want = expected(case.X, case.y, case.coef, case.intercept, loss, alpha=0.25, weights=case.weights)
     value, grad = objective.value_and_grad(theta)
     assert type(value) is float and grad.shape == (8,) and grad.dtype == np.float64
     assert_close((value, grad[:-1], grad[-1]), want)
@@ -628,7 +638,7 @@ def test_a_theta_that_overlaps_X_is_refused():
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_hessp_is_the_generalised_hessian(loss, layout, dtype, fit_intercept):
     """X' diag(w phi'') X v / sum w + alpha v, from the definition."""
-    name, params = named(loss)
+    name, params = loss.name, loss.params
     case = problem(90, 7, dtype, seed=76)
     objective = make(case, layout, loss=loss, sample_weight=case.weights, fit_intercept=fit_intercept)
     theta = objective.pack(case.coef, case.intercept) if fit_intercept else case.coef.astype(np.float64)

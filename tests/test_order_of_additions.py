@@ -9,7 +9,7 @@ and distributed sums rely on them.
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, strided
-from linear_cases import namespace
+from kinds import namespace
 
 import hingefast as hf
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, raises
-from linear_cases import csr_parts, namespace
+from kinds import csr_parts, namespace
 
 import hingefast as hf
 

@@ -9,16 +9,14 @@ from conftest import (
     LEVELS,
     THREADS,
     bits,
-    every_default_loss,
     every_dtype,
-    every_loss,
     every_reduction,
     misaligned,
     run_at_level,
     run_python,
     strided,
-    telling_scores,
 )
+from kinds import every_default_loss, every_loss, telling_scores
 
 import hingefast as hf
 
@@ -43,10 +41,10 @@ def test_fused_is_separate(loss, reduction, dtype):
         data = telling_scores(n, dtype)
         for kind in WEIGHTINGS if n in (17, 33, 1000) else ("none",):
             chosen = weighting(kind, data)
-            value, grad = loss.value_and_grad(data.signs, data.scores, reduction=reduction, **chosen)
-            assert bits(value) == bits(loss.value(data.signs, data.scores, reduction=reduction, **chosen))
-            assert bits(value) == bits(loss(data.signs, data.scores, reduction=reduction, **chosen))
-            assert bits(grad) == bits(loss.grad(data.signs, data.scores, reduction=reduction, **chosen))
+            value, grad = loss.value_and_grad(data.y, data.scores, reduction=reduction, **chosen)
+            assert bits(value) == bits(loss.value(data.y, data.scores, reduction=reduction, **chosen))
+            assert bits(value) == bits(loss(data.y, data.scores, reduction=reduction, **chosen))
+            assert bits(grad) == bits(loss.grad(data.y, data.scores, reduction=reduction, **chosen))
 
 
 @every_dtype
@@ -54,11 +52,11 @@ def test_fused_is_separate(loss, reduction, dtype):
 def test_short_lengths_and_positions(loss, dtype):
     """A row's number does not depend on its place, its neighbours or the number of rows."""
     data = telling_scores(70, dtype)
-    values, grads = loss.value_and_grad(data.signs, data.scores, reduction="none")
+    values, grads = loss.value_and_grad(data.y, data.scores, reduction="none")
     for n in range(71):
         for start in {0, 1, 70 - n}:
             part = slice(start, start + n)
-            got = loss.value_and_grad(data.signs[part], data.scores[part], reduction="none")
+            got = loss.value_and_grad(data.y[part], data.scores[part], reduction="none")
             assert bits(got) == bits((values[part], grads[part]))
 
 
@@ -68,9 +66,7 @@ def test_sum_and_none_have_the_same_slopes(loss, dtype):
     data = telling_scores(1003, dtype)
     for kind in WEIGHTINGS:
         chosen = weighting(kind, data)
-        one, other = (
-            loss.grad(data.signs, data.scores, reduction=each, **chosen) for each in ("sum", "none")
-        )
+        one, other = (loss.grad(data.y, data.scores, reduction=each, **chosen) for each in ("sum", "none"))
         assert bits(one) == bits(other)
 
 
@@ -82,15 +78,15 @@ def test_any_number_of_threads(loss, dtype):
         chosen = weighting(kind, data)
         for reduction in ("mean", "none"):
             results = [
-                loss.value_and_grad(data.signs, data.scores, reduction=reduction, n_threads=n, **chosen)
+                loss.value_and_grad(data.y, data.scores, reduction=reduction, n_threads=n, **chosen)
                 for n in THREADS
             ]
             assert len({bits(result) for result in results}) == 1
             value, grad = results[0]
             separate = [
                 (
-                    loss.value(data.signs, data.scores, reduction=reduction, n_threads=n, **chosen),
-                    loss.grad(data.signs, data.scores, reduction=reduction, n_threads=n, **chosen),
+                    loss.value(data.y, data.scores, reduction=reduction, n_threads=n, **chosen),
+                    loss.grad(data.y, data.scores, reduction=reduction, n_threads=n, **chosen),
                 )
                 for n in (1, 3)
             ]
@@ -103,21 +99,21 @@ def test_any_number_of_threads_where_a_row_is_a_few_operations(loss, dtype):
     """Such a call is shared out from 3 MiB of scores on only."""
     data = telling_scores(3 * LARGE, dtype)
     results = [
-        hf.get_loss(loss).value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n)
-        for n in THREADS
+        hf.get_loss(loss).value_and_grad(data.y, data.scores, reduction="sum", n_threads=n) for n in THREADS
     ]
     assert len({bits(result) for result in results}) == 1
     assert results[0][0] == pytest.approx(
-        math.fsum(hf.get_loss(loss).value(data.signs, data.scores, reduction="none"))
+        math.fsum(hf.get_loss(loss).value(data.y, data.scores, reduction="none"))
     )
 
 
 _FROM_ENVIRONMENT = """
 import hashlib
 import hingefast as hf
-from conftest import bits, telling_scores
+from conftest import bits
+from kinds import telling_scores
 data = telling_scores(300_007)
-print(hashlib.sha256(bits(hf.LogisticLoss().value_and_grad(data.signs, data.scores))).hexdigest())
+print(hashlib.sha256(bits(hf.LogisticLoss().value_and_grad(data.y, data.scores))).hexdigest())
 """
 
 
@@ -134,7 +130,8 @@ import hashlib
 import json
 import numpy as np
 import hingefast as hf
-from conftest import CATALOGUE, bits, telling_scores
+from conftest import bits
+from kinds import CATALOGUE, telling_scores
 from test_same_bits import LARGE, WEIGHTINGS, weighting
 
 assert hf.show_config(mode="dicts")["level"] == "{level}"
@@ -147,13 +144,13 @@ for dtype in (np.float32, np.float64):
     for key, loss in CATALOGUE.items():
         digest = hashlib.sha256()
         for data in problems:
-            n = data.signs.size
+            n = data.y.size
             if n == LARGE and "-" in key:
                 continue
             for kind in WEIGHTINGS if n == 4099 else ("none", "both"):
                 chosen = weighting(kind, data)
                 for reduction in ("mean", "none") if n == LARGE else ("mean", "sum", "none"):
-                    got = loss.value_and_grad(data.signs, data.scores, reduction=reduction, **chosen)
+                    got = loss.value_and_grad(data.y, data.scores, reduction=reduction, **chosen)
                     digest.update(bits(got))
         for label in (-1, 1):
             digest.update(bits(loss.value_and_grad(np.full(edges.size, label), edges, reduction="none")))
@@ -184,7 +181,7 @@ def test_unknown_and_unsupported_levels_are_import_errors():
 @every_default_loss
 def test_layout_and_dtype_of_inputs(loss, dtype):
     data = telling_scores(2051, dtype)
-    want = bits(loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights))
+    want = bits(loss.value_and_grad(data.y, data.scores, sample_weight=data.weights))
 
     def check(y, z, w=data.weights, **more):
         assert bits(loss.value_and_grad(y, z, sample_weight=w, **more)) == want
@@ -200,20 +197,20 @@ def test_layout_and_dtype_of_inputs(loss, dtype):
         ">i4",
         ">f8",
     ):
-        check(data.signs.astype(label_dtype), data.scores)
+        check(data.y.astype(label_dtype), data.scores)
     for label_dtype in (bool, np.uint8, np.uint16, np.uint32, np.uint64):
-        check((data.signs > 0).astype(label_dtype), data.scores, classes=(0, 1))
-    check(data.signs > 0, data.scores)
+        check((data.y > 0).astype(label_dtype), data.scores, classes=(0, 1))
+    check(data.y > 0, data.scores)
     for change in (
         strided,
         misaligned,
         lambda a: a[::-1].copy()[::-1],
         lambda a: a.astype(a.dtype.newbyteorder()),
     ):
-        check(change(data.signs), data.scores)
-        check(data.signs, change(data.scores))
-        check(data.signs, data.scores, change(data.weights))
-        check(change(data.signs.astype(np.float64)), change(data.scores), change(data.weights))
+        check(change(data.y), data.scores)
+        check(data.y, change(data.scores))
+        check(data.y, data.scores, change(data.weights))
+        check(change(data.y.astype(np.float64)), change(data.scores), change(data.weights))
 
 
 @every_dtype
@@ -221,11 +218,11 @@ def test_layout_in_large_data(dtype):
     """Across tasks, too: what is converted piece by piece counts its lanes by element, not by piece."""
     data = telling_scores(LARGE, dtype)
     loss = hf.LogisticLoss()
-    want = bits(loss.value_and_grad(data.signs, data.scores))
+    want = bits(loss.value_and_grad(data.y, data.scores))
     for change in (strided, misaligned, lambda a: a.astype(a.dtype.newbyteorder())):
         for n_threads in (1, 3):
             got = loss.value_and_grad(
-                change(data.signs.astype(np.int16)), change(data.scores), n_threads=n_threads
+                change(data.y.astype(np.int16)), change(data.scores), n_threads=n_threads
             )
             assert bits(got) == want
 
@@ -241,7 +238,7 @@ def test_address_does_not_matter(loss, dtype):
             np.empty(350, np.int8)[shift : shift + 333],
         )
         out = np.empty(350, dtype=dtype)[16 - shift : 349 - shift]
-        scores[:], labels[:] = data.scores, data.signs
+        scores[:], labels[:] = data.scores, data.y
         results.add(bits(loss.value_and_grad(labels, scores, out=out)))
     assert len(results) == 1
 
@@ -253,13 +250,13 @@ def test_address_of_a_large_weighted_gradient_does_not_matter(dtype):
     data, loss = telling_scores(n, dtype), hf.Hinge()
     weights = data.weights.copy()
     weights[[7, 40_000, 300_000, n // 2]] = 2.0**53  # what is added to their lanes later is lost
-    want = loss.value(data.signs, data.scores, sample_weight=weights)
+    want = loss.value(data.y, data.scores, sample_weight=weights)
     room = np.empty(n + 32, dtype)
     first = -room.ctypes.data % 64 // room.itemsize
     grads = set()
     for shift in range(0, 64 // room.itemsize, 3):
         out = room[first + shift : first + shift + n]
-        value, _ = loss.value_and_grad(data.signs, data.scores, sample_weight=weights, out=out)
+        value, _ = loss.value_and_grad(data.y, data.scores, sample_weight=weights, out=out)
         assert bits(value) == bits(want), shift
         grads.add(bits(out[::97]))
     assert len(grads) == 1
@@ -268,9 +265,7 @@ def test_address_of_a_large_weighted_gradient_does_not_matter(dtype):
 def test_repeated_calls():
     data = telling_scores(LARGE)
     assert (
-        len(
-            {bits(hf.GaussianHinge().value_and_grad(data.signs, data.scores, n_threads=2)) for _ in range(10)}
-        )
+        len({bits(hf.GaussianHinge().value_and_grad(data.y, data.scores, n_threads=2)) for _ in range(10)})
         == 1
     )
 
@@ -282,17 +277,17 @@ def test_sums_are_additive(loss, dtype):
     the sum.
     """
     data = telling_scores(20_011, dtype)
-    n = data.signs.size
-    total = loss(data.signs, data.scores, reduction="sum")
+    n = data.y.size
+    total = loss(data.y, data.scores, reduction="sum")
     allowed = n * np.finfo(np.float64).eps * total
     parts = [
-        loss(data.signs[a : a + 1777], data.scores[a : a + 1777], reduction="sum") for a in range(0, n, 1777)
+        loss(data.y[a : a + 1777], data.scores[a : a + 1777], reduction="sum") for a in range(0, n, 1777)
     ]
     assert abs(math.fsum(parts) - total) <= allowed
-    rows = loss(data.signs, data.scores, reduction="none")
+    rows = loss(data.y, data.scores, reduction="none")
     assert abs(math.fsum(rows.tolist()) - total) <= allowed
     order = np.random.default_rng(0).permutation(n)
-    assert abs(loss(data.signs[order], data.scores[order], reduction="sum") - total) <= allowed
-    assert abs(loss(data.signs, data.scores) * n - total) <= 2 * allowed
-    grad = loss.grad(data.signs, data.scores, reduction="sum")
-    assert bits(loss.grad(data.signs[order], data.scores[order], reduction="sum")) == bits(grad[order])
+    assert abs(loss(data.y[order], data.scores[order], reduction="sum") - total) <= allowed
+    assert abs(loss(data.y, data.scores) * n - total) <= 2 * allowed
+    grad = loss.grad(data.y, data.scores, reduction="sum")
+    assert bits(loss.grad(data.y[order], data.scores[order], reduction="sum")) == bits(grad[order])

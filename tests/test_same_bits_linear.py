@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import DTYPES, LEVELS, THREADS, bits, every_default_loss, every_dtype, run_at_level
-from linear_cases import as_csr, namespace, problem, random_csr
+from conftest import DTYPES, LEVELS, THREADS, bits, every_dtype, run_at_level
+from kinds import as_csr, every_default_loss, namespace, problem, random_csr
 
 import hingefast as hf
 
@@ -83,7 +83,7 @@ import hashlib
 import numpy as np
 import hingefast as hf
 from conftest import bits
-from linear_cases import as_csr, problem, random_csr
+from kinds import as_csr, problem, random_csr
 
 def line(name, *results):
     print(name, hashlib.sha256(bits(*results)).hexdigest())

@@ -8,20 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 import reference
-from conftest import (
-    CATALOGUE,
-    THREADS,
-    assert_right,
-    bits,
-    computing_dtype,
-    every_default_loss,
-    every_dtype,
-    every_reduction,
-    misaligned,
-    raises,
-    strided,
-    telling_scores,
-)
+from conftest import THREADS, bits, computing_dtype, every_dtype, every_reduction, misaligned, raises, strided
+from kinds import CATALOGUE, assert_right, every_default_loss, telling_scores
 
 import hingefast as hf
 
@@ -65,7 +53,7 @@ def call(loss, method, *args, **kwargs):
 def test_every_weighting(loss, reduction, dtype):
     data = telling_scores(90, dtype)
     zeroed = data.weights * (np.arange(90) % 4 > 0)
-    by_class = np.where(data.signs > 0, 2.5, 0.25)
+    by_class = np.where(data.y > 0, 2.5, 0.25)
     for keywords, weights in [
         ({}, None),
         ({"sample_weight": None, "class_weight": None}, None),
@@ -75,13 +63,13 @@ def test_every_weighting(loss, reduction, dtype):
         ({"class_weight": [0.25, 2.5]}, by_class),
         ({"class_weight": np.array([0.25, 2.5], dtype=np.float32)}, by_class),
         ({"sample_weight": zeroed, "class_weight": (0.25, 2.5)}, zeroed * by_class),
-        ({"class_weight": (0, 1)}, (data.signs > 0) * 1.0),
+        ({"class_weight": (0, 1)}, (data.y > 0) * 1.0),
     ]:
-        result = loss.value_and_grad(data.signs, data.scores, reduction=reduction, **keywords)
-        assert_right(result, loss, data.signs, data.scores, weights, reduction)
+        result = loss.value_and_grad(data.y, data.scores, reduction=reduction, **keywords)
+        assert_right(result, loss, data.y, data.scores, weights, reduction)
         assert result[1].dtype == dtype
-        assert bits(loss.value(data.signs, data.scores, reduction=reduction, **keywords)) == bits(result[0])
-        assert bits(loss.grad(data.signs, data.scores, reduction=reduction, **keywords)) == bits(result[1])
+        assert bits(loss.value(data.y, data.scores, reduction=reduction, **keywords)) == bits(result[0])
+        assert bits(loss.grad(data.y, data.scores, reduction=reduction, **keywords)) == bits(result[1])
 
 
 @every_dtype
@@ -102,16 +90,16 @@ def test_default_reduction_is_the_weighted_mean(dtype):
 def test_weights_of_any_real_dtype(weight_dtype):
     data = telling_scores(64)
     weights = (np.arange(64) % 3).astype(weight_dtype)
-    want = HINGE.value_and_grad(data.signs, data.scores, sample_weight=weights.astype(np.float64))
+    want = HINGE.value_and_grad(data.y, data.scores, sample_weight=weights.astype(np.float64))
     for given in (weights, strided(weights), weights[::-1][::-1], misaligned(weights), weights.tolist()):
-        assert bits(HINGE.value_and_grad(data.signs, data.scores, sample_weight=given)) == bits(want)
+        assert bits(HINGE.value_and_grad(data.y, data.scores, sample_weight=given)) == bits(want)
 
 
 def test_broadcast_weights():
     data = telling_scores(64)
     constant = np.broadcast_to(np.float64(0.5), 64)
-    got = HINGE.value_and_grad(data.signs, data.scores, sample_weight=constant)
-    assert bits(got) == bits(HINGE.value_and_grad(data.signs, data.scores, sample_weight=np.full(64, 0.5)))
+    got = HINGE.value_and_grad(data.y, data.scores, sample_weight=constant)
+    assert bits(got) == bits(HINGE.value_and_grad(data.y, data.scores, sample_weight=np.full(64, 0.5)))
 
 
 @every_method
@@ -157,12 +145,12 @@ def test_weights_that_sum_to_zero(loss, dtype):
     data.scores[3] = np.nan
     for weighting in ({"sample_weight": np.zeros(20)}, {"class_weight": (0, 0)}):
         with raises(ValueError, "sum"):
-            loss.value_and_grad(data.signs, data.scores, **weighting)
-        value, grad = loss.value_and_grad(data.signs, data.scores, reduction="sum", **weighting)
+            loss.value_and_grad(data.y, data.scores, **weighting)
+        value, grad = loss.value_and_grad(data.y, data.scores, reduction="sum", **weighting)
         assert value == 0.0
         assert type(value) is float
         assert (grad == 0).all()
-        values, grad = loss.value_and_grad(data.signs, data.scores, reduction="none", **weighting)
+        values, grad = loss.value_and_grad(data.y, data.scores, reduction="none", **weighting)
         assert (values == 0).all()
         assert (grad == 0).all()
         assert not np.signbit(values).any()
@@ -204,7 +192,7 @@ def test_empty(loss, dtype):
 def test_label_dtypes(label_dtype):
     for n in (1, 15, 16, 17, 64, 5000):
         data = telling_scores(max(n, 16), np.float64)
-        signs, scores = data.signs[:n], data.scores[:n]
+        signs, scores = data.y[:n], data.scores[:n]
         want = bits(HINGE.value_and_grad(signs, scores))
         zero_one = (signs > 0).astype(label_dtype)
         variants = [(zero_one, {"classes": (0, 1)}), ((signs < 0).astype(label_dtype), {"classes": (1, 0)})]
@@ -463,8 +451,8 @@ def test_the_lowest_int64_is_no_class():
 def test_classes_at_the_ends_of_a_dtype(label_dtype, pair):
     data = telling_scores(40)
     for low, high in (pair, pair[::-1]):
-        y = np.array([high if sign > 0 else low for sign in data.signs], dtype=label_dtype)
-        want = bits(HINGE.value_and_grad(data.signs, data.scores))
+        y = np.array([high if sign > 0 else low for sign in data.y], dtype=label_dtype)
+        want = bits(HINGE.value_and_grad(data.y, data.scores))
         for labels in (y, strided(y), misaligned(y)):
             assert bits(HINGE.value_and_grad(labels, data.scores, classes=(low, high))) == want
         info = np.iinfo(label_dtype)
@@ -580,7 +568,7 @@ def test_wrong_shapes(method):
 @every_method
 def test_swapped_arguments_are_recognised(method):
     data = telling_scores(30)
-    for y in (data.signs, data.signs.astype(float), data.signs > 0):
+    for y in (data.y, data.y.astype(float), data.y > 0):
         with raises(ValueError, "the order is (y, scores)"):
             call(HINGE, method, data.scores, y)
     with raises(ValueError, "the order is (y, scores)"):
@@ -651,7 +639,7 @@ def test_score_dtypes(loss, score_dtype):
 def test_score_layouts(loss, dtype):
     for n in (1, 16, 31, 300):
         data = telling_scores(max(n, 16), dtype)
-        signs, z = data.signs[:n], data.scores[:n]
+        signs, z = data.y[:n], data.scores[:n]
         want = bits(loss.value_and_grad(signs, z))
         read_only = z.copy()
         read_only.flags.writeable = False
@@ -697,7 +685,7 @@ def test_array_likes():
 def test_results_are_new_plain_arrays(dtype):
     data = telling_scores(20, dtype)
     for scores in (data.scores, data.scores.view(type("Sub", (np.ndarray,), {}))):
-        values, grad = HINGE.value_and_grad(data.signs, scores, reduction="none")
+        values, grad = HINGE.value_and_grad(data.y, scores, reduction="none")
         for result in (values, grad):
             assert type(result) is np.ndarray
             assert result.flags.c_contiguous
@@ -705,7 +693,7 @@ def test_results_are_new_plain_arrays(dtype):
             assert not np.shares_memory(result, data.scores)
         assert not np.shares_memory(values, grad)
     for reduction in ("mean", "sum"):
-        assert type(HINGE(data.signs, data.scores, reduction=reduction)) is float
+        assert type(HINGE(data.y, data.scores, reduction=reduction)) is float
 
 
 # --------------------------------------------------------------------------------------------------
@@ -759,7 +747,7 @@ def test_signature(method):
 @every_default_loss
 def test_out_is_filled_and_returned(loss, reduction, dtype):
     data = telling_scores(100, dtype)
-    y, z = data.signs, data.scores
+    y, z = data.y, data.scores
     value, grad = loss.value_and_grad(y, z, reduction=reduction)
     out = np.full(100, 7, dtype=dtype)
     assert loss.grad(y, z, reduction=reduction, out=out) is out
@@ -820,7 +808,7 @@ def bad_outs(n, dtype):
 @pytest.mark.parametrize("n", [20, 5000])
 def test_out_that_does_not_fit_is_untouched(n, dtype):
     data = telling_scores(n, dtype)
-    y, z = data.signs, data.scores
+    y, z = data.y, data.scores
     for key, out in bad_outs(n, dtype).items():
         before = out.tobytes()
         fit = np.full(n, 7, dtype=dtype)
@@ -845,14 +833,14 @@ def test_misaligned_out_is_right_or_refused_untouched():
     data = telling_scores(33)
     out = misaligned(np.full(33, 7.0))
     try:
-        result = HINGE.grad(data.signs, data.scores, out=out)
+        result = HINGE.grad(data.y, data.scores, out=out)
     except ValueError as error:
         message = str(error)
         assert (out == 7).all()
         assert message.startswith("out")
     else:
         assert result is out
-        assert bits(out.copy()) == bits(HINGE.grad(data.signs, data.scores))
+        assert bits(out.copy()) == bits(HINGE.grad(data.y, data.scores))
 
 
 @every_method
@@ -886,7 +874,7 @@ def test_out_overlapping_an_input_or_another_out(dtype):
     room = np.zeros(8 * n, dtype=dtype)
     scores, weights = room[2 * n : 3 * n], np.ones(n, dtype=dtype)
     scores[:] = data.scores
-    y = data.signs.astype(dtype)
+    y = data.y.astype(dtype)
     before = room.tobytes()
     for shift in (0, 1, -1, n - 1, 1 - n):
         out = room[2 * n + shift : 3 * n + shift]
@@ -965,18 +953,18 @@ def test_out_comes_back_as_the_very_object(tmp_path):
         np.memmap(tmp_path / "out", np.float64, "w+", shape=(40,)),
     ):
         for keywords in ({}, {"sample_weight": data.weights}):
-            want = HINGE.value_and_grad(data.signs, data.scores, **keywords)
-            assert HINGE.grad(data.signs, data.scores, out=out, **keywords) is out
-            got = HINGE.value_and_grad(data.signs, data.scores, out=out, **keywords)
+            want = HINGE.value_and_grad(data.y, data.scores, **keywords)
+            assert HINGE.grad(data.y, data.scores, out=out, **keywords) is out
+            got = HINGE.value_and_grad(data.y, data.scores, out=out, **keywords)
             assert got[1] is out and bits(got[0], np.asarray(out)) == bits(*want)
-            assert HINGE.value(data.signs, data.scores, reduction="none", out=out, **keywords) is out
+            assert HINGE.value(data.y, data.scores, reduction="none", out=out, **keywords) is out
             both = (np.empty(40), out)
-            got = HINGE.value_and_grad(data.signs, data.scores, reduction="none", out=both, **keywords)
+            got = HINGE.value_and_grad(data.y, data.scores, reduction="none", out=both, **keywords)
             assert got[0] is both[0] and got[1] is out
             X = np.eye(40)
             assert hf.decision_function(X, data.scores, out=out) is out
-            assert hf.linear_value_and_grad(X, data.signs, data.scores, out=out, **keywords)[1] is out
-            objective = hf.Objective(X, data.signs, loss="hinge", fit_intercept=False, **keywords)
+            assert hf.linear_value_and_grad(X, data.y, data.scores, out=out, **keywords)[1] is out
+            objective = hf.Objective(X, data.y, loss="hinge", fit_intercept=False, **keywords)
             assert objective.grad(data.scores, out=out) is out
             assert objective.value_and_grad(data.scores, out=out)[1] is out
             assert objective.decision_function(data.scores, out=out) is out
@@ -987,11 +975,11 @@ def test_out_survives_content_errors_as_an_array(dtype):
     """After a bad label or weight `out` may hold anything, but the next call with it is right."""
     data = telling_scores(64, dtype)
     out = np.empty(64, dtype=dtype)
-    bad = data.signs.copy()
+    bad = data.y.copy()
     bad[63] = 3
     with raises(ValueError, "y[63] is 3"):
         HINGE.grad(bad, data.scores, reduction="sum", out=out)
-    assert bits(HINGE.grad(data.signs, data.scores, out=out)) == bits(HINGE.grad(data.signs, data.scores))
+    assert bits(HINGE.grad(data.y, data.scores, out=out)) == bits(HINGE.grad(data.y, data.scores))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1005,11 +993,9 @@ def test_against_the_plain_oracle(key, reduction):
     """float64 against sums by math.fsum: nothing but a few roundings apart, values and gradients alike."""
     loss = CATALOGUE[key]
     data = telling_scores(257)
-    value, grad = loss.value_and_grad(
-        data.signs, data.scores, sample_weight=data.weights, reduction=reduction
-    )
+    value, grad = loss.value_and_grad(data.y, data.scores, sample_weight=data.weights, reduction=reduction)
     want, want_grad = reference.scores_value_and_grad(
-        loss.name, loss.params, data.signs, data.scores, data.weights, reduction
+        loss.name, loss.params, data.y, data.scores, data.weights, reduction
     )
     # Within +-4 the largest argument of exp is (5/sigma)^2/2 = 50 or 5 beta = 20: 3 + 2 v^2 <= 203 ulp,
     # twice.

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 from conftest import THREADS, bits, raises, run_python
-from linear_cases import as_csr, problem, random_csr
+from kinds import as_csr, problem, random_csr
 
 import hingefast as hf
 from hingefast import _threads
@@ -24,7 +24,7 @@ import faulthandler, os, sys, threading, time
 import numpy as np
 import hingefast as hf
 from conftest import bits
-from linear_cases import problem, random_csr
+from kinds import problem, random_csr
 
 faulthandler.dump_traceback_later(60, exit=True)
 case = problem(20_000, 150, seed=91)
@@ -84,7 +84,7 @@ import multiprocessing, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 import numpy as np
 import hingefast as hf
-from linear_cases import problem
+from kinds import problem
 
 case = problem(20_000, 150, seed=92)
 
@@ -490,7 +490,7 @@ def test_small_work_starts_no_threads():
 import threading
 import numpy as np
 import hingefast as hf
-from linear_cases import as_csr, problem
+from kinds import as_csr, problem
 case = problem(64, 20, seed=96)
 for X in (case.X, as_csr(case.X)):
     hf.linear_value_and_grad(X, case.y, case.coef, n_threads=8)

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import CATALOGUE, DTYPES, bits
-from linear_cases import as_csr, problem
+from conftest import DTYPES, bits
+from kinds import CATALOGUE, as_csr, problem
 
 import hingefast as hf
 

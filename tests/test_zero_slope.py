@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from conftest import DTYPES, LEVELS, bits, every_dtype, run_at_level
-from linear_cases import FLAT_LOSSES, SMOOTH_LOSSES, as_csr, problem
+from kinds import FLAT_LOSSES, SMOOTH_LOSSES, as_csr, problem
 
 import hingefast as hf
 
