@@ -925,22 +925,3 @@ def test_inputs_are_never_modified(case):
         )
     hf.decision_function(case.A, case.coef)
     assert bits(*held) == before
-
-
-# Size
-
-
-def test_more_than_two_to_the_31_elements(tmp_path):
-    """Index arithmetic in 64 bits: the last row of a sparse file of 2^31 elements and more is read where it lies."""
-    d = 2**16
-    n = 2**15 + 3
-    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=(n, d))
-    assert X.size > 2**31
-    X[-1] = 1.0
-    X[-1, : d // 2] = 2.0
-    X[2**15] = 0.5
-    scores = hf.decision_function(X, np.ones(d, dtype=np.float32), rows=np.array([0, n - 1, 2**15]))
-    np.testing.assert_array_equal(scores, [0.0, 1.5 * d, 0.5 * d])
-    y = np.broadcast_to(np.int8(1), (n,))
-    _, grad, _ = hf.linear_value_and_grad(X, y, np.zeros(d, dtype=np.float32), rows=slice(n - 1, None))
-    np.testing.assert_array_equal(grad, -X[-1])
