@@ -208,8 +208,10 @@ def _kinds(bases):
     return {kind.name: kind for kind in (*binaries, *built, *map(arrangement, ARRANGEMENTS))}
 
 
-# Every loss. Default and narrow parameters: wide ones would say nothing new about an arrangement.
-WHOLE_CATALOGUE = _kinds({key: base for key, base in CATALOGUE.items() if not key.endswith("-wide")})
+# Every loss. Wide parameters would say nothing new about an arrangement.
+WHOLE_CATALOGUE = {key: binary(loss, key) for key, loss in CATALOGUE.items()} | _kinds(
+    {key: base for key, base in CATALOGUE.items() if not key.endswith("-wide")}
+)
 # One loss for each way through an arrangement: flat and sloping, nonsmooth and smooth.
 FEW = _kinds({key: CATALOGUE[key] for key in ("hinge", "squared_hinge", "logistic")})
 # What has rows and classes of slope zero.

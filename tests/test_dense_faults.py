@@ -52,29 +52,6 @@ def test_dimensions_of_X(case, X):
         hf.Objective(X, case.y, loss="hinge")
 
 
-@pytest.mark.parametrize("d", [0, 1, 5])
-@pytest.mark.parametrize("sparse_too", [False, True])
-def test_no_rows(d, sparse_too):
-    X, y, coef = np.zeros((0, d)), np.zeros(0, np.int8), np.full(d, 2.0)
-    X = as_csr(X) if sparse_too else X
-    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, coef, 1.0, reduction="sum", alpha=0.5)
-    assert value == 0.25 * 4 * d and grad_intercept == 0.0
-    np.testing.assert_array_equal(grad, 0.5 * coef)
-    with pytest.raises(ValueError):
-        hf.linear_value_and_grad(X, y, coef, 1.0)
-    assert hf.decision_function(X, coef).shape == (0,)
-
-
-@pytest.mark.parametrize("sparse_too", [False, True])
-def test_no_columns(sparse_too):
-    """The value at the intercept alone."""
-    X = as_csr(np.zeros((4, 0))) if sparse_too else np.zeros((4, 0))
-    y = np.array([1, -1, 1, 1])
-    value, grad, grad_intercept = hf.linear_value_and_grad(X, y, np.zeros(0), 0.5)
-    assert value == (0.5 * 3 + 1.5) / 4 and grad.shape == (0,) and grad_intercept == (1 - 3) / 4
-    np.testing.assert_array_equal(hf.decision_function(X, np.zeros(0), 0.5), np.full(4, 0.5))
-
-
 # Lengths
 
 
@@ -692,46 +669,6 @@ def test_keywords_are_keywords(case):
         hf.linear_value_and_grad(case.A, case.y, case.coef, 0.0, "hinge")
     with pytest.raises(TypeError):
         hf.linear_value_and_grad(case.A, case.y, case.coef, 0.0, weights=None)
-
-
-# Values that are not finite
-
-
-def test_coefs_not_finite_follow_ieee():
-    """+inf and -inf as IEEE says, NaN in NaN out."""
-    X = np.array([[1.0, 0.0], [-1.0, 0.0], [2.0, 3.0]])
-    y = np.array([1, 1, -1])
-    np.testing.assert_array_equal(hf.decision_function(X, [np.inf, 1.0]), X @ [np.inf, 1.0])
-    np.testing.assert_array_equal(hf.decision_function(X, [np.nan, 1.0]), [np.nan] * 3)
-    sparse = as_csr(X)
-    np.testing.assert_array_equal(hf.decision_function(sparse, [np.inf, 1.0]), [np.inf, -np.inf, np.inf])
-    for A in (X, sparse):
-        value, _, _ = hf.linear_value_and_grad(A, y, np.array([np.inf, 1.0]))
-        assert value == np.inf
-        value, _, _ = hf.linear_value_and_grad(A, y, np.array([np.nan, 1.0]))
-        assert np.isnan(value)
-        value, _, _ = hf.linear_value_and_grad(A, y, np.array([1.0, 1.0]), np.nan)
-        assert np.isnan(value)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_features_not_finite_follow_ieee(dtype):
-    X = np.arange(1.0, 13.0).reshape(4, 3).astype(dtype)
-    y = np.array([1, -1, -1, 1])
-    coef = np.array([0.5, -0.25, 0.125], dtype=dtype)
-    for bad in (np.inf, -np.inf, np.nan):
-        Z = X.copy()
-        Z[2, 1] = bad
-        for A in (Z, as_csr(Z)):
-            scores = hf.decision_function(A, coef)
-            np.testing.assert_array_equal(scores, Z @ coef)
-            value, grad, grad_intercept = hf.linear_value_and_grad(A, y, coef)
-            if np.isnan(bad):
-                assert np.isnan(value) and np.isnan(grad).all() and np.isnan(grad_intercept)
-            elif bad < 0:  # z = +inf against y = -1: an infinite loss of slope +1
-                assert value == np.inf and grad[1] == -np.inf and np.isfinite(grad[[0, 2]]).all()
-            else:  # z = -inf, right and far away: nothing
-                assert np.isfinite(value) and np.isfinite(grad).all()
 
 
 # out
