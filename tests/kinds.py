@@ -779,3 +779,58 @@ def assert_close(result, want, out_eps=0.0):
         excess = np.abs(got - right) - (bound + out_eps * np.abs(right))
         where = np.flatnonzero(excess > 0)[:3]
         assert not where.size, (name, where, np.ravel(got)[where], np.ravel(right)[where])
+
+
+# --------------------------------------------------------------------------------------------------
+# Second derivatives
+# --------------------------------------------------------------------------------------------------
+
+
+def products(loss, y, scores, directions):
+    """The generalised Hessian of each row's value with respect to its scores, times directions of the same shape."""
+    if isinstance(loss, MarginLoss):
+        return reference.curvature(loss.name, loss.params, y * scores) * directions
+    return oracle.products(oracle.definition(loss), y, scores, directions)
+
+
+def scores_of(case, theta):
+    """In float64: scores of all rows, where `theta` ends with intercepts or has none."""
+    shape, size = case.coef.shape, case.coef.size
+    scores = case.X.astype(np.float64) @ theta[:size].reshape(shape).T
+    intercept = theta[size:] if theta.size > size else np.zeros(1)
+    return scores + (intercept if len(shape) == 2 else intercept[0])
+
+
+def hessian_product(case, loss, theta, v, alpha, weights):
+    """X' q / sum w + alpha v, q from the definition, and a bound for its rounding: the sum of absolute terms."""
+    Z, size = case.X.astype(np.float64), case.coef.size
+    share = weights / weights.sum()
+    column = share if case.coef.ndim == 1 else share[:, None]
+    q = products(loss, case.y, scores_of(case, theta), scores_of(case, v)) * column
+    absolute = np.abs(Z) @ np.abs(v[:size].reshape(case.coef.shape)).T
+    absolute = absolute + (np.abs(v[size:]) if v.size > size else 0.0)
+    if case.coef.ndim == 1:
+        curvature = products(loss, case.y, scores_of(case, theta), np.ones(len(Z)))
+        terms = curvature * share * absolute
+    else:
+        # Each entry of q is made of products of phi'' and directions, at most those of all classes.
+        largest = oracle.phi_array(loss.base.name, loss.base.params, np.linspace(-8, 8, 4001))[2].max()
+        terms = np.repeat(largest * absolute.sum(axis=1, keepdims=True) * column, len(case.coef), axis=1)
+    V = v[:size].reshape(case.coef.shape)
+    want, bound = (Z.T @ q).T + alpha * V, (np.abs(Z).T @ terms).T + alpha * np.abs(V)
+    if v.size == size:
+        return want.ravel(), bound.ravel()
+    return np.append(want.ravel(), q.sum(axis=0)), np.append(bound.ravel(), terms.sum(axis=0))
+
+
+def away_from_bends(case, loss, theta):
+    """No margin lies where phi'' jumps, nor two rivals close together: there the product may be either one."""
+    scores = scores_of(case, theta)
+    v = np.ones_like(scores) * (1.0 if scores.ndim == 1 else np.arange(1.0, scores.shape[1] + 1))
+    middle = products(loss, case.y, scores, v)
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        moved = scores + 2e-5 * rng.uniform(-1, 1, scores.shape)
+        if np.abs(products(loss, case.y, moved, v) - middle).max() > 1e-2:
+            return False
+    return True

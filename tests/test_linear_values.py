@@ -467,24 +467,21 @@ def test_a_float_intercept_is_that_of_each_class(layout, dtype):
 
 
 SIZES = [
-    ("hinge", None, 20_000, 120),
-    ("hinge", None, 130, 20_000),
-    ("hinge", None, 300_000, 3),
-    ("hinge", None, 2_200_000, 1),
-    *(("crammer_singer:hinge", K, n, d) for n, d, K in ((15_000, 90, 10), (300, 5_000, 5), (150_000, 8, 3))),
-    *(("weston_watkins:hinge", K, n, d) for n, d, K in ((15_000, 90, 10), (300, 5_000, 5), (150_000, 8, 3))),
-]
+    (20_000, 120, None), (130, 20_000, None), (300_000, 3, None), (2_200_000, 1, None),
+    (15_000, 90, 10), (300, 5_000, 5), (150_000, 8, 3),
+]  # fmt: skip
 
 
 @every_dtype
-@pytest.mark.parametrize("key,n_classes,n,d", SIZES)
-def test_several_dense_tasks(dtype, key, n_classes, n, d):
-    (kind,) = FEW[key].of(n_classes)
-    case = kind.problem(n, d, dtype, seed=42)
-    # Thousands of products in float32 leave some rows near a kink or a tie unsure.
-    want = kind.expected(case, weights=case.weights, most_unsure=0.2)
-    got = kind.call(case.X, case, sample_weight=case.weights)
-    assert_close(got, want, out_eps=eps(dtype))
+@pytest.mark.parametrize("n,d,n_classes", SIZES)
+def test_several_dense_tasks(dtype, n, d, n_classes):
+    case = problem(n, d, dtype, seed=42, n_classes=n_classes)
+    keys = ("hinge",) if n_classes is None else ("crammer_singer:hinge", "weston_watkins:hinge")
+    for (kind,) in (FEW[key].of(n_classes) for key in keys):
+        # Thousands of products in float32 leave some rows near a kink or a tie unsure.
+        want = kind.expected(case, weights=case.weights, most_unsure=0.2)
+        got = kind.call(case.X, case, sample_weight=case.weights)
+        assert_close(got, want, out_eps=eps(dtype))
 
 
 @every_dtype
