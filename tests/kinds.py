@@ -214,6 +214,8 @@ WHOLE_CATALOGUE = {key: binary(loss, key) for key, loss in CATALOGUE.items()} | 
 )
 # One loss for each way through an arrangement: flat and sloping, nonsmooth and smooth.
 FEW = _kinds({key: CATALOGUE[key] for key in ("hinge", "squared_hinge", "logistic")})
+# Every formula alone, and every way through an arrangement.
+EVERY_WAY = {key: binary(loss, key) for key, loss in DEFAULT_LOSSES.items()} | FEW
 # What has rows and classes of slope zero.
 FLAT = {key: binary(CATALOGUE[key]) for key in FLAT_LOSSES} | _kinds(
     {key: CATALOGUE[key] for key in ("hinge", "squared_hinge", "smooth_hinge")}
@@ -246,7 +248,7 @@ def _over(kinds):
 
 
 whole_catalogue, few_kinds, flat_kinds = _over(WHOLE_CATALOGUE), _over(FEW), _over(FLAT)
-every_kind, both_kinds = _over(KINDS), _over(BOTH)
+every_kind, both_kinds, every_way = _over(KINDS), _over(BOTH), _over(EVERY_WAY)
 curved_kinds = _over({key: kind for key, kind in KINDS.items() if kind.has_hessian})
 
 

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 from conftest import bits, every_dtype
 from kinds import (
-    DEFAULT_LOSSES,
-    FEW,
     KINDS,
     as_csr,
-    binary,
     both_kinds,
+    every_way,
     few_kinds,
     on_a_base,
     telling_scores,
@@ -75,9 +73,6 @@ def control_bits():
     return mxcsr() & ~0x3F
 
 
-# Every formula, and every arrangement.
-SCORED = {name: binary(loss) for name, loss in DEFAULT_LOSSES.items()} | FEW
-scored_kinds = pytest.mark.parametrize("kind", SCORED.values(), ids=SCORED.keys())
 GAUSSIAN = KINDS["psi_g"]
 
 
@@ -125,7 +120,7 @@ def assert_same_under(strange, calls):
 
 
 @every_dtype
-@scored_kinds
+@every_way
 def test_scores(kind, dtype, strange):
     loss, data = kind.loss, telling_data(kind, dtype)
     y, z, w = data.y, data.scores, data.weights
@@ -303,7 +298,7 @@ def test_what_numpy_rounds_for_us(strange):
 
 
 @every_dtype
-@scored_kinds
+@every_way
 def test_no_flag_is_raised_or_lost(kind, dtype):
     """NaN compares, overflowing squares and tails of exp raise flags inside; the caller sees none of them."""
     library, loss, data = libm(), kind.loss, telling_data(kind, dtype)

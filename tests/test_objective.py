@@ -29,6 +29,7 @@ from kinds import (
     away_from_bends,
     binary,
     every_layout,
+    every_way,
     expected,
     hessian_product,
     namespace,
@@ -48,9 +49,6 @@ SQUARED, WESTON_WATKINS = KINDS["squared_hinge"], on_a_base("weston_watkins", "s
 TWO = {"squared_hinge": SQUARED, "weston_watkins:squared_hinge": WESTON_WATKINS}
 both = pytest.mark.parametrize("kind", TWO.values(), ids=TWO.keys())
 one = pytest.mark.parametrize("kind", [SQUARED], ids=str)
-# Every formula alone, and every way through an arrangement.
-STEPPED = {name: binary(loss) for name, loss in DEFAULT_LOSSES.items()} | FEW
-stepped_kinds = pytest.mark.parametrize("kind", STEPPED.values(), ids=STEPPED.keys())
 
 
 @functools.cache
@@ -627,7 +625,7 @@ def test_it_keeps_references(case):
 STEP_ROWS = [None, slice(10, 40), slice(None, None, -3), np.array([3, 3, 80, 5]), np.arange(N)]
 
 
-@stepped_kinds
+@every_way
 @every_layout
 @every_dtype
 def test_step_is_theta_minus_lr_times_gradient(kind, layout, dtype):
