@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from conftest import raises
 from kinds import telling_scores
-from multiclass_cases import telling_scores as class_scores
 
 import hingefast as hf
 from hingefast.checks.arrays import euclidean_norm
@@ -253,15 +252,15 @@ def test_worked_example_of_classes():
 @pytest.mark.parametrize("n,n_classes", [(40, 2), (200, 7), (3_000, 33), (70_001, 3)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_counts_of_classes(n, n_classes, dtype):
-    data = class_scores(n, n_classes, dtype, seed=85)
-    margins = counted_classes(data.labels, data.scores)
+    data = telling_scores(n, dtype, seed=85, n_classes=n_classes)
+    margins = counted_classes(data.y, data.scores)
     want, sums = counted(np.ones(n), margins.astype(dtype), data.weights)
     for scores in (
         data.scores,
         np.asfortranarray(data.scores),
         data.scores.astype(data.scores.dtype.newbyteorder()),
     ):
-        report = hf.margin_report(data.labels, scores, sample_weight=data.weights)
+        report = hf.margin_report(data.y, scores, sample_weight=data.weights)
         assert numbers(report)[:4] == want[:4] and report.n_rows == n
         assert report.smallest_margin == pytest.approx(want[4], rel=1e-6)
         got = (report.confident_weight, report.inside_weight, report.wrong_weight)
@@ -272,17 +271,17 @@ def test_counts_of_classes(n, n_classes, dtype):
 
 @pytest.mark.parametrize("classes", [None, 4, [3, 7, -2, 100], np.array([9, 8, 7, 6], dtype=np.uint8)])
 def test_declared_classes(classes):
-    data = class_scores(60, 4, seed=86)
+    data = telling_scores(60, seed=86, n_classes=4)
     labels = np.arange(4) if classes is None or isinstance(classes, int) else np.asarray(classes)
-    want = hf.margin_report(data.labels, data.scores)
+    want = hf.margin_report(data.y, data.scores)
     for dtype in (np.int64, np.float32, np.int16):
-        assert hf.margin_report(labels[data.labels].astype(dtype), data.scores, classes=classes) == want
+        assert hf.margin_report(labels[data.y].astype(dtype), data.scores, classes=classes) == want
 
 
 def test_two_classes_are_the_binary_report_of_the_difference():
-    data = class_scores(80, 2, seed=87)
-    several = hf.margin_report(data.labels, data.scores)
-    binary = hf.margin_report(data.labels, data.scores[:, 1] - data.scores[:, 0], classes=(0, 1))
+    data = telling_scores(80, seed=87, n_classes=2)
+    several = hf.margin_report(data.y, data.scores)
+    binary = hf.margin_report(data.y, data.scores[:, 1] - data.scores[:, 0], classes=(0, 1))
     assert numbers(several) == numbers(binary)
 
 
