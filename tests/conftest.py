@@ -171,3 +171,48 @@ def least_growth(batch, batches=5):
     finally:
         tracemalloc.stop()
     return min(growths)
+
+
+# --------------------------------------------------------------------------------------------------
+# What no public name reaches. All that tests know of kernels and of attributes with an underscore stands here.
+# --------------------------------------------------------------------------------------------------
+
+
+def layout_of(X):
+    """How X is read: "Dense", in place or through a tile; "Fortran", in place; or "CSR"."""
+    from hingefast.linear import as_layout
+
+    return type(as_layout(X)).__name__
+
+
+def elementary(name, x):
+    """exp, log1p or erfc of each number, as the kernels compute it."""
+    from hingefast._kernels import table
+
+    return table.elementary(name, x)
+
+
+def class_weight_of(objective):
+    """The class weights that an `Objective` found for "balanced"."""
+    return objective._class_weight
+
+
+def euclidean_norm(*parts):
+    """The norm that `margin_report` divides by."""
+    from hingefast.checks.arrays import euclidean_norm
+
+    return euclidean_norm(*parts)
+
+
+def spoil_a_label_lookup(monkeypatch, n_classes, meanwhile):
+    """Have `meanwhile` happen at each lookup of labels that NumPy casts, as another thread could do at that moment."""
+    from hingefast.checks import arguments
+
+    name = "binary_index" if n_classes is None else "class_index"
+    look_up = getattr(arguments, name)
+
+    def spoilt(*given):
+        meanwhile()
+        return look_up(*given)
+
+    monkeypatch.setattr(arguments, name, spoilt)

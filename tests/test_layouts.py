@@ -329,10 +329,14 @@ class TestPandas:
         return case
 
     def test_one_dtype_is_read_in_place(self, pd, case):
-        frame = pd.DataFrame(case.X)
+        X = case.X.copy()
+        frame = pd.DataFrame(X, copy=False)
         assert answers(frame, case) == answers(case.X, case)
         objective = hf.Objective(frame, case.y, loss="hinge")
-        assert np.shares_memory(objective._inputs["column 0 of X"], np.asarray(frame))
+        theta = objective.pack(case.coef, 0.5)
+        before = objective.value(theta)
+        X *= 2
+        assert objective.value(theta) == hf.Objective(X, case.y, loss="hinge").value(theta) != before
 
     def test_boolean_columns_beside_others(self, pd, case):
         frame = pd.DataFrame(case.X)

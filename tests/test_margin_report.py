@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import raises
+from conftest import euclidean_norm, raises
 from kinds import telling_scores
 
 import hingefast as hf
-from hingefast.checks.arrays import euclidean_norm
 
 
 def counted(signs, scores, weights=None):

@@ -16,7 +16,7 @@ from fractions import Fraction
 import multiclass_reference as oracle
 import numpy as np
 import pytest
-from conftest import bits, every_dtype, raises
+from conftest import bits, class_weight_of, every_dtype, raises
 from kinds import (
     DEFAULT_LOSSES,
     FEW,
@@ -312,15 +312,15 @@ def test_the_classes_given_out_are_the_callers_own():
 def test_balanced_with_tiny_and_huge_weights(case, scale):
     """Balanced weights do not change when all sample weights are multiplied."""
     w = np.ldexp(np.round(case.weights * 8), math.frexp(scale)[1])  # a power of two: exact, subnormal or not
-    want = make(case, class_weight="balanced", sample_weight=np.round(case.weights * 8))._class_weight
-    assert bits(make(case, class_weight="balanced", sample_weight=w)._class_weight) == bits(want)
+    want = class_weight_of(make(case, class_weight="balanced", sample_weight=np.round(case.weights * 8)))
+    assert bits(class_weight_of(make(case, class_weight="balanced", sample_weight=w))) == bits(want)
 
 
 @both
 def test_balanced_with_integers_of_the_largest_size(case):
     w = np.array([2**63, 2**64 - 1], np.uint64)[np.arange(N) % 2]
-    want = make(case, class_weight="balanced", sample_weight=w.astype(np.float64))._class_weight
-    assert bits(make(case, class_weight="balanced", sample_weight=w)._class_weight) == bits(want)
+    want = class_weight_of(make(case, class_weight="balanced", sample_weight=w.astype(np.float64)))
+    assert bits(class_weight_of(make(case, class_weight="balanced", sample_weight=w))) == bits(want)
     labels, total = case.kind.labels, w.astype(float)
     by_hand = [total.sum() / (len(labels) * total[case.y == label].sum()) for label in labels]
     np.testing.assert_allclose(want, by_hand, rtol=1e-13)
