@@ -9,6 +9,8 @@ from kinds import namespace, problem
 
 import hingefast as hf
 
+pytestmark = pytest.mark.at_every_level
+
 INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
 DTYPES_OF_X = [*INTEGERS, np.bool_, np.float16, np.float32, np.float64]
 ORDERS = ("C", "F", "column step", "F, row step", "misaligned", "other byte order", "row of another")

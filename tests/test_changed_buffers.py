@@ -7,6 +7,8 @@ import os
 import pytest
 from conftest import run_python
 
+pytestmark = pytest.mark.sanitizer
+
 # The other process is made before NumPy is there, so that it has no threads to lose. It flips two indices of a row in
 # the middle of a block, one in a group of four entries and one in the tail, between a column of X and one so far
 # outside that a read or write there ends the process; both as int32 and as int64.

@@ -17,6 +17,8 @@ from scipy import sparse
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.at_every_level, pytest.mark.clang]
+
 N_ROWS, N_FEATURES = 40, 50
 THREADS = range(1, 9)
 

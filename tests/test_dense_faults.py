@@ -19,6 +19,8 @@ from test_scores_faults import BAD_LABELS as BAD_LABELS_OF_CLASSES
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
+
 N_ROWS, N_FEATURES, N_CLASSES = 24, 5, 4
 TWO = {"hinge": KINDS["hinge"], "crammer_singer": FEW["crammer_singer:hinge"].of(N_CLASSES)[0]}
 two_kinds = pytest.mark.parametrize("kind", TWO.values(), ids=TWO.keys())

@@ -12,6 +12,8 @@ import reference
 from conftest import LEVELS, elementary, every_dtype, run_at_level
 from scipy import special
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.clang]
+
 ULP = 3.0
 NAMES = ("exp", "log1p", "erfc")
 every_name = pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,8 @@ from kinds import FLAT_LOSSES, every_default_loss, problem
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
+pytestmark = pytest.mark.at_every_level
+
 # Around whole lines of lanes, groups of columns, chunks of 64 rows and blocks of 512.
 N_ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 67, 127, 129, 300, 511, 512, 513, 517, 577)
 N_FEATURES = (2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 33, 40, 100)

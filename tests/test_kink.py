@@ -12,6 +12,8 @@ from kinds import CATALOGUE, as_csr, telling_scores
 
 import hingefast as hf
 
+pytestmark = pytest.mark.sanitizer
+
 KINK_SLOPES = (0.0, -0.25, -0.5, -1.0)
 every_kink_slope = pytest.mark.parametrize("kink_slope", KINK_SLOPES)
 every_label = pytest.mark.parametrize("label", [-1, 1])

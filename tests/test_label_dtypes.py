@@ -7,6 +7,8 @@ from kinds import as_csr
 
 import hingefast as hf
 
+pytestmark = pytest.mark.sanitizer
+
 INTEGERS = (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
 LAYOUTS = {
     "as they are": lambda y: y,

@@ -21,6 +21,8 @@ from reference import densify
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.at_every_level, pytest.mark.clang]
+
 # Rows, columns and the number of classes, None for one score a row.
 SHAPES = [(1, 1), (5, 3), (9, 17), (64, 8), (65, 33), (130, 1), (131, 40), (300, 100)]
 SHAPES_OF_CLASSES = [(1, 1, 2), (9, 17, 3), (64, 8, 9), (65, 33, 17), (131, 40, 5), (70, 19, 66)]

@@ -18,7 +18,7 @@ from kinds import problem as linear_problem
 import hingefast as hf
 
 # A sanitizer's own bookkeeping shows in what is measured here.
-pytestmark = pytest.mark.no_sanitizer
+pytestmark = [pytest.mark.any_python, pytest.mark.no_sanitizer]
 
 REPEATS = 100
 

@@ -17,6 +17,8 @@ from kinds import random_csr
 import hingefast as hf
 from hingefast import _threads
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
+
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")

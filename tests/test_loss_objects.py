@@ -26,6 +26,8 @@ import hingefast as hf
 from hingefast import get_loss
 from hingefast.losses import MARGIN_LOSSES
 
+pytestmark = pytest.mark.any_python
+
 PUBLIC = {
     "hinge": "Hinge",
     "perceptron": "PerceptronLoss",

@@ -15,6 +15,8 @@ from kinds import CATALOGUE, assert_right, every_loss, margin_bounds, slack, tel
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
+pytestmark = pytest.mark.clang
+
 # Losses that are exactly flat for large margins; all else of the catalogue only tends to 0.
 FLAT = tuple(name for name in reference.DEFAULTS if reference.slope(name, None, 30.0) == 0.0)
 

@@ -44,6 +44,8 @@ from scipy import optimize
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
+
 N, D, K = 90, 7, 5
 SQUARED, WESTON_WATKINS = KINDS["squared_hinge"], on_a_base("weston_watkins", "squared_hinge", K)
 TWO = {"squared_hinge": SQUARED, "weston_watkins:squared_hinge": WESTON_WATKINS}

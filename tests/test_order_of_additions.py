@@ -13,6 +13,8 @@ from kinds import namespace
 
 import hingefast as hf
 
+pytestmark = pytest.mark.sanitizer
+
 LANES = 16
 LINE_BYTES = 64
 SCORE_TASK_ROWS = 65536  # of a call on the scores of one margin

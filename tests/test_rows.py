@@ -9,6 +9,8 @@ from kinds import as_csr, both_kinds, csr_parts, namespace
 
 import hingefast as hf
 
+pytestmark = pytest.mark.sanitizer
+
 N_ROWS, N_FEATURES = 150, 21
 SLICES = [
     slice(None),

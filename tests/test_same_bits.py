@@ -29,6 +29,8 @@ from kinds import (
 
 import hingefast as hf
 
+pytestmark = pytest.mark.clang
+
 LARGE = 300_007  # several tasks, and a tail in every lane width
 WEIGHTINGS = ("none", "sample_weight", "class_weight", "both")
 

@@ -21,6 +21,8 @@ from test_same_bits import line
 
 import hingefast as hf
 
+pytestmark = pytest.mark.clang
+
 LAYOUTS = {"dense": np.asarray, "fortran": np.asfortranarray, "bytes": None, "csr": as_csr}
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 

@@ -14,6 +14,8 @@ from kinds import telling_scores
 
 import hingefast as hf
 
+pytestmark = pytest.mark.at_every_level
+
 LOSSES = {
     "hinge": hf.Hinge(),
     "hinge with a slope at its kink": hf.Hinge(kink_slope=-0.5),

@@ -13,6 +13,8 @@ from kinds import as_csr, both_kinds, every_kind, every_kind_of_classes, telling
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
+
 HINGE, CS = hf.Hinge(), hf.CrammerSinger()
 METHODS = ("value", "grad", "value_and_grad", "__call__")
 every_method = pytest.mark.parametrize("method", METHODS)

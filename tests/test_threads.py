@@ -13,6 +13,8 @@ from kinds import KINDS, as_csr
 import hingefast as hf
 from hingefast import _threads
 
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 

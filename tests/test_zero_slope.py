@@ -10,6 +10,8 @@ from kinds import FLAT, KINDS, SMOOTH_LOSSES, as_csr, binary, flat_kinds, proble
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
+pytestmark = pytest.mark.clang
+
 LAYOUTS = {
     "dense": np.ascontiguousarray,
     "fortran": np.asfortranarray,
