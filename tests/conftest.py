@@ -4,7 +4,6 @@ Import helpers by name (`from conftest import ...`); fixtures arrive by themselv
 """
 
 import gc
-import json
 import os
 import pickle
 import subprocess
@@ -75,11 +74,6 @@ def run_python(code, *, check=True, **env):
 def run_at_level(level, code, **env):
     """What a snippet prints, as bytes, when the instruction-set level is forced."""
     return run_python(code, HINGEFAST_LEVEL=level, **env).stdout
-
-
-def json_at_level(level, code, **env):
-    """The same for a snippet that prints one JSON document."""
-    return json.loads(run_at_level(level, code, **env))
 
 
 # --------------------------------------------------------------------------------------------------

@@ -252,7 +252,6 @@ every_kind, both_kinds, every_way = _over(KINDS), _over(BOTH), _over(EVERY_WAY)
 every_kind_of_classes, few_kinds_of_classes = (
     _over({key: kind for key, kind in kinds.items() if not kind.binary}) for kinds in (KINDS, FEW)
 )
-curved_kinds = _over({key: kind for key, kind in KINDS.items() if kind.has_hessian})
 
 
 # --------------------------------------------------------------------------------------------------

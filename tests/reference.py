@@ -169,6 +169,15 @@ _DEFINITIONS = {
 }
 
 
+# The promise of the design, in ulp of phi and phi': four roundings, or what the rounded argument of exp and erfc
+# allows.
+PROMISED_ULPS = {
+    "psi_g": lambda u, p: 3 + 2 * (u / p["sigma"]) * (u / p["sigma"]),
+    "softplus_hinge": lambda u, p: 3 + abs(p["beta"] * u),
+    "logistic": lambda u, p: 3 + abs(u),
+}
+
+
 class _Floats:
     """Plain float64 arithmetic, with libm's functions and IEEE's answers for infinities."""
 
@@ -246,6 +255,12 @@ _STEEPEST = {
     "modified_huber": lambda p: (math.inf, -4.0, 0.0),
     "huber_margin": lambda p: (math.inf, -p["delta"], 0.0),
 }
+
+
+def promised_ulps(name, params, m):
+    """How many ulp a computed phi or phi' may be off the true one at this margin."""
+    name, p = full_params(name, params)
+    return PROMISED_ULPS.get(name, lambda u, p: 4.0)(p.get("margin", 0.0) - float(m), p)
 
 
 def _evaluate(name, params, m, many):

@@ -10,15 +10,12 @@ import reference
 from conftest import every_dtype
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kinds import CATALOGUE, assert_right, every_loss, margin_bounds, slack, telling_scores
+from kinds import CATALOGUE, FLAT_LOSSES, assert_right, every_loss, margin_bounds, slack, telling_scores
 
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
 pytestmark = pytest.mark.clang
-
-# Losses that are exactly flat for large margins; all else of the catalogue only tends to 0.
-FLAT = tuple(name for name in reference.DEFAULTS if reference.slope(name, None, 30.0) == 0.0)
 
 
 def of_margins(loss, margins, label=1):
@@ -65,14 +62,7 @@ def telling_margins(loss, dtype, count=80):
 
 
 def promised_ulps(loss, m):
-    """The promise of the design: four roundings, or what the rounded argument of exp and erfc allows."""
-    u = loss.params.get("margin", 0.0) - float(m)
-    if "sigma" in loss.params and loss.name == "psi_g":
-        v = u / loss.params["sigma"]
-        return 3 + 2 * v * v
-    if loss.name in ("softplus_hinge", "logistic"):
-        return 3 + abs(loss.params.get("beta", 1.0) * u)
-    return 4.0
+    return reference.promised_ulps(loss.name, loss.params, m)
 
 
 def test_every_loss_has_an_oracle():
@@ -424,7 +414,7 @@ def test_inactive_rows_give_positive_zero(loss, dtype):
     """By the sign bit, for both labels, in every lane and tail, scaled or not."""
     beyond = max(thresholds(loss)) + np.array([2.0**-10, 0.5, 1.0, 30.0, 1e30, np.inf], dtype=dtype)
     margins = np.resize(np.concatenate([beyond, [dtype(-3.0)]]), 71).astype(dtype)
-    flat = loss.name in FLAT
+    flat = loss.name in FLAT_LOSSES
     for label in (-1, 1):
         for extra in ({}, {"sample_weight": np.linspace(0.5, 2, 71)}, {"class_weight": (0.5, 3.0)}):
             for reduction in ("none", "sum", "mean"):
@@ -443,15 +433,12 @@ def test_inactive_rows_give_positive_zero(loss, dtype):
 
 
 def test_flat_losses_are_what_they_are():
-    assert FLAT == (
-        "hinge",
-        "perceptron",
-        "squared_hinge",
-        "smooth_hinge",
-        "modified_huber",
-        "huberized_hinge",
-        "huber_margin",
-    )
+    """The oracle tells them; these seven and these four by name."""
+    assert {
+        *("hinge", "perceptron", "squared_hinge", "smooth_hinge"),
+        *("modified_huber", "huberized_hinge", "huber_margin"),
+    } <= set(FLAT_LOSSES)
+    assert {"psi_g", "psi_m", "softplus_hinge", "logistic"} <= set(MARGIN_LOSSES) - set(FLAT_LOSSES)
 
 
 @every_dtype

@@ -261,6 +261,11 @@ def test_out_in_the_gaps_of_an_input(n_classes, dtype):
             with raises(ValueError, "out", "overlap"):
                 case.loss.grad(case.y, view.reshape(case.scores.shape), out=out)
         assert bits(gappy) == before
+    labels = np.ones(8 * (size + N), np.int8)
+    with raises(ValueError, "out", "overlap"):
+        out = labels[: case.scores.nbytes].view(dtype).reshape(case.scores.shape)
+        case.loss.grad(labels[:N], case.scores, out=out)
+    assert (labels == 1).all()
     backwards = np.zeros(N + case.coef.size, dtype)
     backwards[:N] = case.y[::-1]
     case = make_case(dtype, n_classes, "dense")
