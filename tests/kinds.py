@@ -374,11 +374,11 @@ def margin_bounds(base, m, move, dtype):
     """
     last = 4 * float(np.finfo(dtype).eps)
     tiny = 4 * float(np.finfo(dtype).smallest_subnormal)
-    at = [evaluate(base, each) for each in (m - move, m, m + move)]
+    below, here, above = (evaluate(base, each) for each in (m - move, m, m + move))
     found = []
     for which in (0, 1):
-        values = np.stack([triple[which] for triple in at])
-        low, high = values.min(axis=0), values.max(axis=0)
+        low = np.minimum(np.minimum(below[which], here[which]), above[which])
+        high = np.maximum(np.maximum(below[which], here[which]), above[which])
         found += [low - last * np.abs(low) - tiny, high + last * np.abs(high) + tiny]
     return found
 
