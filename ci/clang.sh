@@ -14,7 +14,4 @@ if ! command -v clang >/dev/null; then
 fi
 
 say "$(clang --version | head -n 1)"
-what=(elementary losses_values linear_values layouts csr_faults zero_slope same_bits same_bits_linear
-    multiclass_linear multiclass_same_bits)
-what=("${what[@]/#/tests/test_}")
-CC=clang bash "$root/ci/test.sh" -- "${what[@]/%/.py}" "$@"
+CC=clang bash "$root/ci/test.sh" -- -m clang "$@"

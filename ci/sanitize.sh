@@ -30,25 +30,24 @@ fi
 grep -hs "heap-buffer-overflow" $(reports) /dev/null || { echo "no such report"; exit 1; }
 rm $(reports)
 
-# What has loops of its own at every level; and once, what surrounds them. Other tests run the same kernels for values, texts and
-# bits; those that measure memory carry the mark no_sanitizer. Hostile calls of every kind follow, at every level.
-at_every_level=(layouts linear_values csr_faults score_loop fortran_order casts multiclass_linear)
-once=(scores_api dense_faults rows label_dtypes objective elementary kink order_of_additions changed_buffers lifetimes threads
-    svmlight multiclass_scores multiclass_csr_faults multiclass_layouts multiclass_rows multiclass_threads)
+# What has loops of its own at every level; and once, what surrounds them: marks beside the tests say which (pyproject.toml). Other
+# tests run the same kernels for values, texts and bits; those that measure memory carry the mark no_sanitizer. Hostile calls of
+# every kind follow, at every level.
 for level in base x86_v3 x86_v4; do
     export HINGEFAST_LEVEL=$level
     say "the tests at level $level"
-    what=("${at_every_level[@]}" "${once[@]}")
+    what="at_every_level or sanitizer"
     if [ $level != base ]; then
-        what=("${at_every_level[@]}")
+        what=at_every_level
         if ! sanitized python -c "import hingefast" 2>"$tmp/log"; then
             grep ImportError "$tmp/log" || { cat "$tmp/log"; exit 1; } # the processor has no such level
             continue
         fi
     fi
-    what=("${what[@]/#/tests/test_}")
+    # Only files that carry the marks: to import the others takes seconds here.
+    files=$(cd "$root" && grep -lE "pytest\.mark\.(${what// or /|})\b" tests/test_*.py)
     # no faulthandler: it would take the signals that ASan reports; capture=sys: file descriptor 2 stays open for UBSan
-    sanitized run_tests -q -p no:faulthandler --capture=sys -m "not slow and not no_sanitizer" "${what[@]/%/.py}" "$@"
+    sanitized run_tests -q -p no:faulthandler --capture=sys -m "($what) and not slow and not no_sanitizer" $files "$@"
     # also where a test expected its child process to fail
     if grep -hs -A 30 "ERROR: AddressSanitizer" $(reports) /dev/null; then exit 1; fi
 done

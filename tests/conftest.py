@@ -1,28 +1,21 @@
-"""What all test files share: the catalogue to parametrise over, dtypes, levels, random data, the folder of
-real data.
+"""What all test files share beside problems (`kinds`): dtypes, levels, other processes, bits, errors, real data.
 
 Import helpers by name (`from conftest import ...`); fixtures arrive by themselves.
 """
 
 import gc
-import json
-import math
 import os
 import pickle
 import subprocess
 import sys
 import tracemalloc
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import reference
 
 import hingefast as hf
-from hingefast.losses import MARGIN_LOSSES
 
 TESTS = Path(__file__).resolve().parent
 DTYPES = (np.float32, np.float64)
@@ -30,46 +23,6 @@ THREADS = (1, 2, 3, 8)
 # The levels that this machine can run, lowest first.
 LEVELS = tuple(hf.show_config(mode="dicts")["levels"])
 
-# One other value per parameter, dyadic so that it is exact in float32 too; a parameter that a later loss
-# brings along gets 1.5. Two sets, because a width below 1 and one above 1 lie on different sides of every
-# threshold.
-_NARROW = {
-    "margin": 0.5,
-    "kink_slope": -0.5,
-    "width": 0.25,
-    "half_width": 0.25,
-    "delta": 0.5,
-    "sigma": 0.5,
-    "beta": 4.0,
-}
-_WIDE = {
-    "margin": 2.0,
-    "kink_slope": -1.0,
-    "width": 2.0,
-    "half_width": 1.5,
-    "delta": 3.0,
-    "sigma": 2.0,
-    "beta": 0.5,
-}
-
-
-def _catalogue():
-    """(id, loss object): each class with its defaults and with two other sets of parameters, where it has
-    any.
-    """
-    for name, cls in MARGIN_LOSSES.items():
-        names = tuple(cls().params)
-        yield name, cls()
-        if names:
-            yield f"{name}-narrow", cls(**{key: _NARROW.get(key, 1.5) for key in names})
-            yield f"{name}-wide", cls(**{key: _WIDE.get(key, 1.5) for key in names})
-
-
-CATALOGUE = dict(_catalogue())
-DEFAULT_LOSSES = {name: cls() for name, cls in MARGIN_LOSSES.items()}
-
-every_loss = pytest.mark.parametrize("loss", CATALOGUE.values(), ids=CATALOGUE.keys())
-every_default_loss = pytest.mark.parametrize("loss", DEFAULT_LOSSES.values(), ids=DEFAULT_LOSSES.keys())
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=["f32", "f64"])
 every_level = pytest.mark.parametrize("level", LEVELS)
 every_reduction = pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
@@ -84,21 +37,6 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow: runs with --slow"))
-
-
-@pytest.fixture(params=DTYPES, ids=["f32", "f64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture(params=CATALOGUE.values(), ids=CATALOGUE.keys())
-def loss(request):
-    return request.param
-
-
-@pytest.fixture(params=LEVELS)
-def level(request):
-    return request.param
 
 
 @pytest.fixture(scope="session")
@@ -138,11 +76,6 @@ def run_at_level(level, code, **env):
     return run_python(code, HINGEFAST_LEVEL=level, **env).stdout
 
 
-def json_at_level(level, code, **env):
-    """The same for a snippet that prints one JSON document."""
-    return json.loads(run_at_level(level, code, **env))
-
-
 # --------------------------------------------------------------------------------------------------
 # Results
 # --------------------------------------------------------------------------------------------------
@@ -176,83 +109,6 @@ def computing_dtype(dtype):
 
 
 # --------------------------------------------------------------------------------------------------
-# What is right on scores, and how far a right answer may be from it
-# --------------------------------------------------------------------------------------------------
-
-
-def slack(loss, margins, dtype):
-    """How far the margin may effectively be moved by rounding, per row.
-
-    u = t - m is rounded once, scaled by a rounded reciprocal of the width and squared inside exp: relative
-    errors of u, at most eight halves of eps in the kernel and in the oracle together. Parameters are rounded
-    to the computing dtype, which moves the threshold t (plus half_width) by an absolute amount.
-    """
-    eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).smallest_subnormal)
-    params = loss.params
-    threshold = Fraction(params.get("margin", 0.0)) + Fraction(params.get("half_width", 0.0))
-    exact = all(Fraction(float(np.dtype(dtype).type(float(p)))) == p for p in (*params.values(), threshold))
-    distance = np.abs(params.get("margin", 0.0) - margins) + params.get("half_width", 0.0)
-    return 4 * eps * distance + (0.0 if exact else 4 * (eps * float(threshold) + tiny))
-
-
-def row_bounds(loss, margins, dtype):
-    """(low, high) of phi and (low, high) of phi' that a right implementation may return at these margins.
-
-    phi falls and phi' rises with m, so both lie between their values at m - slack and m + slack, give or take
-    four roundings of the result itself (and of the smallest subnormal).
-    """
-    margins = np.asarray(margins, dtype=np.float64)
-    move = slack(loss, margins, dtype)
-    last = 4 * float(np.finfo(dtype).eps)
-    tiny = 4 * float(np.finfo(dtype).smallest_subnormal)
-    # A kink must be met exactly where the parameters are exact: there the margin itself counts, too.
-    at = [
-        (reference.phi(loss.name, loss.params, m), reference.slope(loss.name, loss.params, m))
-        for m in (margins - move, margins, margins + move)
-    ]
-    bounds = []
-    for which in (0, 1):
-        values = np.array([pair[which] for pair in at])
-        low, high = values.min(axis=0), values.max(axis=0)
-        bounds += [low - last * np.abs(low) - tiny, high + last * np.abs(high) + tiny]
-    return bounds
-
-
-def assert_right(result, loss, signs, scores, weights=None, reduction="mean", dtype=None):
-    """`result` of value_and_grad is right: value and each slope lie between the bounds of their rows."""
-    value, grad = result
-    scores = np.asarray(scores)
-    dtype = computing_dtype(scores.dtype) if dtype is None else np.dtype(dtype)
-    signs = np.asarray(signs, dtype=np.float64)
-    n = signs.size
-    w = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
-    eps = float(np.finfo(dtype).eps)
-    low, high, slope_low, slope_high = row_bounds(loss, signs * scores.astype(np.float64), dtype)
-    factor = w / math.fsum(w) if reduction == "mean" else w
-    # Two more roundings for the weight and for the division by the sum, which itself has n of float64.
-    rounding = 2 * eps + (n + 4) * float(np.finfo(np.float64).eps)
-
-    def inside(got, low, high):
-        low = np.where(factor == 0, 0.0, factor * low)
-        high = np.where(factor == 0, 0.0, factor * high)
-        margin = rounding * np.maximum(np.abs(low), np.abs(high)) + float(np.finfo(dtype).smallest_subnormal)
-        wrong = ~((got >= low - margin) & (got <= high + margin))
-        assert not wrong.any(), (int(wrong.argmax()), got[wrong][:3], low[wrong][:3], high[wrong][:3])
-
-    assert isinstance(grad, np.ndarray)
-    assert grad.shape == (n,)
-    inside(signs * grad.astype(np.float64), slope_low, slope_high)
-    if reduction == "none":
-        assert value.shape == (n,)
-        assert value.dtype == dtype
-        inside(value.astype(np.float64), low, high)
-        return
-    assert type(value) is float
-    low, high = math.fsum(factor * low), math.fsum(factor * high)
-    assert low - rounding * abs(low) <= value <= high + rounding * abs(high), (low, value, high)
-
-
-# --------------------------------------------------------------------------------------------------
 # Errors
 # --------------------------------------------------------------------------------------------------
 
@@ -270,37 +126,8 @@ def raises(kind, *fragments):
 
 
 # --------------------------------------------------------------------------------------------------
-# Random data
+# Arrays and objects
 # --------------------------------------------------------------------------------------------------
-
-
-def assert_telling(signs, scores, thresholds=(0.0, 1.0)):
-    """Data that could hide an error proves nothing: both labels, distinct scores, and for either label rows
-    on both sides of each threshold of the margin."""
-    signs, scores = np.asarray(signs), np.asarray(scores, dtype=np.float64)
-    assert set(np.unique(signs)) == {-1, 1}
-    assert np.unique(scores).size == scores.size
-    for label in (-1, 1):
-        margins = label * scores[signs == label]
-        for threshold in thresholds:
-            assert (margins < threshold).any(), (label, threshold)
-            assert (margins > threshold).any(), (label, threshold)
-
-
-def telling_scores(n, dtype=np.float64, seed=0, spread=4.0):
-    """`n` >= 16 rows: .signs (int8, -1 and +1), .scores (distinct, within +-spread), .weights (float64,
-    positive).
-    """
-    assert n >= 16
-    rng = np.random.default_rng([seed, n])
-    step = 2 * spread / n
-    grid = -spread + step * (np.arange(n) + 0.5)
-    scores = rng.permutation(grid + rng.uniform(-0.4, 0.4, n) * step).astype(dtype)
-    signs = rng.choice(np.array([-1, 1], dtype=np.int8), n)
-    extremes = np.argsort(scores)[[0, 1, -2, -1]]  # one row of either label at either end
-    signs[extremes] = [-1, 1, -1, 1]
-    assert_telling(signs, scores)
-    return SimpleNamespace(signs=signs, scores=scores, weights=rng.uniform(0.25, 2.0, n))
 
 
 def strided(array, step=3):
@@ -338,3 +165,48 @@ def least_growth(batch, batches=5):
     finally:
         tracemalloc.stop()
     return min(growths)
+
+
+# --------------------------------------------------------------------------------------------------
+# What no public name reaches. All that tests know of kernels and of attributes with an underscore stands here.
+# --------------------------------------------------------------------------------------------------
+
+
+def layout_of(X):
+    """How X is read: "Dense", in place or through a tile; "Fortran", in place; or "CSR"."""
+    from hingefast.linear import as_layout
+
+    return type(as_layout(X)).__name__
+
+
+def elementary(name, x):
+    """exp, log1p or erfc of each number, as the kernels compute it."""
+    from hingefast._kernels import table
+
+    return table.elementary(name, x)
+
+
+def class_weight_of(objective):
+    """The class weights that an `Objective` found for "balanced"."""
+    return objective._class_weight
+
+
+def euclidean_norm(*parts):
+    """The norm that `margin_report` divides by."""
+    from hingefast.checks.arrays import euclidean_norm
+
+    return euclidean_norm(*parts)
+
+
+def spoil_a_label_lookup(monkeypatch, n_classes, meanwhile):
+    """Have `meanwhile` happen at each lookup of labels that NumPy casts, as another thread could do at that moment."""
+    from hingefast._kernels import labels
+
+    name = "pair_index" if n_classes is None else "class_index"
+    look_up = getattr(labels, name)
+
+    def spoilt(*given):
+        meanwhile()
+        return look_up(*given)
+
+    monkeypatch.setattr(labels, name, spoilt)

@@ -169,6 +169,15 @@ _DEFINITIONS = {
 }
 
 
+# The promise of the design, in ulp of phi and phi': four roundings, or what the rounded argument of exp and erfc
+# allows.
+PROMISED_ULPS = {
+    "psi_g": lambda u, p: 3 + 2 * (u / p["sigma"]) * (u / p["sigma"]),
+    "softplus_hinge": lambda u, p: 3 + abs(p["beta"] * u),
+    "logistic": lambda u, p: 3 + abs(u),
+}
+
+
 class _Floats:
     """Plain float64 arithmetic, with libm's functions and IEEE's answers for infinities."""
 
@@ -248,6 +257,12 @@ _STEEPEST = {
 }
 
 
+def promised_ulps(name, params, m):
+    """How many ulp a computed phi or phi' may be off the true one at this margin."""
+    name, p = full_params(name, params)
+    return PROMISED_ULPS.get(name, lambda u, p: 4.0)(p.get("margin", 0.0) - float(m), p)
+
+
 def _evaluate(name, params, m, many):
     """(phi, phi', phi'') at one margin, a float."""
     name, p = full_params(name, params)
@@ -285,27 +300,28 @@ def curvature_mp(name, params, m):
     return _evaluate(name, params, m, True)[2]
 
 
-def _mapped(name, params, m, which):
+def of_margins(name, params, m):
+    """(phi, phi', phi'') in plain float64, as floats of a number or arrays of an array."""
     if np.ndim(m) == 0:
-        return float(_evaluate(name, params, m, False)[which])
+        return tuple(float(each) for each in _evaluate(name, params, m, False))
     m = np.asarray(m, dtype=np.float64)
-    flat = [_evaluate(name, params, each, False)[which] for each in m.ravel().tolist()]
-    return np.array(flat, dtype=np.float64).reshape(m.shape)
+    triples = [_evaluate(name, params, each, False) for each in m.ravel().tolist()]
+    return tuple(np.array(triples, dtype=np.float64).reshape(m.size, 3).T.reshape(3, *m.shape))
 
 
 def phi(name, params, m):
     """phi(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 0)
+    return of_margins(name, params, m)[0]
 
 
 def slope(name, params, m):
     """phi'(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 1)
+    return of_margins(name, params, m)[1]
 
 
 def curvature(name, params, m):
     """phi''(m) in plain float64; `m` is a number or an array."""
-    return _mapped(name, params, m, 2)
+    return of_margins(name, params, m)[2]
 
 
 # --------------------------------------------------------------------------------------------------

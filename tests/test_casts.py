@@ -5,9 +5,11 @@ number, whichever rows are asked for.
 import numpy as np
 import pytest
 from conftest import LEVELS, bits, misaligned, run_at_level, strided
-from linear_cases import namespace, problem
+from kinds import namespace, problem
 
 import hingefast as hf
+
+pytestmark = pytest.mark.at_every_level
 
 INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
 DTYPES_OF_X = [*INTEGERS, np.bool_, np.float16, np.float32, np.float64]

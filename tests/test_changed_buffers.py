@@ -7,6 +7,8 @@ import os
 import pytest
 from conftest import run_python
 
+pytestmark = pytest.mark.sanitizer
+
 # The other process is made before NumPy is there, so that it has no threads to lose. It flips two indices of a row in
 # the middle of a block, one in a group of four entries and one in the tail, between a column of X and one so far
 # outside that a read or write there ends the process; both as int32 and as int64.
@@ -42,7 +44,7 @@ if other == 0:
 import numpy as np
 import hingefast as hf
 from conftest import DTYPES, bits
-from linear_cases import namespace
+from kinds import namespace
 
 rng = np.random.default_rng(0)
 columns = rng.integers(0, D, N_ROWS * PER_ROW)
@@ -132,7 +134,7 @@ if other == 0:
 
 import numpy as np
 import hingefast as hf
-from linear_cases import as_csr
+from kinds import as_csr
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((N_ROWS, D))

@@ -4,14 +4,13 @@ import os
 
 import numpy as np
 import pytest
-from conftest import LEVELS, bits, every_default_loss, every_dtype, misaligned, run_at_level, run_python
-from linear_cases import FLAT_LOSSES, problem
+from conftest import LEVELS, bits, every_dtype, layout_of, misaligned, run_at_level, run_python
+from kinds import FLAT_LOSSES, every_default_loss, problem
 
 import hingefast as hf
-from hingefast._kernels.dense import Dense
-from hingefast._kernels.fortran import Fortran, has_contiguous_columns
-from hingefast.linear import as_layout
 from hingefast.losses import MARGIN_LOSSES
+
+pytestmark = pytest.mark.at_every_level
 
 # Around whole lines of lanes, groups of columns, chunks of 64 rows and blocks of 512.
 N_ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 63, 64, 65, 67, 127, 129, 300, 511, 512, 513, 517, 577)
@@ -50,7 +49,7 @@ def answers(X, case, loss="squared_hinge", **keywords):
 
 def assert_same(X, case, **keywords):
     """`X`, which holds the numbers of case.X, is read in place and has its bits."""
-    assert type(as_layout(X)) is Fortran and type(as_layout(case.X)) is Dense
+    assert (layout_of(X), layout_of(case.X)) == ("Fortran", "Dense")
     assert answers(X, case, **keywords) == answers(case.X, case, **keywords)
 
 
@@ -59,7 +58,7 @@ def compare_shapes(dtype, n, widths=N_FEATURES):
     for d in widths:
         case = problem(n, d, dtype, seed=71)
         X = fortran(case.X)
-        assert type(as_layout(X)) is Fortran
+        assert layout_of(X) == "Fortran"
         for loss in ("hinge", "logistic"):
             found = [
                 (
@@ -152,14 +151,9 @@ def test_what_is_not_read_in_place(dtype):
         "integers": np.asfortranarray((X * 9).astype(np.int32)),
     }
     for name, view in views.items():
-        assert type(as_layout(view)) is Dense, name
-        assert not has_contiguous_columns(view, dtype is np.float64)
-        with pytest.raises(ValueError, match="contiguous columns"):
-            Fortran(view, dtype is np.float64)
+        assert layout_of(view) == "Dense", name
         if view.shape == X.shape and view.dtype.kind == "f" and view.dtype.itemsize > 2:
             assert answers(view, case) == answers(case.X, case), name
-    other = np.float32 if dtype is np.float64 else np.float64
-    assert not has_contiguous_columns(X, other is np.float64)
     if dtype is np.float32:
         wide = [hf.Objective(x, case.y, loss="hinge", dtype=np.float64) for x in (X, case.X)]
         theta = wide[0].pack(case.coef, case.intercept)
@@ -185,7 +179,7 @@ def test_many_tasks_and_threads(dtype, loss, n, d):
     """With 70 001 columns a slice between two looks for Ctrl-C ends inside a chunk of 64 rows."""
     case = problem(n, d, dtype, seed=76)
     X = fortran(case.X)
-    assert type(as_layout(X)) is Fortran
+    assert layout_of(X) == "Fortran"
     for n_threads in (1, 2, 3):
         found = [
             (
@@ -243,7 +237,7 @@ def test_classes(dtype, n):
         X = rng.standard_normal((n, d)).astype(dtype)
         coef = rng.standard_normal((3, d)).astype(dtype)
         y = rng.integers(0, 3, n)
-        assert type(as_layout(fortran(X))) is Fortran
+        assert layout_of(fortran(X)) == "Fortran"
         for rows in (None, slice(n // 2, None), rng.integers(0, n, 9)):
             found = [
                 (

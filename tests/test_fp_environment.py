@@ -1,5 +1,5 @@
-"""The caller's floating-point environment changes no bit of a result, and comes back as it was, flags
-included.
+"""Promise: the caller's floating-point environment changes no bit of a result, and comes back as it was, flags
+included; what NumPy computes for us obeys neither it nor the caller's errstate.
 """
 
 import ctypes
@@ -9,14 +9,26 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import bits, every_default_loss, every_dtype, telling_scores
+from conftest import bits, every_dtype
+from kinds import (
+    KINDS,
+    as_csr,
+    both_kinds,
+    every_way,
+    few_kinds,
+    on_a_base,
+    telling_scores,
+)
 
 import hingefast as hf
 
-pytestmark = pytest.mark.skipif(
-    not (sys.platform == "linux" and platform.machine() == "x86_64"),
-    reason="reads and writes MXCSR through glibc's fenv_t of x86-64 Linux",
-)
+pytestmark = [
+    pytest.mark.any_python,
+    pytest.mark.skipif(
+        not (sys.platform == "linux" and platform.machine() == "x86_64"),
+        reason="reads and writes MXCSR through glibc's fenv_t of x86-64 Linux",
+    ),
+]
 
 FENV_BYTES, MXCSR_AT = 32, 28
 FLUSH_TO_ZERO, DENORMALS_ARE_ZERO = 0x8000, 0x0040
@@ -64,6 +76,9 @@ def control_bits():
     return mxcsr() & ~0x3F
 
 
+GAUSSIAN = KINDS["psi_g"]
+
+
 @pytest.fixture(params=["flush to zero", *list(ROUNDING)[1:]])
 def strange(request):
     """Keywords of `environment_of` for a caller's environment that is not the default."""
@@ -83,31 +98,20 @@ def test_this_file_can_change_the_environment():
     assert (tiny * 0.5)[0] > 0
 
 
-def telling_data(dtype, n=83):
+def telling_data(kind, dtype, n=83):
     """Also rows whose losses or slopes are subnormal."""
-    data = telling_scores(n, dtype)
+    data = kind.scores(n, dtype)
     info = np.finfo(dtype)
-    data.scores[:4] = data.signs[:4] * np.array(
-        [-info.smallest_subnormal, -info.smallest_normal / 2, 14.2, 38.5], dtype
-    )
+    few = np.array([-info.smallest_subnormal, -info.smallest_normal / 2, 14.2, 38.5], dtype)
+    if kind.binary:
+        data.scores[:4] = data.y[:4] * few
+    else:
+        data.scores[3] = 0
+        data.scores[3, :2] = -few[:2]
     return data
 
 
-@every_dtype
-@every_default_loss
-def test_results_do_not_depend_on_it(loss, dtype, strange):
-    data = telling_data(dtype)
-    tiny = data.weights * float(np.finfo(dtype).smallest_normal) / 8
-    calls = [
-        lambda: loss.value_and_grad(data.signs, data.scores),
-        lambda: loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, reduction="mean"),
-        lambda: loss.value_and_grad(data.signs, data.scores, class_weight=(0.3, 1.7), reduction="sum"),
-        lambda: loss.value_and_grad(data.signs, data.scores, sample_weight=tiny, reduction="none"),
-        lambda: (loss.value(data.signs, data.scores), loss.grad(data.signs, data.scores)),
-        lambda: loss.value_and_grad(data.signs, data.scores[::-1]),
-        lambda: loss.value_and_grad(data.signs, data.scores.astype(data.scores.dtype.newbyteorder())),
-        lambda: loss.value_and_grad(data.signs.astype(np.float32), data.scores.astype(np.float16)),
-    ]
+def assert_same_under(strange, calls):
     for number, call in enumerate(calls):
         want = call()
         with environment_of(**strange):
@@ -119,35 +123,127 @@ def test_results_do_not_depend_on_it(loss, dtype, strange):
 
 
 @every_dtype
+@every_way
+def test_scores(kind, dtype, strange):
+    loss, data = kind.loss, telling_data(kind, dtype)
+    y, z, w = data.y, data.scores, data.weights
+    tiny = w * float(np.finfo(dtype).smallest_normal) / 8
+    # All inputs are made here: what NumPy computes for the test obeys the environment.
+    half, narrow, floats = z.astype(np.float16), w.astype(np.float32), y.astype(np.float32)
+    swapped, fortran, by_class = z.astype(z.dtype.newbyteorder()), np.asfortranarray(z), kind.class_weight / 3
+    assert_same_under(
+        strange,
+        [
+            lambda: loss.value_and_grad(y, z),
+            lambda: loss.value_and_grad(y, z, sample_weight=w, class_weight=by_class),
+            lambda: loss.value_and_grad(y, z, class_weight=by_class, reduction="sum"),
+            lambda: loss.value_and_grad(y, z, sample_weight=tiny, reduction="none"),
+            lambda: (loss.value(y, z), loss.grad(y, z)),
+            lambda: loss.value_and_grad(y, z[::-1]),
+            lambda: loss.value_and_grad(y, fortran),
+            lambda: loss.value_and_grad(y, swapped),
+            lambda: loss.value_and_grad(floats, half, sample_weight=narrow),
+        ],
+    )
+
+
+@every_dtype
+@few_kinds
+def test_linear_models(kind, dtype, strange):
+    """float64 coefficients and intercepts that float32 has to round, too."""
+    case = kind.problem(70, 9, dtype, seed=1)
+    coef, intercept = np.float64(case.coef) / 3, np.float64(case.intercept) / 3
+    for convert in (np.asarray, np.asfortranarray, as_csr, lambda X: X[::-1].copy()[::-1]):
+        assert_same_under(strange, linear_calls(kind, case, convert(case.X), coef, intercept))
+
+
+def linear_calls(kind, case, X, coef, intercept):
+    keywords = {"sample_weight": case.weights, "alpha": 0.1}
+    objective = kind.objective(X, case.y, class_weight="balanced", penalize_intercept=True, **keywords)
+    theta = objective.pack(coef, intercept)
+    narrow, narrow_coef = theta.astype(np.float32), coef.astype(np.float32)
+
+    def stepped(start):
+        moved = start.copy()
+        return objective.step(moved, 0.1, rows=slice(0, 30)), moved
+
+    calls = [
+        lambda: hf.decision_function(X, coef, intercept),
+        lambda: kind.call(X, case, coef=coef, intercept=intercept, **keywords),
+        lambda: kind.call(X, case, coef=narrow_coef, intercept=intercept, **keywords),
+        lambda: objective.value_and_grad(theta),
+        lambda: objective.value_and_grad(narrow),
+        lambda: stepped(theta),
+        lambda: stepped(narrow),
+    ]
+    if kind.has_hessian:
+        backwards = theta[::-1].copy()
+        calls.append(lambda: objective.hessp(theta, backwards))
+    return calls
+
+
+@every_dtype
+@both_kinds
 @pytest.mark.parametrize("n_threads", [1, 2, 3])
-def test_in_threads(n_threads, dtype, strange):
-    data = telling_data(dtype, 300_007)
-    loss = hf.GaussianHinge()
-    want = loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, n_threads=1)
+def test_in_threads(kind, n_threads, dtype, strange):
+    kind = GAUSSIAN if kind.binary else on_a_base("crammer_singer", "logistic", 10)
+    n, rng = 300_007 if kind.binary else 60_000, np.random.default_rng(0)
+    z, w = rng.standard_normal((n, *kind.shape)).astype(dtype), rng.uniform(0.25, 2, n)
+    y, loss = kind.labels[np.arange(n) % len(kind.labels)], kind.loss
+    z[:2] = np.finfo(dtype).smallest_normal / 2
+    case = kind.problem(9_000, 150, dtype, seed=3)
+    want = [loss.value_and_grad(y, z, sample_weight=w, n_threads=1), kind.call(case.X, case, n_threads=1)]
     with environment_of(**strange):
         before = control_bits()
-        got = loss.value_and_grad(data.signs, data.scores, sample_weight=data.weights, n_threads=n_threads)
+        got = [loss.value_and_grad(y, z, sample_weight=w, n_threads=n_threads)]
+        got.append(kind.call(case.X, case, n_threads=n_threads))
         after = control_bits()
     assert before == after
-    assert bits(got) == bits(want)
+    assert bits(*got) == bits(*want)
 
 
 def test_losses_made_under_it(strange):
-    """Constants derived from parameters (a reciprocal) must not be rounded the caller's way."""
-    data = telling_scores(40)
-    for cls, key in [
-        (hf.SmoothHinge, "width"),
-        (hf.HuberizedHinge, "half_width"),
-        (hf.HuberMargin, "delta"),
-        (hf.GaussianHinge, "sigma"),
-        (hf.AlgebraicHinge, "sigma"),
-        (hf.SoftplusHinge, "beta"),
-    ]:
-        for parameter in (0.3, 0.7, 3.0, 1.1):
-            want = cls(**{key: parameter}).value_and_grad(data.signs, data.scores)
-            with environment_of(**strange):
-                made = cls(**{key: parameter})
-            assert bits(made.value_and_grad(data.signs, data.scores)) == bits(want), (cls, parameter)
+    """Constants derived from parameters (a reciprocal, a cost in float32) must not be rounded the caller's way."""
+    data, of_classes = telling_scores(40), telling_scores(40, n_classes=5)
+    cost = np.random.default_rng(0).uniform(0.5, 3, (5, 5))
+    assert (cost.astype(np.float32) != cost).all()
+    makers = [
+        (lambda cls=cls, key=key, parameter=parameter: cls(**{key: parameter}), data)
+        for cls, key in [
+            (hf.SmoothHinge, "width"),
+            (hf.HuberizedHinge, "half_width"),
+            (hf.HuberMargin, "delta"),
+            (hf.GaussianHinge, "sigma"),
+            (hf.AlgebraicHinge, "sigma"),
+            (hf.SoftplusHinge, "beta"),
+        ]
+        for parameter in (0.3, 0.7, 3.0, 1.1)
+    ]
+    makers.append((lambda: hf.CostSensitiveHinge(cost), of_classes))
+    makers.append((lambda: hf.CrammerSinger(hf.SmoothHinge(width=0.3)), of_classes))
+    for make, of_loss in makers:
+        want = make()
+        with environment_of(**strange):
+            made = make()
+        for dtype in (np.float32, np.float64):
+            scores = of_loss.scores.astype(dtype)
+            assert bits(made.value_and_grad(of_loss.y, scores)) == bits(
+                want.value_and_grad(of_loss.y, scores)
+            ), want
+
+
+@both_kinds
+def test_balanced_weights_found_under_it(kind, strange):
+    case = kind.problem(70, 9, seed=2)
+
+    def balanced():
+        return kind.objective(case.X, case.y, class_weight="balanced", sample_weight=case.weights)
+
+    want = balanced()
+    with environment_of(**strange):
+        made = balanced()
+    theta = want.pack(case.coef, case.intercept)
+    assert bits(made.value_and_grad(theta)) == bits(want.value_and_grad(theta))
 
 
 def test_what_numpy_rounds_for_us(strange):
@@ -205,20 +301,24 @@ def test_what_numpy_rounds_for_us(strange):
 
 
 @every_dtype
-@every_default_loss
-def test_no_flag_is_raised_or_lost(loss, dtype):
+@every_way
+def test_no_flag_is_raised_or_lost(kind, dtype):
     """NaN compares, overflowing squares and tails of exp raise flags inside; the caller sees none of them."""
-    library = libm()
-    data = telling_data(dtype)
-    data.scores[5:9] = [np.nan, np.inf, -np.inf, -np.finfo(dtype).max]
+    library, loss, data = libm(), kind.loss, telling_data(kind, dtype)
+    special = [np.nan, np.inf, -np.inf, -np.finfo(dtype).max]
+    if kind.binary:
+        data.scores[5:9] = special
+    else:
+        data.scores[5, :4] = special
+        data.scores[6, :4] = [-np.finfo(dtype).max, np.finfo(dtype).max, 0, 1]
     for n_threads in (1, 2):
         library.feclearexcept(FLAGS)
-        loss.value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n_threads)
-        loss.value_and_grad(data.signs, data.scores, reduction="none", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="sum", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="none", n_threads=n_threads)
         raised = library.fetestexcept(FLAGS)
         assert raised == 0
         library.feraiseexcept(INVALID | OVERFLOW)
-        loss.value_and_grad(data.signs, data.scores, reduction="sum", n_threads=n_threads)
+        loss.value_and_grad(data.y, data.scores, reduction="sum", n_threads=n_threads)
         kept = library.fetestexcept(FLAGS)
         library.feclearexcept(FLAGS)
         assert kept & (INVALID | OVERFLOW) == INVALID | OVERFLOW
@@ -231,3 +331,13 @@ def test_numpy_sees_no_floating_point_error():
         for loss in (hf.SquaredHinge(), hf.LogisticLoss(), hf.GaussianHinge(), hf.AlgebraicHinge()):
             loss.value_and_grad(np.ones(7), scores)
             assert (np.ones(3) + np.ones(3)).sum() == 6
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).max <= np.finfo(np.float64).max, reason="no longdouble beyond float64"
+)
+def test_intercepts_beyond_float64_whatever_the_callers_errstate():
+    intercept = np.array([np.longdouble(10) ** 400, 0])
+    with np.errstate(all="raise"):
+        scores = hf.decision_function(np.ones((3, 2)), np.ones((2, 2)), intercept)
+    assert np.isinf(scores[:, 0]).all() and (scores[:, 1] == 2).all()

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from conftest import bits, raises
-from linear_cases import as_csr
+from kinds import as_csr
 
 import hingefast as hf
+
+pytestmark = pytest.mark.sanitizer
 
 INTEGERS = (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
 LAYOUTS = {

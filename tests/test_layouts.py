@@ -3,38 +3,53 @@
 import numpy as np
 import pytest
 from conftest import bits, misaligned, raises
-from linear_cases import (
+from kinds import (
     CSR_KINDS,
-    FLAT_LOSSES,
+    DEFAULT_LOSSES,
     INDEX_PAIRS,
-    SMOOTH_LOSSES,
+    Problem,
     as_csr,
     assert_close,
+    binary,
     csr_parts,
     expected,
     namespace,
+    on_a_base,
     problem,
 )
 from reference import densify
 
 import hingefast as hf
 
+pytestmark = [pytest.mark.at_every_level, pytest.mark.clang]
+
+# Rows, columns and the number of classes, None for one score a row.
 SHAPES = [(1, 1), (5, 3), (9, 17), (64, 8), (65, 33), (130, 1), (131, 40), (300, 100)]
+SHAPES_OF_CLASSES = [(1, 1, 2), (9, 17, 3), (64, 8, 9), (65, 33, 17), (131, 40, 5), (70, 19, 66)]
 FLOATS = [np.float32, np.float64]
-every_shape = pytest.mark.parametrize("n,d", SHAPES)
+every_shape = pytest.mark.parametrize("n,d,n_classes", [(n, d, None) for n, d in SHAPES] + SHAPES_OF_CLASSES)
+one_or_several = pytest.mark.parametrize("n_classes", [None, 5], ids=["one score", "classes"])
 every_float = pytest.mark.parametrize("dtype", FLOATS)
+
+
+VARIANTS = ({"loss": "hinge"}, {"loss": "squared_hinge"}, {"loss": "logistic"})
+VARIANTS_OF_CLASSES = (
+    {"loss": "crammer_singer"},
+    {"loss": "weston_watkins:logistic"},
+    {"loss": "one_vs_rest:squared_hinge"},
+)
 
 
 def answers(X, case, **keywords):
     """Everything a linear model is asked, as bits."""
     coef = case.coef.astype(keywords.pop("coef_dtype", case.coef.dtype))
     weighted = {"sample_weight": case.weights, "alpha": 0.5}
-    variants = [{"loss": "hinge"}, {"loss": "squared_hinge"}, {"loss": "logistic"}, weighted]
+    weighted["loss"] = "hinge" if coef.ndim == 1 else "crammer_singer:squared_hinge"
     return bits(
         hf.decision_function(X, coef, case.intercept),
         *(
             hf.linear_value_and_grad(X, case.y, coef, case.intercept, **variant, **keywords)
-            for variant in variants
+            for variant in (*(VARIANTS if coef.ndim == 1 else VARIANTS_OF_CLASSES), weighted)
         ),
     )
 
@@ -73,22 +88,22 @@ def layouts(X):
 
 
 @pytest.mark.parametrize("name", layouts(np.zeros((2, 2))))
-@every_float
 @every_shape
-def test_layouts_have_the_same_bits(name, dtype, n, d):
-    case = problem(n, d, dtype, seed=1)
-    X = layouts(case.X)[name]
-    before = bits(X)
-    np.testing.assert_array_equal(X, case.X)
-    assert answers(X, case) == answers(case.X, case)
-    assert bits(X) == before
+def test_layouts_have_the_same_bits(name, n, d, n_classes):
+    for dtype in FLOATS:
+        case = problem(n, d, dtype, seed=1, n_classes=n_classes)
+        X = layouts(case.X)[name]
+        before = bits(X)
+        np.testing.assert_array_equal(X, case.X)
+        assert answers(X, case) == answers(case.X, case)
+        assert bits(X) == before
 
 
 @every_float
-@pytest.mark.parametrize("n,d", [(50, 7), (200, 33)])
-def test_zero_strides(dtype, n, d):
+@pytest.mark.parametrize("n,d,n_classes", [(50, 7, None), (200, 33, None), (70, 17, 5)])
+def test_zero_strides(dtype, n, d, n_classes):
     """One row seen n times, one column seen d times, one number seen n·d times."""
-    case = problem(n, d, dtype, seed=3)
+    case = problem(n, d, dtype, seed=3, n_classes=n_classes)
     for X in (
         np.broadcast_to(case.X[0], (n, d)),
         np.broadcast_to(case.X[:, :1], (n, d)),
@@ -98,32 +113,34 @@ def test_zero_strides(dtype, n, d):
         assert answers(X, case) == answers(np.ascontiguousarray(X, dtype=dtype), case)
 
 
-def test_labels_weights_and_coef_in_any_layout():
-    case = problem(130, 9, seed=4)
+@one_or_several
+def test_labels_weights_and_models_in_any_layout(n_classes):
+    case = problem(130, 9, seed=4, n_classes=n_classes)
     want = answers(case.X, case)
-    plain = (case.y, case.weights, case.coef)
     for change in (
-        lambda a: np.repeat(a, 2)[::2],
+        lambda a: np.repeat(a, 2, axis=0)[::2],
         lambda a: a[::-1].copy()[::-1],
         lambda a: a.astype(a.dtype.newbyteorder(">")),
         misaligned,
-        lambda a: a.tolist(),
+        np.asfortranarray,
     ):
-        y, weights, coef = (change(a) for a in plain)
-        for loss in ("hinge", "logistic"):
-            assert bits(
-                hf.linear_value_and_grad(case.X, y, coef, 0.5, loss=loss, sample_weight=weights, alpha=1.0)
-            ) == bits(
-                hf.linear_value_and_grad(
-                    case.X, case.y, case.coef, 0.5, loss=loss, sample_weight=case.weights, alpha=1.0
-                )
-            )
+        intercept = case.intercept if n_classes is None else change(case.intercept)
+        changed = Problem(case.X, change(case.y), change(case.coef), intercept, change(case.weights))
+        assert answers(case.X, changed) == want
+    lists = [a.tolist() for a in (case.y, case.coef, np.asarray(case.intercept), case.weights)]
+    loss = {"loss": "logistic" if n_classes is None else "weston_watkins"}
+    got = hf.linear_value_and_grad(case.X, *lists[:3], sample_weight=lists[3], alpha=1.0, **loss)
+    plain = (case.y, case.coef, case.intercept)
+    assert bits(got) == bits(
+        hf.linear_value_and_grad(case.X, *plain, sample_weight=case.weights, alpha=1.0, **loss)
+    )
     case.y = case.y.astype(np.float32)
     assert answers(case.X, case) == want
 
 
-def test_memmap(tmp_path):
-    case = problem(131, 40, seed=5)
+@one_or_several
+def test_memmap(n_classes, tmp_path):
+    case = problem(131, 40, seed=5, n_classes=n_classes)
     for dtype in ("<f8", ">f8"):
         path = tmp_path / f"X{dtype[0] == '>'}.npy"
         np.save(path, case.X.astype(dtype))
@@ -134,11 +151,34 @@ def test_memmap(tmp_path):
             assert answers(X[:, ::-1][:, ::-1], case) == answers(case.X, case)
 
 
+def test_more_than_two_to_the_31_elements(tmp_path):
+    """Index arithmetic in 64 bits: the last row of a sparse file of 2^31 elements and more is read where it lies."""
+    d, n = 2**16, 2**15 + 3
+    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=(n, d))
+    assert X.size > 2**31
+    X[-1] = 1.0
+    X[-1, : d // 2] = 2.0
+    X[2**15] = 0.5
+    one = np.ones(d, dtype=np.float32)
+    rows = np.array([0, n - 1, 2**15])
+    sums = np.array([0.0, 1.5 * d, 0.5 * d])
+    np.testing.assert_array_equal(hf.decision_function(X, one, rows=rows), sums)
+    scores = hf.decision_function(X, np.stack([one, 0 * one, -one]), rows=rows)
+    np.testing.assert_array_equal(scores, np.outer(sums, [1, 0, -1]))
+    y, last = np.broadcast_to(np.int8(1), (n,)), slice(n - 1, None)
+    _, grad, _ = hf.linear_value_and_grad(X, y, 0 * one, rows=last)
+    np.testing.assert_array_equal(grad, -X[-1])
+    _, grad, _ = hf.linear_value_and_grad(
+        X, y, np.zeros((3, d), dtype=np.float32), loss="weston_watkins", rows=last
+    )
+    np.testing.assert_array_equal(grad, np.outer([1, -2, 1], X[-1]))
+
+
 # Dtypes
 
 
-def integers(n, d, seed, low, high):
-    case = problem(n, d, seed=seed)
+def integers(n, d, seed, low, high, n_classes=None):
+    case = problem(n, d, seed=seed, n_classes=n_classes)
     rng = np.random.default_rng([seed, n, d, 1])
     X = rng.integers(low, high, (n, d))
     case.coef = case.coef / max(abs(low), abs(high), 1)
@@ -150,27 +190,24 @@ WIDE = [np.int32, np.uint32, np.int64, np.uint64]
 
 
 @pytest.mark.parametrize("dtype", NARROW + WIDE)
-@pytest.mark.parametrize("order", ["C", "F", "step"])
 @every_shape
-def test_dtypes_that_are_cast(dtype, order, n, d):
+def test_dtypes_that_are_cast(dtype, n, d, n_classes):
     """Narrow dtypes are computed in float32, wide ones in float64: the bits of the cast matrix."""
     low, high = (0, 2) if dtype is bool else (0, 100) if np.dtype(dtype).kind == "u" else (-100, 100)
-    numbers, case = integers(n, d, 6, low, high)
-    X = numbers.astype(dtype)
-    if order == "F":
-        X = np.asfortranarray(X)
-    elif order == "step":
-        X = np.repeat(X, 2, axis=1)[:, ::2]
+    numbers, case = integers(n, d, 6, low, high, n_classes)
+    plain = numbers.astype(dtype)
     computed = np.float32 if dtype in NARROW else np.float64
-    assert hf.decision_function(X, case.coef).dtype == computed
     for coef_dtype in FLOATS:
-        got = answers(X, case, coef_dtype=coef_dtype)
-        assert got == answers(X.astype(computed, order="C"), case, coef_dtype=coef_dtype)
+        want = answers(plain.astype(computed), case, coef_dtype=coef_dtype)
+        for X in (plain, np.asfortranarray(plain), np.repeat(plain, 2, axis=1)[:, ::2]):
+            assert hf.decision_function(X, case.coef).dtype == computed
+            assert answers(X, case, coef_dtype=coef_dtype) == want
 
 
+@one_or_several
 @pytest.mark.parametrize("dtype", [np.float16, np.int16, np.int32, np.int64])
-def test_other_byte_order_of_other_dtypes(dtype):
-    numbers, case = integers(65, 9, 7, -50, 50)
+def test_other_byte_order_of_other_dtypes(dtype, n_classes):
+    numbers, case = integers(65, 9, 7, -50, 50, n_classes)
     X = numbers.astype(dtype)
     assert answers(X.astype(X.dtype.newbyteorder(">")), case) == answers(X, case)
 
@@ -294,10 +331,14 @@ class TestPandas:
         return case
 
     def test_one_dtype_is_read_in_place(self, pd, case):
-        frame = pd.DataFrame(case.X)
+        X = case.X.copy()
+        frame = pd.DataFrame(X, copy=False)
         assert answers(frame, case) == answers(case.X, case)
         objective = hf.Objective(frame, case.y, loss="hinge")
-        assert np.shares_memory(objective._inputs["column 0 of X"], np.asarray(frame))
+        theta = objective.pack(case.coef, 0.5)
+        before = objective.value(theta)
+        X *= 2
+        assert objective.value(theta) == hf.Objective(X, case.y, loss="hinge").value(theta) != before
 
     def test_boolean_columns_beside_others(self, pd, case):
         frame = pd.DataFrame(case.X)
@@ -415,48 +456,44 @@ class TestPandas:
 
 # CSR
 
+AGREEING = {name: binary(loss) for name, loss in DEFAULT_LOSSES.items()} | {
+    f"crammer_singer {K}": on_a_base("crammer_singer", "logistic", K) for K in (3, 10, 40)
+}
+every_agreement = pytest.mark.parametrize("kind", AGREEING.values(), ids=AGREEING.keys())
+
 
 @pytest.mark.parametrize("kind", CSR_KINDS)
 @pytest.mark.parametrize("index_dtype,indptr_dtype", INDEX_PAIRS)
 @every_float
-@pytest.mark.parametrize("n,d", [(1, 1), (65, 33), (200, 12)])
-def test_kinds_and_index_widths_have_the_same_bits(kind, index_dtype, indptr_dtype, dtype, n, d):
-    case = problem(n, d, dtype, seed=10, density=0.4)
+@pytest.mark.parametrize(
+    "n,d,n_classes", [(1, 1, None), (65, 33, None), (200, 12, None), (70, 30, 3), (70, 30, 18)]
+)
+def test_kinds_and_index_widths_have_the_same_bits(kind, index_dtype, indptr_dtype, dtype, n, d, n_classes):
+    case = problem(n, d, dtype, seed=10, density=0.4, n_classes=n_classes)
     plain = as_csr(case.X)
     X = as_csr(case.X, kind, index_dtype, indptr_dtype)
     assert X.indices.dtype == index_dtype and X.indptr.dtype == indptr_dtype
     assert answers(X, case) == answers(plain, case)
 
 
-@pytest.mark.parametrize("loss", FLAT_LOSSES + SMOOTH_LOSSES)
+@every_agreement
 @every_float
 @pytest.mark.parametrize("n,d,density", [(64, 8, 1.0), (131, 40, 0.3), (9, 100, 0.05), (300, 33, 0.1)])
-def test_dense_and_csr_agree(loss, dtype, n, d, density):
-    """Both lie within the bounds of one oracle, and their scores within the bounds of the rounding of sums."""
-    case = problem(n, d, dtype, seed=11, density=density)
-    want = expected(
-        case.X,
-        case.y,
-        case.coef,
-        case.intercept,
-        loss,
-        {},
-        alpha=0.25,
-        weights=case.weights,
-        reduction="mean",
-    )
+def test_dense_and_csr_agree(kind, dtype, n, d, density):
+    """All lie within the bounds of one oracle, and their scores within the bounds of the rounding of sums."""
+    case = kind.problem(n, d, dtype, seed=11, density=density)
+    want = kind.expected(case, alpha=0.25, weights=case.weights, most_unsure=max(0.05, 1.5 / n))
     for X in (case.X, as_csr(case.X), np.asfortranarray(case.X)):
-        got = hf.linear_value_and_grad(
-            X, case.y, case.coef, case.intercept, loss=loss, alpha=0.25, sample_weight=case.weights
-        )
+        got = kind.call(X, case, alpha=0.25, sample_weight=case.weights)
         assert_close(got, want, out_eps=np.finfo(dtype).eps)
         scores = hf.decision_function(X, case.coef, case.intercept)
         assert (np.abs(scores - want.scores) <= want.scores_bound).all()
 
 
+@one_or_several
 @pytest.mark.parametrize("dtype", [*NARROW, *WIDE, ">f8", ">f4"])
-def test_data_of_other_dtypes(dtype):
-    numbers, case = integers(65, 20, 12, 0, 2)
+def test_data_of_other_dtypes(dtype, n_classes):
+    numbers, case = integers(65, 20, 12, 0, 2, n_classes)
     dense = numbers.astype(dtype)
     X = as_csr(dense)
     assert X.data.dtype == np.dtype(dtype)
@@ -466,8 +503,9 @@ def test_data_of_other_dtypes(dtype):
     assert answers(X, case) == answers(cast, case)
 
 
-def test_members_in_other_layouts():
-    case = problem(65, 20, seed=13, density=0.4)
+@one_or_several
+def test_members_in_other_layouts(n_classes):
+    case = problem(65, 20, seed=13, density=0.4, n_classes=n_classes)
     X = as_csr(case.X)
     want = answers(X, case)
     for change in (
@@ -480,6 +518,74 @@ def test_members_in_other_layouts():
             other = namespace(X.indptr, X.indices, X.data, X.shape)
             setattr(other, member, change(getattr(X, member)))
             assert answers(other, case) == want
+
+
+def check_csr(X, y, coef, intercept, dtype):
+    """Against the oracle on the dense matrix that the parts mean."""
+    dense = densify(X).astype(dtype)
+    case = problem(len(y), 2, dtype)  # weights only
+    scores = hf.decision_function(X, coef, intercept)
+    of_classes = (hf.CrammerSinger("squared_hinge"), hf.WestonWatkins("logistic"), hf.OneVsRest("logistic"))
+    for loss in of_classes if coef.ndim == 2 else (hf.Hinge(), hf.SquaredHinge(), hf.LogisticLoss()):
+        # Duplicates are rounded one by one: bounds for three times as many terms.
+        want = expected(
+            dense, y, coef, intercept, loss, weights=case.weights, alpha=0.1, longest=3 * dense.shape[1]
+        )
+        got = hf.linear_value_and_grad(
+            X, y, coef, intercept, loss=loss, sample_weight=case.weights, alpha=0.1
+        )
+        assert_close(got, want, out_eps=np.finfo(dtype).eps)
+        assert (np.abs(scores - want.scores) <= want.scores_bound).all()
+
+
+@every_float
+@pytest.mark.parametrize("n_classes", [None, 2, 7, 17])
+def test_unsorted_duplicates_zeros_empty_rows_and_slack(dtype, n_classes):
+    case = problem(60, 25, dtype, seed=9, density=0.4, n_classes=n_classes)
+    case.X[[0, 7, 8, 9, 59]] = 0
+    indptr, indices, data = csr_parts(case.X, np.int64, np.int64)
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(60), np.diff(indptr))
+    unsorted = np.lexsort((rng.random(rows.size), rows))
+    # Unsorted: the same numbers in another order within each row.
+    check_csr(
+        namespace(indptr, indices[unsorted], data[unsorted], case.X.shape),
+        case.y,
+        case.coef,
+        case.intercept,
+        dtype,
+    )
+    # Duplicates: every entry twice, in parts; some rows hold one column three times.
+    part = (data * rng.uniform(0.2, 0.8, data.size)).astype(dtype)
+    twice = np.lexsort((rng.random(2 * rows.size), np.concatenate([rows, rows])))
+    X = namespace(
+        2 * indptr,
+        np.concatenate([indices, indices])[twice],
+        np.concatenate([part, data - part])[twice],
+        case.X.shape,
+    )
+    check_csr(X, case.y, case.coef, case.intercept, dtype)
+    # Explicit zeros change no bit of a score.
+    zeros = namespace(2 * indptr, np.repeat(indices, 2), np.repeat(data, 2), case.X.shape)
+    zeros.data[1::2] = 0
+    zeros.indices[1::2] = (zeros.indices[1::2] + 1) % 25
+    check_csr(zeros, case.y, case.coef, case.intercept, dtype)
+    # Trailing slack is never read.
+    slack = namespace(
+        indptr,
+        np.concatenate([indices, [-5, 10**12]]),
+        np.concatenate([data, [np.nan, np.inf]]).astype(dtype),
+        case.X.shape,
+    )
+    assert answers(slack, case) == answers(as_csr(case.X), case)
+
+
+@every_float
+@one_or_several
+def test_one_row_holds_everything(n_classes, dtype):
+    case = problem(40, 300, dtype, seed=10, n_classes=n_classes)
+    case.X[np.arange(40) != 17] = 0
+    check_csr(as_csr(case.X), case.y, case.coef, case.intercept, dtype)
 
 
 def test_unsorted_and_duplicate_indices_are_summed():
@@ -514,7 +620,7 @@ def test_explicit_zeros_and_empty_rows():
     scores = hf.decision_function(X, case.coef, case.intercept)
     np.testing.assert_allclose(scores, case.X @ case.coef + case.intercept, rtol=1e-13, atol=1e-14)
     assert (scores[[0, 7, 8, 9, 39]] == case.intercept).all()
-    want = expected(case.X, case.y, case.coef, case.intercept, "hinge", {})
+    want = expected(case.X, case.y, case.coef, case.intercept, "hinge")
     assert_close(hf.linear_value_and_grad(X, case.y, case.coef, case.intercept), want)
 
 
@@ -524,6 +630,12 @@ def test_all_rows_empty():
     value, grad, grad_intercept = hf.linear_value_and_grad(X, y, np.ones(3), 0.5)
     assert value == (3 * 0.5 + 2 * 1.5) / 5 and grad_intercept == (2 - 3) / 5
     assert bits(grad) == bits(np.zeros(3))  # +0.0
+    value, grad, grad_intercept = hf.linear_value_and_grad(
+        X, [0, 1, 2, 0, 1], np.ones((3, 3)), [0.5, 0.0, 0.0], loss="crammer_singer"
+    )
+    assert value == pytest.approx((2 * 0.5 + 3 * 1.5) / 5, rel=1e-15)
+    assert bits(grad) == bits(np.zeros((3, 3)))
+    np.testing.assert_allclose(grad_intercept, [(3 - 2) / 5, (2 - 2) / 5, -1 / 5], atol=1e-15)
 
 
 @pytest.mark.parametrize("place", [0, 50, 99])
@@ -550,8 +662,9 @@ def test_one_row_that_holds_everything(place, dtype):
     assert (np.abs(grad + y[place] * sums) <= (relative + np.finfo(dtype).eps) * absolute).all()
 
 
-def test_trailing_slack_is_never_read():
-    case = problem(65, 20, seed=17, density=0.4)
+@one_or_several
+def test_trailing_slack_is_never_read(n_classes):
+    case = problem(65, 20, seed=17, density=0.4, n_classes=n_classes)
     X = as_csr(case.X)
     want = answers(X, case)
     slack = namespace(
@@ -563,14 +676,16 @@ def test_trailing_slack_is_never_read():
     assert answers(slack, case) == want
 
 
-def test_no_columns():
-    case = problem(20, 0, seed=18)
+@one_or_several
+def test_no_columns(n_classes):
+    case = problem(20, 0, seed=18, n_classes=n_classes)
     assert answers(as_csr(case.X), case) == answers(case.X, case)
 
 
-def test_csr_is_used_in_place(tmp_path):
+@one_or_several
+def test_csr_is_used_in_place(n_classes, tmp_path):
     """Memory-mapped members, read-only members: the same bits."""
-    case = problem(65, 20, seed=19, density=0.4)
+    case = problem(65, 20, seed=19, density=0.4, n_classes=n_classes)
     X = as_csr(case.X)
     mapped = namespace(None, None, None, X.shape)
     for member in ("indptr", "indices", "data"):

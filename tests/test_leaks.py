@@ -11,14 +11,14 @@ import weakref
 
 import numpy as np
 import pytest
-from conftest import bits, every_dtype, least_growth, telling_scores
-from linear_cases import as_csr, namespace
-from multiclass_cases import problem as class_problem
+from conftest import bits, every_dtype, least_growth
+from kinds import as_csr, namespace, telling_scores
+from kinds import problem as linear_problem
 
 import hingefast as hf
 
 # A sanitizer's own bookkeeping shows in what is measured here.
-pytestmark = pytest.mark.no_sanitizer
+pytestmark = [pytest.mark.any_python, pytest.mark.no_sanitizer]
 
 REPEATS = 100
 
@@ -30,7 +30,7 @@ def quietly(call):
 
 def calls_on(data, n_threads=None):
     """(name, call): each way through the code, good and bad, on the arrays of `data`."""
-    y, z, w, out = data.signs, data.scores, data.weights, data.out
+    y, z, w, out = data.y, data.scores, data.weights, data.out
     bad_y, bad_w = y.copy(), w.copy()
     bad_y[-2], bad_w[-2] = 0, -1
     loss, more = data.loss, {"n_threads": n_threads}
@@ -78,9 +78,17 @@ def only_new_objects():
     gc.unfreeze()
 
 
-@every_dtype
-def test_references(dtype):
-    held, calls = calls_on(problem(100, dtype))
+CALLS = {
+    "f32": lambda n: calls_on(problem(n, np.float32)),
+    "f64": lambda n: calls_on(problem(n, np.float64)),
+    "classes": lambda n: class_calls(),
+}
+every_set = pytest.mark.parametrize("make", CALLS.values(), ids=CALLS.keys())
+
+
+@every_set
+def test_references(make):
+    held, calls = make(100)
     for name, call in calls.items():
         quietly(call)
         gc.collect()
@@ -91,9 +99,9 @@ def test_references(dtype):
         assert [sys.getrefcount(thing) for thing in held] == before, name
 
 
-@every_dtype
-def test_memory_of_repeated_calls(dtype):
-    _, calls = calls_on(problem(2000, dtype))
+@every_set
+def test_memory_of_repeated_calls(make):
+    _, calls = make(2000)
     for name, call in calls.items():
 
         def batch(call=call):
@@ -106,10 +114,10 @@ def test_memory_of_repeated_calls(dtype):
         assert grown < 16 * REPEATS, (name, grown)
 
 
-@every_dtype
-def test_nothing_is_allocated_for_good(dtype):
+@every_set
+def test_nothing_is_allocated_for_good(make):
     """Not even the few bytes that `test_memory_of_repeated_calls` allows."""
-    _, calls = calls_on(problem(2000, dtype))
+    _, calls = make(2000)
     for name, call in calls.items():
         growths = []
         for _ in range(5):
@@ -239,20 +247,30 @@ def test_memory_in_threads():
     assert grown < 64 * 1024
 
 
+LABELS = [np.int8, np.int64, np.uint16, np.float64, bool, ">i4", "strided", "declared"]
+
+
 @every_dtype
-@pytest.mark.parametrize("labels", [np.int8, np.int64, np.uint16, np.float64, bool, ">i4", "strided"])
-def test_labels_and_weights_are_read_in_place(labels, dtype):
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize(
+    "loss,n_columns", [(hf.Hinge(), None), (hf.CrammerSinger(), 4)], ids=["hinge", "classes"]
+)
+def test_labels_and_weights_are_read_in_place(loss, n_columns, labels, dtype):
     """With out= no call needs memory that grows with n, whatever the real dtype of labels and weights."""
-    n = 200_000
-    data = problem(n, dtype)
-    y = np.repeat(data.signs, 2)[::2] if labels == "strided" else (data.signs > 0).astype(labels)
-    classes = (-1, 1) if labels == "strided" else (0, 1)
-    weights = data.weights.astype(np.float32)
+    n, rng = (200_000, np.random.default_rng(0)) if n_columns is None else (100_000, np.random.default_rng(0))
+    scores = rng.standard_normal((n,) if n_columns is None else (n, n_columns)).astype(dtype)
+    y, classes = rng.integers(0, 2 if labels is bool else n_columns or 2, n), np.arange(n_columns or 2)
+    if labels == "strided":
+        y = np.repeat(y, 2)[::2]
+    elif labels == "declared":
+        classes = np.array([3, 7, -2, 100])[: len(classes)]
+        y = classes[y]
+    else:
+        y = y.astype(labels)
+    weights, out = rng.uniform(0, 1, n).astype(np.float32), np.empty_like(scores)
 
     def call():
-        return data.loss.value_and_grad(
-            y, data.scores, classes=classes, sample_weight=weights, out=data.out, n_threads=1
-        )
+        return loss.value_and_grad(y, scores, classes=classes, sample_weight=weights, out=out, n_threads=1)
 
     call()
     tracemalloc.start()
@@ -264,9 +282,9 @@ def test_labels_and_weights_are_read_in_place(labels, dtype):
 
 def test_results_are_released():
     data = problem(500_000, np.float64)
-    data.loss.grad(data.signs, data.scores)
+    data.loss.grad(data.y, data.scores)
     tracemalloc.start()
-    results = data.loss.value_and_grad(data.signs, data.scores, reduction="none")
+    results = data.loss.value_and_grad(data.y, data.scores, reduction="none")
     held = tracemalloc.get_traced_memory()[0]
     del results
     left = tracemalloc.get_traced_memory()[0]
@@ -280,7 +298,7 @@ def test_results_are_released():
 
 def class_calls(n_threads=None):
     """(held arrays, calls): the ways of multiclass calls through the code, good and bad."""
-    case = class_problem(200, 9, 5, seed=1)
+    case = linear_problem(200, 9, seed=1, n_classes=5)
     X, y, coef, w = case.X, case.y, case.coef, case.weights
     sparse = as_csr(X)
     broken = namespace(sparse.indptr, sparse.indices.copy(), sparse.data, sparse.shape)
@@ -328,58 +346,3 @@ def class_calls(n_threads=None):
         "an unknown loss": lambda: hf.get_loss("crammer_singer:" + "x" * 40),
     }
     return held, calls
-
-
-def test_references_of_class_calls():
-    held, calls = class_calls()
-    for name, call in calls.items():
-        quietly(call)
-        gc.collect()
-        before = [sys.getrefcount(thing) for thing in held]
-        for _ in range(30):
-            quietly(call)
-        gc.collect()
-        assert [sys.getrefcount(thing) for thing in held] == before, name
-
-
-def test_memory_of_repeated_class_calls():
-    _, calls = class_calls()
-    for name, call in calls.items():
-
-        def batch(call=call):
-            for _ in range(REPEATS):
-                quietly(call)
-
-        grown = least_growth(batch)
-        assert grown < 16 * REPEATS, (name, grown)
-
-
-@every_dtype
-@pytest.mark.parametrize("labels", [np.int8, np.int64, np.uint16, np.float64, ">i4", "declared", "strided"])
-def test_class_labels_and_weights_are_read_in_place(labels, dtype):
-    """With out= no call needs memory that grows with n, whatever the real dtype of labels and weights."""
-    n = 100_000
-    rng = np.random.default_rng(0)
-    scores = rng.standard_normal((n, 4)).astype(dtype)
-    y = rng.integers(0, 4, n)
-    classes = None
-    if labels == "strided":
-        y = np.repeat(y, 2)[::2]
-    elif labels == "declared":
-        classes = np.array([3, 7, -2, 100])
-        y = classes[y]
-    else:
-        y = y.astype(labels)
-    weights = rng.uniform(0, 1, n).astype(np.float32)
-    out = np.empty_like(scores)
-    loss = hf.CrammerSinger()
-
-    def call():
-        return loss.value_and_grad(y, scores, classes=classes, sample_weight=weights, out=out, n_threads=1)
-
-    call()
-    tracemalloc.start()
-    call()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < n / 2, peak

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import bits, run_python
-from linear_cases import random_csr
+from conftest import bits, run_python, spoil_a_label_lookup
+from kinds import random_csr
 
 import hingefast as hf
 from hingefast import _threads
-from hingefast._kernels import labels
+
+pytestmark = [pytest.mark.sanitizer, pytest.mark.any_python]
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -728,14 +729,8 @@ def test_rows_that_grow_during_a_sparse_step(monkeypatch, loss, K):
     objective = hf.Objective(X, y, loss=loss, classes=K or (0, 1), sample_weight=np.ones(n), n_threads=1)
     theta = np.zeros(objective.size)
     want = objective.grad(theta)
-    name = "pair_index" if K is None else "class_index"
-    look_up = getattr(labels, name)
-
-    def grow(*arguments):  # first when weights are summed, after the entries were counted
-        indptr[:] = many
-        return look_up(*arguments)
-
-    monkeypatch.setattr(labels, name, grow)
+    # First when weights are summed, after the entries were counted.
+    spoil_a_label_lookup(monkeypatch, K, lambda: np.copyto(indptr, many))
     objective.step(theta, 0.1)
     monkeypatch.undo()
     coef, _ = objective.unpack(theta)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import raises, telling_scores
-from multiclass_cases import telling_scores as class_scores
+from conftest import euclidean_norm, raises
+from kinds import telling_scores
 
 import hingefast as hf
-from hingefast.checks.arrays import euclidean_norm
 
 
 def counted(signs, scores, weights=None):
@@ -45,8 +44,8 @@ def test_worked_example():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_counts(n, dtype):
     data = telling_scores(n, dtype, seed=81)
-    want, _ = counted(data.signs, data.scores)
-    report = hf.margin_report(data.signs, data.scores)
+    want, _ = counted(data.y, data.scores)
+    report = hf.margin_report(data.y, data.scores)
     assert numbers(report) == want and report.n_rows == n
     assert min(want[:3]) > 0
     assert report.margin_width is None
@@ -59,8 +58,8 @@ def test_weights():
     weights[::7] = 0.0
     scores = data.scores.copy()
     scores[::7] = np.nan  # weight 0: left out even so
-    want, sums = counted(data.signs, scores, weights)
-    report = hf.margin_report(data.signs, scores, sample_weight=weights)
+    want, sums = counted(data.y, scores, weights)
+    report = hf.margin_report(data.y, scores, sample_weight=weights)
     assert numbers(report) == want
     got = (report.confident_weight, report.inside_weight, report.wrong_weight)
     np.testing.assert_allclose(got, sums, rtol=1e-12)
@@ -99,8 +98,8 @@ def test_shares_of_tiny_and_huge_weights(scale):
 def test_classes(classes, dtype):
     data = telling_scores(64, seed=83)
     negative, positive = classes or (False, True)
-    y = np.where(data.signs > 0, positive, negative).astype(dtype)
-    assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.signs, data.scores)
+    y = np.where(data.y > 0, positive, negative).astype(dtype)
+    assert hf.margin_report(y, data.scores, classes=classes) == hf.margin_report(data.y, data.scores)
 
 
 @pytest.mark.parametrize("others", [[0.0], [np.inf], [3.0, 4.0], []], ids=str)
@@ -198,7 +197,7 @@ def test_nan_and_infinities():
 
 def test_it_reads_well():
     data = telling_scores(12_345, seed=84)
-    report = hf.margin_report(data.signs, data.scores, coef=[0.5])
+    report = hf.margin_report(data.y, data.scores, coef=[0.5])
     text = str(report)
     for count in (report.confident, report.inside, report.wrong, report.support_vectors):
         assert f"{count:,}" in text or str(count) in text
@@ -252,15 +251,15 @@ def test_worked_example_of_classes():
 @pytest.mark.parametrize("n,n_classes", [(40, 2), (200, 7), (3_000, 33), (70_001, 3)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_counts_of_classes(n, n_classes, dtype):
-    data = class_scores(n, n_classes, dtype, seed=85)
-    margins = counted_classes(data.labels, data.scores)
+    data = telling_scores(n, dtype, seed=85, n_classes=n_classes)
+    margins = counted_classes(data.y, data.scores)
     want, sums = counted(np.ones(n), margins.astype(dtype), data.weights)
     for scores in (
         data.scores,
         np.asfortranarray(data.scores),
         data.scores.astype(data.scores.dtype.newbyteorder()),
     ):
-        report = hf.margin_report(data.labels, scores, sample_weight=data.weights)
+        report = hf.margin_report(data.y, scores, sample_weight=data.weights)
         assert numbers(report)[:4] == want[:4] and report.n_rows == n
         assert report.smallest_margin == pytest.approx(want[4], rel=1e-6)
         got = (report.confident_weight, report.inside_weight, report.wrong_weight)
@@ -271,17 +270,17 @@ def test_counts_of_classes(n, n_classes, dtype):
 
 @pytest.mark.parametrize("classes", [None, 4, [3, 7, -2, 100], np.array([9, 8, 7, 6], dtype=np.uint8)])
 def test_declared_classes(classes):
-    data = class_scores(60, 4, seed=86)
+    data = telling_scores(60, seed=86, n_classes=4)
     labels = np.arange(4) if classes is None or isinstance(classes, int) else np.asarray(classes)
-    want = hf.margin_report(data.labels, data.scores)
+    want = hf.margin_report(data.y, data.scores)
     for dtype in (np.int64, np.float32, np.int16):
-        assert hf.margin_report(labels[data.labels].astype(dtype), data.scores, classes=classes) == want
+        assert hf.margin_report(labels[data.y].astype(dtype), data.scores, classes=classes) == want
 
 
 def test_two_classes_are_the_binary_report_of_the_difference():
-    data = class_scores(80, 2, seed=87)
-    several = hf.margin_report(data.labels, data.scores)
-    binary = hf.margin_report(data.labels, data.scores[:, 1] - data.scores[:, 0], classes=(0, 1))
+    data = telling_scores(80, seed=87, n_classes=2)
+    several = hf.margin_report(data.y, data.scores)
+    binary = hf.margin_report(data.y, data.scores[:, 1] - data.scores[:, 0], classes=(0, 1))
     assert numbers(several) == numbers(binary)
 
 

@@ -9,9 +9,11 @@ and distributed sums rely on them.
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, strided
-from linear_cases import namespace
+from kinds import namespace
 
 import hingefast as hf
+
+pytestmark = pytest.mark.sanitizer
 
 LANES = 16
 LINE_BYTES = 64

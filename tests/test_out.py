@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import bits, every_dtype, raises
-from linear_cases import csr_parts, namespace
+from kinds import csr_parts, namespace
 
 import hingefast as hf
 
@@ -237,6 +237,67 @@ def test_out_that_is_not_aligned(name, layout, n_classes, dtype):
 def test_out_over_row_pointers_that_are_converted(name, layout, n_classes, form, dtype):
     case, _, like, call = described(name, layout, n_classes, dtype)
     check_overlap(case, "indptr", form, like, call)
+
+
+@every_dtype
+@pytest.mark.parametrize("n_classes", [2, K])
+def test_out_in_the_gaps_of_an_input(n_classes, dtype):
+    """Address ranges decide: between the rows of a strided input, and over one that runs backwards."""
+    case = make_case(dtype, n_classes, "dense")
+    wide = np.zeros((N, 3 * D), dtype)
+    wide[:, :D] = case.X
+    gap = wide.ravel()[D : D + case.coef.size].reshape(case.coef.shape)
+    before = bits(wide)
+    case.X = wide[:, :D]
+    with raises(ValueError, "out", "overlap"):
+        linear(case, gap)
+    assert bits(wide) == before
+    size = case.scores.size
+    gappy = np.repeat(case.scores.ravel(), 2)
+    for view in (gappy[::2], gappy[::-2]):
+        before = bits(gappy)
+        for first in (1, size - 1):
+            out = gappy[first : first + size].reshape(case.scores.shape)
+            with raises(ValueError, "out", "overlap"):
+                case.loss.grad(case.y, view.reshape(case.scores.shape), out=out)
+        assert bits(gappy) == before
+    labels = np.ones(8 * (size + N), np.int8)
+    with raises(ValueError, "out", "overlap"):
+        out = labels[: case.scores.nbytes].view(dtype).reshape(case.scores.shape)
+        case.loss.grad(labels[:N], case.scores, out=out)
+    assert (labels == 1).all()
+    backwards = np.zeros(N + case.coef.size, dtype)
+    backwards[:N] = case.y[::-1]
+    case = make_case(dtype, n_classes, "dense")
+    case.y = backwards[:N][::-1]
+    with raises(ValueError, "out", "overlap"):
+        linear(case, backwards[: case.coef.size].reshape(case.coef.shape))
+
+
+@every_dtype
+@pytest.mark.parametrize("n_classes", [2, K])
+def test_outputs_over_one_another(n_classes, dtype):
+    case = make_case(dtype, n_classes, "dense")
+    size, loss = case.scores.size, case.loss
+    both = np.full(size + N, 7, dtype=dtype)
+    gradient = both[:size].reshape(case.scores.shape)
+    for start in (0, 1, size - 1):
+        with raises(ValueError, "out", "overlap"):
+            loss.value_and_grad(
+                case.y, case.scores, reduction="none", out=(both[start : start + N], gradient)
+            )
+    assert (both == 7).all()
+    got = loss.value_and_grad(case.y, case.scores, reduction="none", out=(both[size:], gradient))
+    assert bits(got) == bits(loss.value_and_grad(case.y, case.scores, reduction="none"))
+    if n_classes == 2:  # the gradient of an intercept is a float
+        return
+    both = np.full(K * D + K, 7, dtype=dtype)
+    grad = both[: K * D].reshape(K, D)
+    for start in (0, K * D - 1):
+        with raises(ValueError, "out", "overlap"):
+            linear(case, (grad, both[start : start + K]))
+    assert (both == 7).all()
+    assert bits(linear(case, (grad, both[K * D :]))) == bits(linear(case, None))
 
 
 def test_scores_over_the_row_numbers():

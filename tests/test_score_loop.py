@@ -9,9 +9,12 @@ import re
 
 import numpy as np
 import pytest
-from conftest import LEVELS, bits, every_dtype, run_at_level, strided, telling_scores
+from conftest import LEVELS, bits, every_dtype, run_at_level, strided
+from kinds import telling_scores
 
 import hingefast as hf
+
+pytestmark = pytest.mark.at_every_level
 
 LOSSES = {
     "hinge": hf.Hinge(),
@@ -55,28 +58,28 @@ def labels_of(kind, signs):
 def telling(n, dtype):
     """Rows of `telling_scores`, some of them on the hinge's kink."""
     data = telling_scores(max(n, 16), dtype, seed=91)
-    data.signs, data.scores = data.signs[:n], data.scores[:n]
-    data.scores[3::5] = data.signs[3::5]
+    data.y, data.scores = data.y[:n], data.scores[:n]
+    data.scores[3::5] = data.y[3::5]
     return data
 
 
 def compare(loss, kind, data, offsets, reduction="mean", **keywords):
     """Value, gradient and both, `offsets` being those of scores and gradient in their cache lines."""
-    y = labels_of(kind, data.signs)
+    y = labels_of(kind, data.y)
     scores, out = at(offsets[0], data.scores), at(offsets[1], np.zeros_like(data.scores))
     keywords |= {"classes": CLASSES[kind], "reduction": reduction}
     value, grad = loss.value_and_grad(strided(y), scores, **keywords)
     fused = loss.value_and_grad(y, scores, out=out, **keywords)
     assert fused[1] is out
-    assert bits(*fused) == bits(value, grad), (loss, kind, data.signs.size, offsets)
+    assert bits(*fused) == bits(value, grad), (loss, kind, data.y.size, offsets)
     out[:] = 99
     assert bits(loss.grad(y, scores, out=out, **keywords)) == bits(grad), (
         loss,
         kind,
-        data.signs.size,
+        data.y.size,
         offsets,
     )
-    assert bits(loss.value(y, scores, **keywords)) == bits(value), (loss, kind, data.signs.size, offsets)
+    assert bits(loss.value(y, scores, **keywords)) == bits(value), (loss, kind, data.y.size, offsets)
 
 
 def compare_all(dtype):
@@ -152,7 +155,7 @@ def test_the_first_bad_label_is_named(kind, n, dtype):
     data = telling(n, dtype)
     for row in sorted({0, min(5, n - 1), n // 2, n - 17 if n > 17 else 0, n - 1}):
         for place, last in ((0, n - 1), (5, row)):
-            y = labels_of(kind, data.signs)
+            y = labels_of(kind, data.y)
             y[[row, last]] = 9
             for ask in (LOSSES["hinge"].value, LOSSES["logistic"].value_and_grad):
                 with pytest.raises(ValueError, match=re.escape(f"y[{row}] is 9")):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference
-from conftest import LEVELS, bits, every_dtype, every_loss, run_at_level
+from conftest import LEVELS, bits, every_dtype, run_at_level
+from kinds import every_loss
 
 from hingefast._kernels import table
 

@@ -8,23 +8,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import CATALOGUE, DTYPES, bits
-from linear_cases import as_csr, problem
+from conftest import DTYPES, bits
+from kinds import WHOLE_CATALOGUE, as_csr, problem
 
 import hingefast as hf
 
 SCALES = (1e-310, 1e-300, 1e-50, 1e-42, 2.0**-149, 1e30, 1e39, 1e300)
-LOSSES = {name: CATALOGUE[name] for name in ("hinge", "squared_hinge-wide", "psi_g", "psi_m", "logistic")}
-CLASS_LOSSES = {
-    loss.name + str(getattr(loss, "variant", "")): loss
-    for loss in (
-        hf.CrammerSinger(),
-        hf.CrammerSinger("logistic"),
-        hf.WestonWatkins("squared_hinge"),
-        hf.OneVsRest("psi_m"),
-        hf.TopKHinge(2),
-        hf.TopKHinge(2, "beta"),
-        hf.CostSensitiveHinge([[0, 1, 2, 1], [1, 0, 1, 2], [2, 1, 0, 1], [1, 2, 1, 0]]),
+SCORED = {key: WHOLE_CATALOGUE[key] for key in ("hinge", "squared_hinge-wide", "psi_g", "psi_m", "logistic")}
+SCORED |= {
+    f"{kind} of 4": kind.of(4)[0]
+    for kind in (
+        *(WHOLE_CATALOGUE[f"crammer_singer:{base}"] for base in ("hinge", "logistic")),
+        WHOLE_CATALOGUE["weston_watkins:squared_hinge"],
+        WHOLE_CATALOGUE["one_vs_rest:psi_m"],
+        *(WHOLE_CATALOGUE[name] for name in ("top_2_alpha", "top_2_beta", "cost_sensitive_hinge")),
     )
 }
 LAYOUTS = {
@@ -62,34 +59,21 @@ def weights_of(n):
 
 
 @every_scale
-@both_dtypes
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("n", [7, 1100])  # fewer than a block, and more
-def test_scores(name, n, dtype, scale):
-    case = problem(n, 3, dtype, seed=1)
-    scores = (case.X @ case.coef).astype(dtype)
-    loss, weights = LOSSES[name], weights_of(n)
-    want = loss.value_and_grad(case.y, scores, sample_weight=weights)
-    got = loss.value_and_grad(case.y, scores, sample_weight=weights * scale)
-    assert_same(got[0], want[0], np.float64)
-    # each slope is a result of its own
-    np.testing.assert_allclose(got[1], want[1], rtol=relative(dtype), atol=0)
-    assert bits(loss.value(case.y, scores, sample_weight=weights * scale)) == bits(got[0])
-    assert bits(loss.grad(case.y, scores, sample_weight=weights * scale)) == bits(got[1])
-
-
-@every_scale
+@pytest.mark.parametrize("kind", SCORED.values(), ids=SCORED.keys())
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@pytest.mark.parametrize("name", CLASS_LOSSES)
-def test_scores_of_classes(name, dtype, scale):
-    rng = np.random.default_rng(2)
-    scores = rng.standard_normal((700, 4)).astype(dtype)
-    y, weights, loss = rng.integers(0, 4, 700), weights_of(700), CLASS_LOSSES[name]
-    want = loss.value_and_grad(y, scores, sample_weight=weights)
-    got = loss.value_and_grad(y, scores, sample_weight=weights * scale)
+def test_scores(kind, dtype, scale):
     computed = np.float64 if dtype == np.float64 else np.float32
-    assert_same(got[0], want[0], computed)
-    np.testing.assert_allclose(got[1], want[1], rtol=relative(computed), atol=0)
+    for n in (7, 1100):  # fewer than a block, and more
+        rng = np.random.default_rng([2, n])
+        scores = rng.standard_normal((n, *kind.shape)).astype(dtype)
+        y, weights, loss = rng.choice(kind.labels, n), weights_of(n), kind.loss
+        want = loss.value_and_grad(y, scores, sample_weight=weights)
+        got = loss.value_and_grad(y, scores, sample_weight=weights * scale)
+        assert_same(got[0], want[0], np.float64 if kind.binary else computed)
+        # each slope is a result of its own
+        np.testing.assert_allclose(got[1], want[1], rtol=relative(computed), atol=0)
+        assert bits(loss.value(y, scores, sample_weight=weights * scale)) == bits(got[0])
+        assert bits(loss.grad(y, scores, sample_weight=weights * scale)) == bits(got[1])
 
 
 @every_scale

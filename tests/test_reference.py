@@ -1,22 +1,18 @@
-"""Promise: the oracles of the multiclass losses are right. They are held against published numbers, against each
-other and against differences of values; hingefast computes nothing here.
+"""Promise: the oracles are right. They are held against published numbers, against each other and against differences
+of values; and the bounds that are made of them are narrow. hingefast computes nothing here.
 """
 
 import multiclass_reference as oracle
 import numpy as np
 import pytest
 import reference
-from conftest import CATALOGUE, every_dtype
-from linear_cases import RELATIVE
-from multiclass_cases import (
-    every_multiclass_loss,
-    has_hessian,
-    problem,
-    right_rows,
-    telling_scores,
-)
+from conftest import every_dtype
+from kinds import CATALOGUE, RELATIVE, WHOLE_CATALOGUE, problem, right_rows, whole_catalogue
 from multiclass_reference import Definition
 
+OF_CLASSES = {key: kind for key, kind in WHOLE_CATALOGUE.items() if not kind.binary}
+every_loss_of_classes = pytest.mark.parametrize("kind", OF_CLASSES.values(), ids=OF_CLASSES.keys())
+CURVED = {key: kind for key, kind in OF_CLASSES.items() if kind.has_hessian}
 SCORES = [[2, 0.5, 0.3, 0.1, 0], [0.5, 2, 1.8, 0.1, 0], [0.5, 0.3, 2, 0.1, 0], [0.5, 0.8, 0.3, 0.1, 0]]
 
 
@@ -71,39 +67,44 @@ def test_twins_of_one_margin(loss):
 
 
 @every_dtype
-@every_multiclass_loss
-def test_twins_of_rows(make, dtype):
-    for n_classes in (2, 3, 10, 17):
-        loss = make(n_classes)
-        what = oracle.definition(loss)
-        narrow = 8 * RELATIVE[np.dtype(dtype)] + 1e3 * np.finfo(dtype).eps
-        data = telling_scores(24, n_classes, dtype)
+@every_loss_of_classes
+def test_twins_of_rows(kind, dtype):
+    for of_K in kind.of(2, 3, 10, 17):
+        what, data = oracle.definition(of_K.loss), of_K.scores(24, dtype)
         tied = np.round(data.scores * 2) / 2
         for scores in (data.scores, tied.astype(dtype)):
-            values, slopes = oracle.rows(what, data.labels, scores, dtype)
-            plain = [oracle.row(what, c, s, dtype) for c, s in zip(data.labels, scores, strict=True)]
+            values, slopes = oracle.rows(what, data.y, scores, dtype)
+            plain = [oracle.row(what, c, s, dtype) for c, s in zip(data.y, scores, strict=True)]
             np.testing.assert_allclose(values, [value for value, _ in plain], rtol=1e-12, atol=1e-15)
             np.testing.assert_allclose(slopes, [each for _, each in plain], rtol=1e-12, atol=1e-15)
-            rows = right_rows(loss, data.labels, scores, dtype)
-            for low, middle, high in (
-                (rows.value_low, values, rows.value_high),
-                (rows.slope_low, slopes, rows.slope_high),
-            ):
-                assert (low <= middle + 1e-14).all() and (middle <= high + 1e-14).all()
-                # The bounds are narrow: what is not right does not get in.
-                assert (high - low <= narrow * (1 + np.abs(middle))).mean() > 0.9
         assert (values > 0).any() and (slopes != 0).any(axis=0).mean() > 0.5
 
 
-@every_multiclass_loss
-def test_slopes_are_differences_of_values(make):
+@every_dtype
+@whole_catalogue
+def test_bounds_of_rows_are_narrow(kind, dtype):
+    """What is not right does not get in."""
+    for of_K in kind.of(2, 3, 10, 17):
+        narrow = 8 * RELATIVE[np.dtype(dtype)] + 1e3 * np.finfo(dtype).eps
+        data = of_K.scores(24, dtype)
+        tied = np.round(data.scores * 2) / 2
+        for scores in (data.scores, tied.astype(dtype)):
+            rows = right_rows(of_K.loss, data.y, scores, dtype)
+            for low, middle, high in (
+                (rows.value_low, rows.value, rows.value_high),
+                (rows.slope_low, rows.slope, rows.slope_high),
+            ):
+                assert (low <= middle + 1e-14).all() and (middle <= high + 1e-14).all()
+                assert (high - low <= narrow * (1 + np.abs(middle))).mean() > 0.9
+
+
+@every_loss_of_classes
+def test_slopes_are_differences_of_values(kind):
     """Central differences, where no class is within reach of a kink or a tie."""
     h, n_classes = 2.0**-20, 5
-    loss = make(n_classes)
-    what = oracle.definition(loss)
-    data = telling_scores(40, n_classes, seed=2)
+    what, data = oracle.definition(kind.loss), kind.scores(40, seed=2)
     compared = 0
-    for c, s in zip(data.labels, data.scores, strict=True):
+    for c, s in zip(data.y, data.scores, strict=True):
         _, slopes = oracle.row(what, c, s)
         for j in range(n_classes):
             ends = []
@@ -121,18 +122,14 @@ def test_slopes_are_differences_of_values(make):
     assert compared > 190
 
 
-@every_multiclass_loss
-def test_products_are_differences_of_slopes(make):
+@pytest.mark.parametrize("kind", CURVED.values(), ids=CURVED.keys())
+def test_products_are_differences_of_slopes(kind):
     h, n_classes = 1e-5, 5
-    loss = make(n_classes)
-    if not has_hessian(loss):
-        return
-    what = oracle.definition(loss)
-    data = telling_scores(40, n_classes, seed=3)
+    what, data = oracle.definition(kind.loss), kind.scores(40, seed=3)
     directions = np.random.default_rng(4).standard_normal((40, n_classes))
-    together = oracle.products(what, data.labels, data.scores, directions)
+    together = oracle.products(what, data.y, data.scores, directions)
     compared = 0
-    for i, (c, s) in enumerate(zip(data.labels, data.scores, strict=True)):
+    for i, (c, s) in enumerate(zip(data.y, data.scores, strict=True)):
         product = np.array(oracle.row_product(what, c, s, directions[i]))
         np.testing.assert_allclose(together[i], product, rtol=1e-9, atol=1e-13)
         around = [np.array(oracle.row(what, c, s + sign * h * directions[i])[1]) for sign in (-1, 1)]
@@ -148,7 +145,7 @@ def test_products_are_differences_of_slopes(make):
 
 @pytest.mark.parametrize("kind", ["CrammerSinger", "WestonWatkins", "OneVsRest"])
 def test_the_linear_gradient_is_a_difference_of_values(kind):
-    case = problem(12, 4, 3, seed=5)
+    case = problem(12, 4, seed=5, n_classes=3)
     what = Definition(kind, "logistic", {})
     arguments = {"alpha": 0.5, "weights": case.weights}
     _, grad, grad_intercept = oracle.linear_value_and_grad(

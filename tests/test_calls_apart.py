@@ -3,13 +3,12 @@ the order of shapes, losses, dtypes, steps, empty batches and failures; of K cla
 """
 
 import threading
+from itertools import product
 
-import linear_cases
 import numpy as np
 import pytest
-from conftest import bits
-from linear_cases import as_csr
-from multiclass_cases import problem
+from conftest import DTYPES, bits
+from kinds import KINDS, LAYOUTS
 
 import hingefast as hf
 
@@ -39,27 +38,21 @@ def failing(call):
     return attempt
 
 
-def calls_on(X, case, n_classes, signs):
-    """Calls of all kinds on one problem, by name; n_classes is None for two classes and one margin."""
-    n = len(case.X)
-    if n_classes is None:
-        y, coef, intercept, loss, wrong = signs, case.coef, case.intercept, "squared_hinge", 7
-        more = {}
-    else:
-        y, coef, intercept = case.y, case.coef, case.intercept
-        loss, wrong, more = "crammer_singer:squared_hinge", n_classes, {"classes": n_classes}
+SQUARED = KINDS["squared_hinge"]
+OF_CLASSES = KINDS["crammer_singer:squared_hinge"]
+
+
+def calls_on(kind, X, case):
+    """Calls of all kinds on one problem, by name."""
+    n, y, coef, intercept = len(case.X), case.y, case.coef, case.intercept
     bad = y.copy()
-    bad[-1] = wrong
-    keywords = {"loss": loss, **more}
-    plain = hf.Objective(X, y, **keywords)
-    penalized = hf.Objective(X, y, alpha=0.1, **keywords)
+    bad[-1] = 7 if kind.binary else kind.n_classes
+    plain, penalized = kind.objective(X, y), kind.objective(X, y, alpha=0.1)
     theta = plain.pack(coef, intercept)
     empty = np.zeros(0, dtype=int)
     return {
-        "gradient": lambda: bits(hf.linear_value_and_grad(X, y, coef, intercept, **keywords)),
-        "no rows": lambda: bits(
-            hf.linear_value_and_grad(X, y, coef, intercept, rows=empty, reduction="sum", **keywords)
-        ),
+        "gradient": lambda: bits(kind.call(X, case)),
+        "no rows": lambda: bits(kind.call(X, case, rows=empty, reduction="sum")),
         "few rows": lambda: bits(plain.value_and_grad(theta, rows=slice(0, 3))),
         "step": lambda: bits(stepped(plain, theta)),
         "step of few rows": lambda: bits(stepped(plain, theta, rows=[1, 2])),
@@ -67,7 +60,7 @@ def calls_on(X, case, n_classes, signs):
         "hessp": lambda: bits(penalized.hessp(theta, theta)),
         "value": lambda: bits(plain.value(theta)),
         "scores": lambda: bits(hf.decision_function(X, coef, intercept)),
-        "bad label": failing(lambda: hf.linear_value_and_grad(X, bad, coef, intercept, **keywords)),
+        "bad label": failing(lambda: kind.call(X, case, y=bad)),
         "bad rows": failing(lambda: plain.value_and_grad(theta, rows=[0, n])),
     }
 
@@ -76,15 +69,11 @@ def everything():
     """(name, call) of all calls on problems of many shapes."""
     made = {}
     for n, d, n_classes in ((40, 3, 3), (40, 60, 3), (9, 200, 7), (70, 17, 40), (35, 5, 2)):
-        for dtype in (np.float32, np.float64):
-            case = problem(n, d, n_classes, dtype, seed=1)
-            two = linear_cases.problem(n, d, dtype, seed=1)
-            for layout, convert in (("dense", np.asarray), ("csr", as_csr), ("fortran", np.asfortranarray)):
-                shape = f"{n}x{d}x{n_classes} {np.dtype(dtype)} {layout}"
-                for name, call in calls_on(convert(case.X), case, n_classes, None).items():
-                    made[f"{name} {shape}"] = call
-                for name, call in calls_on(convert(two.X), two, None, two.y).items():
-                    made[f"{name} {shape} binary"] = call
+        for dtype, kind in product(DTYPES, (SQUARED, *OF_CLASSES.of(n_classes))):
+            case = kind.problem(n, d, dtype, seed=1)
+            for layout, convert in LAYOUTS.items():
+                for name, call in calls_on(kind, convert(case.X), case).items():
+                    made[f"{name} {n}x{d}x{n_classes} {np.dtype(dtype)} {layout} {kind}"] = call
     return made
 
 
@@ -102,16 +91,13 @@ def test_any_order():
 
 
 @pytest.mark.parametrize("layout", ["dense", "csr"])
-@pytest.mark.parametrize("n_classes", [None, 4])
-def test_every_pair(n_classes, layout):
+@pytest.mark.parametrize("kind", [SQUARED, *OF_CLASSES.of(4)], ids=str)
+def test_every_pair(kind, layout):
     """Each kind of call right after each other kind, on a smaller and on a larger problem."""
-    convert = {"dense": np.asarray, "csr": as_csr}[layout]
     calls = {}
     for d in (5, 90):
-        case = problem(30, d, n_classes or 3, seed=2)
-        if n_classes is None:
-            case = linear_cases.problem(30, d, seed=2)
-        for name, call in calls_on(convert(case.X), case, n_classes, case.y).items():
+        case = kind.problem(30, d, seed=2)
+        for name, call in calls_on(kind, LAYOUTS[layout](case.X), case).items():
             calls[f"{name} of {d} columns"] = call
     want = {name: on_a_fresh_thread(call) for name, call in calls.items()}
     wrong = []
