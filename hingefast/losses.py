@@ -32,6 +32,7 @@ __all__ = [
     "MarginLoss",
     "ModifiedHuber",
     "PerceptronLoss",
+    "SafeLogistic",
     "SmoothHinge",
     "SoftplusHinge",
     "SquaredHinge",
@@ -590,6 +591,34 @@ class LogisticLoss(MarginLoss):
 
     def __init__(self) -> None:
         super().__init__()
+
+
+class SafeLogistic(MarginLoss):
+    """The safe logistic loss phi(m) = exp(m - t) - (m - t) - 1 for m < t, 0 beyond.
+
+    Smooth, and flat beyond the margin as the hinge is, so that rows on the right side drop out. Below the hinge, by less
+    than 1; the slope is exp(m - t) - 1.
+
+    Parameters
+    ----------
+    margin : float, default 1.0
+        t, where the loss starts; finite and >= 0.
+
+    References
+    ----------
+    Mairal, Cyanure: an open-source toolbox for empirical risk minimization, arXiv:1912.08165 (2019).
+
+    Examples
+    --------
+    >>> import hingefast as hf
+    >>> round(hf.SafeLogistic().value([1], [0.0]), 12)  # 1/e
+    0.367879441171
+    """
+
+    __slots__ = ()
+
+    def __init__(self, margin: float = 1.0) -> None:
+        super().__init__(margin)
 
 
 #: Margin losses by canonical name, in the order of the documentation.

@@ -28,6 +28,7 @@ DEFAULTS = {
     "psi_m": {"margin": 1.0, "sigma": 1.0},
     "softplus_hinge": {"margin": 1.0, "beta": 1.0},
     "logistic": {},
+    "safe_logistic": {"margin": 1.0},
 }
 ALIASES = {
     "log_loss": "logistic",
@@ -154,6 +155,17 @@ def _logistic(m, p, ops):
     return max(-m, ops.zero) + ops.log1p(ops.exp(-abs(m))), -probability, probability * ops.logistic(m)
 
 
+def _safe_logistic(m, p, ops):
+    """exp(m - t) - (m - t) - 1 for m < t, 0 beyond (Mairal 2019)."""
+    u = p["margin"] - m
+    if u <= 0:
+        return ops.zero, ops.zero, ops.zero
+    less = ops.expm1(-u)
+    # The sum cancels near 0: there, what is left of the series of exp.
+    value = less + u if u > 1 else sum((-u) ** k / math.factorial(k) for k in range(60, 1, -1))
+    return value, less, ops.exp(-u)
+
+
 _DEFINITIONS = {
     "hinge": _hinge,
     "perceptron": _perceptron,
@@ -166,6 +178,7 @@ _DEFINITIONS = {
     "psi_m": _psi_m,
     "softplus_hinge": _softplus_hinge,
     "logistic": _logistic,
+    "safe_logistic": _safe_logistic,
 }
 
 
@@ -182,7 +195,7 @@ class _Floats:
     """Plain float64 arithmetic, with libm's functions and IEEE's answers for infinities."""
 
     zero, one = 0.0, 1.0
-    hypot, log1p = math.hypot, math.log1p
+    hypot, log1p, expm1 = math.hypot, math.log1p, math.expm1
 
     @staticmethod
     def exp(x):
@@ -226,6 +239,10 @@ class _Many:
     @staticmethod
     def exp(x):
         return mpmath.exp(x) if x > -1e6 else mpmath.mpf(0)
+
+    @staticmethod
+    def expm1(x):
+        return mpmath.expm1(x) if x > -1e6 else mpmath.mpf(-1)
 
     @staticmethod
     def hypot(a, b):

@@ -18,7 +18,8 @@
     F(S_FAMILY, s_family, A, B)                                                                              \
     F(PSI_G, psi_g, A, B)                                                                                    \
     F(PSI_M, psi_m, A, B)                                                                                    \
-    F(SOFTPLUS, softplus, A, B)
+    F(SOFTPLUS, softplus, A, B)                                                                              \
+    F(SAFE_LOGISTIC, safe_logistic, A, B)
 
 #define HF_ENUMERATOR(NAME, name, A, B) HF_##NAME,
 enum { HF_FAMILIES(HF_ENUMERATOR, , ) HF_N_FAMILIES };
@@ -156,6 +157,48 @@ HF_INLINE real FN(softplus_curvature)(const hf_loss *loss, real u) {
 }
 #define FAMILY softplus
 #include "family.h"
+
+/* ---- safe logistic: exp(-u) + u - 1 for u > 0 ---------------------------------------------------------------------- */
+
+/* (exp(-u) + u - 1)/u^2 for 0 <= u <= 1, where the sum cancels: 1/2! - u/3! + u^2/4! - ..., up to the last term that
+ * counts; float32 needs fewer. */
+HF_INLINE real FN(safe_logistic_series)(real u) {
+    real p = 0;
+    if (sizeof(real) == sizeof(double)) {
+        p = (real)(1 / 6402373705728000.0);
+        p = (real)(1 / 355687428096000.0) - u * p;
+        p = (real)(1 / 20922789888000.0) - u * p;
+        p = (real)(1 / 1307674368000.0) - u * p;
+        p = (real)(1 / 87178291200.0) - u * p;
+        p = (real)(1 / 6227020800.0) - u * p;
+        p = (real)(1 / 479001600.0) - u * p;
+    }
+    p = (real)(1 / 39916800.0) - u * p;
+    p = (real)(1 / 3628800.0) - u * p;
+    p = (real)(1 / 362880.0) - u * p;
+    p = (real)(1 / 40320.0) - u * p;
+    p = (real)(1 / 5040.0) - u * p;
+    p = (real)(1 / 720.0) - u * p;
+    p = (real)(1 / 120.0) - u * p;
+    p = (real)(1 / 24.0) - u * p;
+    p = (real)(1 / 6.0) - u * p;
+    p = (real)(1 / 2.0) - u * p;
+    return p;
+}
+HF_INLINE real FN(safe_logistic)(const hf_loss *loss, real u, real *slope) {
+    real positive = FN(positive_part)(u), decay = FN(exp)(-positive);
+    real near = FN(safe_logistic_series)(positive > 1 ? 1 : positive) * positive;
+    (void)loss;
+    *slope = positive > 1 ? decay - 1 : positive * (near - 1);
+    return positive > 1 ? decay + (positive - 1) : positive * near;
+}
+HF_INLINE real FN(safe_logistic_curvature)(const hf_loss *loss, real u) {
+    real decay = FN(exp)(-FN(positive_part)(u));
+    (void)loss;
+    return u > 0 ? decay : u <= 0 ? 0 : u;
+}
+#define FAMILY safe_logistic
+#include "family.h"
 #endif
 
 #if defined(real) && !defined(HF_CATALOGUE)
@@ -208,6 +251,9 @@ static void bind_softplus(const double *p, hf_loss *loss) {
     bind_smooth(loss, HF_SOFTPLUS, p[0], p[1]);
     loss->beta = p[1];
 }
+static void bind_safe_logistic(const double *p, hf_loss *loss) {
+    bind_smooth(loss, HF_SAFE_LOGISTIC, p[0], 1);
+}
 static void bind_logistic(const double *p, hf_loss *loss) {
     const double softplus[] = {0, 1};
     (void)p;
@@ -227,6 +273,7 @@ static const hf_catalogue_row catalogue[] = {
     {"psi_m", "AlgebraicHinge", "algebraic_hinge", {MARGIN, {"sigma", "width", 1}}, "smooth", bind_psi_m},
     {"softplus_hinge", "SoftplusHinge", "softplus", {MARGIN, {"beta", "width", 1}}, "smooth", bind_softplus},
     {"logistic", "LogisticLoss", "log_loss logistic_loss", {{0}}, "smooth", bind_logistic},
+    {"safe_logistic", "SafeLogistic", "", {MARGIN}, "c1", bind_safe_logistic},
 };
 #undef MARGIN
 

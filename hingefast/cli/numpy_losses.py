@@ -81,6 +81,21 @@ def _softplus_hinge(m: Array, margin: float, beta: float) -> tuple[Array, Array]
     return (np.maximum(x, 0) + np.log1p(small)) / beta, -np.where(x > 0, 1, small) / (1 + small)
 
 
+def _safe_logistic(m: Array, margin: float) -> tuple[Array, Array]:
+    """exp(-u) + u - 1 for u > 0, u = margin - m; below 1 its series, because the sum cancels there."""
+    u = np.maximum(margin - m, 0)
+    slopes = np.expm1(-u)
+    values = slopes + u
+    near = u < 1
+    if near.any():
+        v = u[near]
+        series = np.zeros_like(v)
+        for k in range(18, 1, -1):
+            series = 1 / math.factorial(k) - v * series
+        values[near] = v * v * series
+    return values, slopes
+
+
 def _erfc(x: Array) -> Array:
     """`scipy.special.erfc`, or Python's number by number where SciPy is not installed."""
     try:
@@ -105,6 +120,7 @@ NUMPY_LOSSES: dict[str, Callable[..., tuple[Array, Array]]] = {
     "psi_m": _psi_m,
     "softplus_hinge": _softplus_hinge,
     "logistic": lambda m: _softplus_hinge(m, 0.0, 1.0),
+    "safe_logistic": _safe_logistic,
 }
 
 
