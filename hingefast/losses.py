@@ -596,8 +596,8 @@ class LogisticLoss(MarginLoss):
 class SafeLogistic(MarginLoss):
     """The safe logistic loss phi(m) = exp(m - t) - (m - t) - 1 for m < t, 0 beyond.
 
-    Smooth, and flat beyond the margin as the hinge is, so that rows on the right side drop out. Below the hinge, by less
-    than 1; the slope is exp(m - t) - 1.
+    Smooth, and flat beyond the margin as the hinge is, so that rows on the right side drop out. Below the hinge, by
+    less than 1; the slope is exp(m - t) - 1.
 
     Parameters
     ----------

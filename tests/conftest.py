@@ -210,3 +210,19 @@ def spoil_a_label_lookup(monkeypatch, n_classes, meanwhile):
         return look_up(*given)
 
     monkeypatch.setattr(labels, name, spoilt)
+
+
+def problem_of(X, n_classes=None, y=None, loss=None, sample_weight=None):
+    """What calls a method of a `Problem` with a batch: ``call(lambda problem, rows: ..., rows)``."""
+    from hingefast._kernels.labels import Classes, Targets
+    from hingefast._kernels.problem import Problem
+
+    from hingefast.checks import arguments
+    from hingefast.checks.explain import explained
+    from hingefast.linear import as_layout
+
+    layout = as_layout(X)
+    classes = Classes((-1, 1)) if n_classes is None else Classes(None, n_classes)
+    bound = None if loss is None else hf.get_loss(loss)._bound
+    problem = Problem(layout, Targets(layout.n_rows, classes, y, sample_weight), bound)
+    return lambda ask, rows: explained(ask, problem, arguments.as_rows(rows, layout.n_rows))

@@ -1,0 +1,135 @@
+"""What solvers and streams are built on: sums that somebody owns, given slopes, norms of rows and columns."""
+
+import pickle
+
+import numpy as np
+import pytest
+from conftest import problem_of
+from kinds import KINDS, RELATIVE, every_kind, random_csr
+from scipy import sparse
+
+N, D = 300, 7
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "tile": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "CSR": sparse.csr_array,
+}
+ROWS = {
+    "all": None,
+    "slice": slice(3, None, 2),
+    "backwards": slice(None, None, -1),
+    "list": [5, 0, 5, 299, 17],
+}
+
+over_layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+over_rows = pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS.keys())
+over_dtypes = pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int8])
+
+
+def matrix(dtype, n=N, d=D):
+    rng = np.random.default_rng([n, d])
+    return (
+        rng.integers(-5, 6, (n, d)).astype(dtype)
+        if dtype is np.int8
+        else rng.normal(size=(n, d)).astype(dtype)
+    )
+
+
+def gradient(total, n_classes, is_sparse):
+    """A total's gradient as (K, d), or (d,), and its sums of slopes."""
+    numbers = total.gradient()
+    if n_classes is None:
+        return numbers, total.slope
+    grad, sums = numbers[:-n_classes], numbers[-n_classes:]
+    if is_sparse:  # classes side by side, in lines of a cache
+        return grad.reshape(D, -1)[:, :n_classes].T, sums
+    return grad.reshape(n_classes, D), sums
+
+
+@over_rows
+@over_dtypes
+@over_layouts
+@pytest.mark.parametrize("n_classes", [None, 3, 20])
+def test_given_slopes(layout, dtype, rows, n_classes):
+    """X.T @ slopes, for one score a row and for K."""
+    X = matrix(dtype)
+    call = problem_of(layout(X), n_classes)
+    batch = X[slice(None) if rows is None else rows].astype(np.float64)
+    shape = (len(batch),) if n_classes is None else (len(batch), n_classes)
+    computing = np.float64 if dtype is np.float64 else np.float32
+    slopes = np.random.default_rng(1).normal(size=shape).astype(computing)
+    slopes[::3] = 0
+    total = call(lambda problem, rows: problem.add_slopes(slopes, rows), rows)
+    got, sums = gradient(total, n_classes, layout is sparse.csr_array)
+    wide = slopes.astype(np.float64)
+    bound = RELATIVE[np.dtype(computing)]
+    assert np.abs(got - (batch.T @ wide).T).max() <= bound * (np.abs(batch).T @ np.abs(wide)).max()
+    assert np.abs(sums - wide.sum(axis=0)).max() <= bound * np.abs(wide).sum(axis=0).max()
+
+
+@over_rows
+@over_dtypes
+@over_layouts
+@pytest.mark.parametrize("shape", [(N, D), (N, 1500), (N, 0), (700, 41)], ids=str)
+def test_square_norms(layout, dtype, rows, shape):
+    X = matrix(dtype, *shape)
+    call = problem_of(layout(X))
+    batch = X[slice(None) if rows is None else rows].astype(np.float64)
+    for of_columns in (False, True):
+        got = call(lambda problem, rows, of=of_columns: problem.square_norms(of, rows), rows)
+        want = (batch**2).sum(axis=0 if of_columns else 1)
+        assert got.dtype == np.float64
+        assert np.allclose(got, want, rtol=1500 * 2.0**-52, atol=0)
+
+
+def test_square_norms_of_broken_rows():
+    """As in every pass: the lowest position, and nothing is read or written outside."""
+    A = random_csr(N, D, 3)[0]
+    A.indices[11] = D
+    for of_columns in (False, True):
+        with pytest.raises(
+            ValueError, match=rf"^X\.indices\[11\] \(row \d+\) is {D}, must be in \[0, {D}\)$"
+        ):
+            problem_of(A)(lambda problem, rows, of=of_columns: problem.square_norms(of, rows), None)
+
+
+@every_kind
+def test_totals_are_owned_and_pickle(kind):
+    """Sums of parts of the rows, merged in order, are those of all rows, also over a pickle."""
+    case = kind.problem(200, D)
+    call = problem_of(case.X, kind.n_classes, case.y, kind.loss)
+
+    def sums(rows):
+        return call(lambda problem, rows: problem.total(3, case.coef, case.intercept, rows), rows)
+
+    whole, first, second = sums(None), sums(slice(0, 90)), sums(slice(90, None))
+    before = first.value, first.gradient()
+    first = pickle.loads(pickle.dumps(first))
+    assert first.value == before[0] and (first.gradient() == before[1]).all()
+    first.merge(second)
+    assert first.n_rows == whole.n_rows and first.weight == whole.weight
+    assert np.isclose(first.value, whole.value, rtol=1e-13, atol=0)
+    assert np.allclose(first.gradient(), whole.gradient(), rtol=1e-12, atol=1e-12)
+
+
+def test_totals_of_far_weights_merge():
+    """Each pass scales its weights by a power of two of its own."""
+    case = KINDS["logistic"].problem(200, D)
+    weight = np.where(np.arange(200) < 90, 1e-290, 1e290)
+    call = problem_of(case.X, None, case.y, "logistic", weight)
+
+    def sums(rows):
+        return call(lambda problem, rows: problem.total(3, case.coef, 0.0, rows), rows)
+
+    whole, first, second = sums(None), sums(slice(0, 90)), sums(slice(90, None))
+    assert first.exponent != second.exponent
+    first.merge(second)
+    assert np.isclose(first.value / first.weight, whole.value / whole.weight, rtol=1e-13, atol=0)
+    gradients = [total.gradient() / total.weight for total in (first, whole)]
+    assert np.allclose(*gradients, rtol=1e-12, atol=1e-12)
+    other = problem_of(matrix(np.float64, N, 3))(
+        lambda problem, rows: problem.add_slopes(np.ones(N), rows), None
+    )
+    with pytest.raises(ValueError, match=r"do not add up$"):
+        first.merge(other)
