@@ -174,15 +174,15 @@ def safe_logistic(u, du, eps):
     """exp(-u) + u - 1 for u > 0."""
     v = np.maximum(u, 0.0)
     low = -np.expm1(-v)  # minus the slope
-    series = v * v / 2 - v**3 / 6 + v**4 / 24 - v**5 / 120 + v**6 / 720
-    value = np.where(v < 0.02, series, np.exp(-v) + v - 1)
+    series = sum((-v) ** k / math.factorial(k) for k in range(25, 1, -1))  # below 1, where the sum cancels
+    value = np.where(v < 1, series, np.exp(-v) + v - 1)
     live = np.where(u > -du, du, 0.0)
     near = (np.abs(u) <= du) & (np.asarray(du) > 0)
     return Margins(
         value,
         -low,
         np.where(u > 0, np.exp(-v), 0.0) + np.where(np.isnan(u), u, 0.0),
-        low * live + live * live + 16 * eps * np.abs(value) + 1e-14 * value,
+        low * live + live * live + 16 * eps * np.abs(value),
         live + 16 * eps * low,
         live + near + 16 * eps,
     )

@@ -47,8 +47,8 @@ def score_calls(draw):
     sample_weight, weight, is_safe = label_arguments.weights(draw, n_rows)
     class_weight, factor, is_safe_too = label_arguments.class_weights(draw, n_classes)
     passed_reduction, reduction = small_arguments.reduction(draw, ("mean", "mean", "sum", "none"))
-    want = draw.choice(("value", "grad", "value_and_grad", "__call__"))
-    gives_grad = want in ("grad", "value_and_grad")
+    want = draw.choice(("value", "grad", "value_and_grad", "__call__", "curvature"))
+    gives_grad = want in ("grad", "value_and_grad", "curvature")
     told = {
         "y": y,
         "scores": scores,
@@ -64,7 +64,7 @@ def score_calls(draw):
     outs, wanted = [], []
     if gives_grad:
         wanted.append((shape, grad_dtype))
-    if reduction == "none" and want != "grad":
+    if reduction == "none" and want not in ("grad", "curvature"):
         wanted.insert(0, ((n_rows,), computing))
     if wanted and draw.chance() < 0.4:
         outs = [outputs.output(draw, *each) for each in wanted]
@@ -111,10 +111,11 @@ def score_calls(draw):
         parts = result if want == "value_and_grad" else (result,)
         if want == "value_and_grad" and (type(result) is not tuple or len(result) != 2):
             raise oracle.Wrong(f"{want} returned {wild.text_of(result)}")
-        found = expected or (None, None)
-        answers = found if want == "value_and_grad" else found[1:] if want == "grad" else found[:1]
+        found = expected if expected and want != "curvature" else (None, None)  # of which there is no oracle
+        is_array = want in ("grad", "curvature")
+        answers = found if want == "value_and_grad" else found[1:] if is_array else found[:1]
         for part, answer, what in zip(
-            parts, answers, ("grad",) if want == "grad" else ("value", "grad"), strict=False
+            parts, answers, ("grad",) if is_array else ("value", "grad"), strict=False
         ):
             if what == "value" and reduction != "none" and not is_plain_number(part):
                 raise oracle.Wrong(f"{what} is a {type(part).__name__}")

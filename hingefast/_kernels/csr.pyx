@@ -65,7 +65,6 @@ cdef class CSR(Layout):
     def __cinit__(self, cnp.ndarray data, cnp.ndarray indices, cnp.ndarray indptr, Py_ssize_t n_features,
                   bint is_f64):
         self.data, self.indices, self.indptr = data, indices, indptr
-        self.parts = {"X.data": data, "X.indices": indices, "X.indptr": indptr}
         self.max_class_gradient = MAX_CLASS_GRADIENT
         self.is_f64 = is_f64
         self.n_rows = cnp.PyArray_DIM(indptr, 0) - 1

@@ -64,7 +64,6 @@ cdef class Dense(Layout):
     def __cinit__(self, cnp.ndarray X, bint is_f64):
         cdef Py_ssize_t tile_bytes
         self.X = X
-        self.parts = {"X": X}
         self.max_class_gradient = MAX_GRADIENT
         self.is_f64 = is_f64
         self.itemsize = 8 if is_f64 else 4

@@ -32,7 +32,6 @@ cdef struct Coef:
 cdef class Layout:
     cdef readonly Py_ssize_t n_rows, n_features
     cdef readonly int is_f64           # whether scores are computed in float64
-    cdef readonly dict parts           # the arrays that X consists of, by name
     cdef bint needs_numpy              # X is cast by NumPy, which lets one thread at a time
     cdef bint is_small                 # too little work for several threads
     cdef size_t max_class_gradient     # bytes of the largest gradient for K classes of which each task has its own

@@ -123,7 +123,7 @@ cdef class Problem:
             caller = hf_fp_enter()
             if total.has_value:
                 value = self.reduced(total, divisor, at)
-            if total.grad != NULL:
+            if total.grad != NULL and grad != NULL:
                 self.layout.finish(total.grad, at, divisor, self.alpha, grad)
                 if grad_biases != NULL:
                     self.finish_biases(total, divisor, at, of_biases, grad_biases)
