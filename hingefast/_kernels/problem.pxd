@@ -15,7 +15,7 @@ cdef class Problem:
     cdef double alpha, intercept_alpha
     cdef bint is_mean
     cdef object n_threads
-    cdef Total sum_up(self, int want, Point* at, rows)
+    cdef Total sum_up(self, Pass work, int want, Point* at, rows)
     cdef tuple finished(self, Total total, Point* at, intercept, cnp.ndarray out)
     cdef Total go(self, Pass work)
     cdef double divisor(self, Total total) except? -1

@@ -64,15 +64,24 @@ cdef class Problem:
 
     def value_and_grad(self, int want, cnp.ndarray coef, intercept, cnp.ndarray out, rows=None):
         """Value and gradient over a batch: `total` and `finish` in one."""
+        cdef Pass work = Pass.__new__(Pass)
         cdef Point at
         point_at(&at, coef, intercept, self.width, self.layout.n_features)
-        return self.finished(self.sum_up(want, &at, rows), &at, intercept, out)
+        work.lends = True
+        try:
+            return self.finished(self.sum_up(work, want, &at, rows), &at, intercept, out)
+        finally:
+            work.release()
 
     def total(self, int want, cnp.ndarray coef, intercept, rows=None):
         """The sums of a batch as a `Total`: VALUE, SLOPE or both."""
+        cdef Pass work = Pass.__new__(Pass)
         cdef Point at
         point_at(&at, coef, intercept, self.width, self.layout.n_features)
-        return self.sum_up(want, &at, rows)
+        try:
+            return self.sum_up(work, want, &at, rows)
+        finally:
+            work.release()
 
     def finish(self, Total total not None, cnp.ndarray coef, intercept, cnp.ndarray out):
         """The reduced and penalised value, and the gradient if the total has one.
@@ -93,15 +102,11 @@ cdef class Problem:
         point_at(&at, coef, intercept, self.width, self.layout.n_features)
         return self.finished(total, &at, intercept, out)
 
-    cdef Total sum_up(self, int want, Point* at, rows):
-        """`total` at coefficients and intercepts that were pointed at."""
-        cdef Pass work = Pass.__new__(Pass)
-        try:
-            work.begin(self.layout, self.targets.batch(rows), find_slopes(self.loss, want))
-            work.set_coef(&work.coef, at, COEF)
-            return self.go(work)
-        finally:
-            work.release()
+    cdef Total sum_up(self, Pass work, int want, Point* at, rows):
+        """`total` by a pass that the caller releases, at coefficients and intercepts that were pointed at."""
+        work.begin(self.layout, self.targets.batch(rows), find_slopes(self.loss, want))
+        work.set_coef(&work.coef, at, COEF)
+        return self.go(work)
 
     cdef tuple finished(self, Total total, Point* at, intercept, cnp.ndarray out):
         """`finish` likewise."""
@@ -135,19 +140,18 @@ cdef class Problem:
         cdef CurveDirection question = CurveDirection.__new__(CurveDirection)
         cdef Pass work = Pass.__new__(Pass)
         cdef Point at, along
-        cdef Total total
         point_at(&at, theta, None, self.width, self.layout.n_features)
         point_at(&along, direction, None, self.width, self.layout.n_features)
         question.loss, question.want = self.loss, SLOPE | SLOPE_SUM
+        work.lends = True
         try:
             work.begin(self.layout, self.targets, question)
             work.set_coef(&work.coef, &at, COEF)
             work.set_coef(&question.direction, &along, DIRECTION)
-            total = self.go(work)
+            # The penalty's Hessian is a multiple of the identity: what it adds to a gradient at `direction`.
+            self.finished(self.go(work), &along, None, out)
         finally:
             work.release()
-        # The penalty's Hessian is a multiple of the identity: what it adds to a gradient at `direction`.
-        self.finished(total, &along, None, out)
 
     def scores(self, cnp.ndarray coef, intercept, cnp.ndarray out, rows=None):
         """Scores of the batch into `out`, in the computing dtype."""
@@ -217,6 +221,7 @@ cdef class Problem:
         cdef void* grad
         cdef hf_fp_state caller
         point_at(&at, theta, None, self.width, d)
+        work.lends = True
         try:
             work.begin(layout, batch, find_slopes(self.loss, VALUE | SLOPE))
             work.set_coef(&work.coef, &at, COEF)

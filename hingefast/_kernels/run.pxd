@@ -18,6 +18,7 @@ cdef class Pass(Job):
     cdef Coef coef
     cdef object keep               # arrays that pointers belong to
     cdef Total total
+    cdef bint lends                # the total's memory is the worker's, which gets it back: it does not outlive the pass
     cdef Worker caller             # the calling thread's
     cdef Py_ssize_t layout_size    # numbers in the gradient; behind them stand the sums of the slopes of K classes
     cdef int exponent              # of the weights
@@ -35,6 +36,7 @@ cdef class Pass(Job):
     cdef int run(self, n_threads) except -1
     cdef int release(self) except -1
     cdef int plan(self) except -1
+    cdef void swap_memory(self) noexcept
     cdef Py_ssize_t count_threads(self, n_threads) except -1
     cdef bint take(self, Worker worker) noexcept
     cdef int prepare(self, Worker worker) except -1

@@ -18,7 +18,7 @@ from hingefast._kernels.questions cimport Question
 from hingefast._kernels.table cimport hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, table
 from hingefast._kernels.total cimport Total
 from hingefast._kernels.worker cimport (
-    BIASES, COEF, DIRECTION_BIASES, GRAD, SLOT_COLUMNS, SLOT_TABLE, Worker, borrow_worker, give_back,
+    BIASES, COEF, DIRECTION_BIASES, GRAD, SLOT_COLUMNS, SLOT_TABLE, TOTAL, Buffer, Worker, borrow_worker, give_back,
 )
 
 cnp.import_array()
@@ -137,8 +137,16 @@ cdef class Pass(Job):
         self.in_turn = self.one_accumulator and self.width > 1
         self.is_ordered = has_gradient
         if has_gradient:
+            if self.lends:
+                self.swap_memory()
             self.total.make_gradient(size)
         return 0
+
+    cdef void swap_memory(self) noexcept:
+        """Lend the total the worker's memory for one, or take it back."""
+        cdef Buffer mine = self.caller.buffers[TOTAL]
+        self.caller.buffers[TOTAL], self.total.buffer = self.total.buffer, mine
+        self.total.grad = NULL
 
     cdef Py_ssize_t count_threads(self, n_threads) except -1:
         """How many threads are worth it."""
@@ -173,6 +181,8 @@ cdef class Pass(Job):
     cdef int release(self) except -1:
         """Let go of the caller's arrays and of the buffers: the helpers' queue may hold the pass itself longer."""
         self.closed = True
+        if self.lends and self.total.grad != NULL:
+            self.swap_memory()
         give_back(self.caller)
         self.keep = self.layout = self.targets = self.question = self.caller = None
         return 0

@@ -16,6 +16,7 @@ cdef enum:
     SCORES             # ... n*K
     SLOPES             # ... n*K
     GRAD               # the pass: float64 gradient of a task
+    TOTAL              # ... of a total that does not outlive it
     SLOT_TABLE         # ... a sparse step: which column has which slot
     SLOT_COLUMNS       # ... and which slot which column
     BIASES             # ... K intercepts
@@ -37,7 +38,7 @@ cdef enum:
     N_BUFFERS
 
 cdef class Worker:
-    cdef Buffer buffers[22]
+    cdef Buffer buffers[23]
     cdef bint busy
     # The call
     cdef Targets targets
