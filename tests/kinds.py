@@ -252,8 +252,9 @@ def _over(kinds):
 
 whole_catalogue, few_kinds, flat_kinds = _over(WHOLE_CATALOGUE), _over(FEW), _over(FLAT)
 every_kind, both_kinds, every_way = _over(KINDS), _over(BOTH), _over(EVERY_WAY)
-every_kind_of_classes, few_kinds_of_classes = (
-    _over({key: kind for key, kind in kinds.items() if not kind.binary}) for kinds in (KINDS, FEW)
+every_kind_of_classes, few_kinds_of_classes, whole_catalogue_of_classes = (
+    _over({key: kind for key, kind in kinds.items() if not kind.binary})
+    for kinds in (KINDS, FEW, WHOLE_CATALOGUE)
 )
 
 
