@@ -172,7 +172,10 @@ class Kind:
         return telling_scores(n, dtype, seed, n_classes=self.n_classes)
 
     def problem(self, n, d, dtype=np.float64, seed=0, density=None):
-        return problem(n, d, dtype, seed, density, self.n_classes)
+        """A problem of this kind, which it names: .kind."""
+        case = problem(n, d, dtype, seed, density, self.n_classes)
+        case.kind = self
+        return case
 
     def random_csr(self, n, d, per_row, dtype=np.float64, seed=0, index_dtype=np.int32, indptr_dtype=None):
         return random_csr(n, d, per_row, dtype, seed, index_dtype, indptr_dtype, self.n_classes)
@@ -249,8 +252,9 @@ def _over(kinds):
 
 whole_catalogue, few_kinds, flat_kinds = _over(WHOLE_CATALOGUE), _over(FEW), _over(FLAT)
 every_kind, both_kinds, every_way = _over(KINDS), _over(BOTH), _over(EVERY_WAY)
-every_kind_of_classes, few_kinds_of_classes = (
-    _over({key: kind for key, kind in kinds.items() if not kind.binary}) for kinds in (KINDS, FEW)
+every_kind_of_classes, few_kinds_of_classes, whole_catalogue_of_classes = (
+    _over({key: kind for key, kind in kinds.items() if not kind.binary})
+    for kinds in (KINDS, FEW, WHOLE_CATALOGUE)
 )
 
 
@@ -563,6 +567,7 @@ class Problem:
     coef: np.ndarray
     intercept: float | np.ndarray
     weights: np.ndarray
+    kind: Kind | None = None
 
 
 def assert_telling_linear(y, scores):

@@ -40,7 +40,6 @@ def case(request):
     """A small problem of either kind; `case.A` is X in the layout of the parameter."""
     kind, layout = request.param
     case = kind.problem(N_ROWS, N_FEATURES, seed=2)
-    case.kind = kind
     case.A = case.X if layout == "dense" else as_csr(case.X)
     return case
 

@@ -56,7 +56,6 @@ one = pytest.mark.parametrize("kind", [SQUARED], ids=str)
 @functools.cache
 def case_of(kind, dtype=np.float64, seed=71):
     case = kind.problem(N, D, dtype, seed=seed)
-    case.kind = kind
     for array in (case.X, case.coef, case.weights):
         array.flags.writeable = False
     return case
@@ -78,10 +77,8 @@ def model(case):
 
 def taken_apart(case, grad):
     """Gradients of coef and of the intercepts."""
-    grad_intercept = grad[case.coef.size :]
-    return grad[: case.coef.size].reshape(case.coef.shape), grad_intercept[
-        0
-    ] if case.kind.binary else grad_intercept
+    grad_coef, grad_intercept = grad[: case.coef.size], grad[case.coef.size :]
+    return grad_coef.reshape(case.coef.shape), grad_intercept[0] if case.kind.binary else grad_intercept
 
 
 # Values
@@ -114,7 +111,6 @@ def test_value_and_gradient(case):
 def test_long_rows(kind, d, layout, dtype):
     """Value, gradient, step and Hessian product of rows of 2 to 24 KB, which different loops take."""
     long = kind.problem(70, d, dtype, seed=79)
-    long.kind = kind
     objective = make(long, layout, sample_weight=long.weights)
     theta = objective.pack(long.coef, long.intercept)
     want = kind.expected(long, alpha=0.25, weights=long.weights, most_unsure=0.2)
@@ -649,7 +645,6 @@ def test_step_is_theta_minus_lr_times_gradient(kind, layout, dtype):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_step_of_an_sgd_loop_goes_down(kind, layout):
     case = kind.problem(2000, 10, seed=73)
-    case.kind = kind
     rng = np.random.default_rng(0)
     if not kind.binary:
         case.y = np.where(rng.random(2000) < 0.95, (case.X @ case.coef.T).argmax(axis=1), case.y)
@@ -894,7 +889,6 @@ def test_hessp_of_many_blocks_of_rows(base, n_classes, layout):
     """What one block leaves behind may not reach the next; twice in a row, and with the gradient in between."""
     kind = KINDS["logistic"] if n_classes is None else on_a_base(base, "logistic", n_classes)
     case = kind.problem(1_500, 11, seed=78)
-    case.kind = kind
     objective, theta = make(case, layout, sample_weight=case.weights), model(case)
     v = np.random.default_rng(2).standard_normal(theta.size)
     want, bound = hessian_product(case, kind.loss, theta, v, 0.25, case.weights)
@@ -914,7 +908,6 @@ def test_hessp_of_any_number_of_classes(n_classes, x_dtype, layout):
     for name in ("weston_watkins", "one_vs_rest"):
         kind = on_a_base(name, "logistic", n_classes)
         case = kind.problem(60, 8, x_dtype, seed=79)
-        case.kind = kind
         theta = model(case)
         v = np.random.default_rng(3).standard_normal(theta.size)
         objective = make(case, layout, sample_weight=case.weights)
@@ -1064,7 +1057,6 @@ def test_theta_in_any_layout(case):
 @both
 def test_out(kind):
     case = kind.problem(N, D, seed=71)
-    case.kind = kind
     objective, theta = make(case), model(case)
     value, grad = objective.value_and_grad(theta)
     out = np.full_like(theta, np.nan)

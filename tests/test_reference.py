@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 import reference
 from conftest import every_dtype
-from kinds import CATALOGUE, RELATIVE, WHOLE_CATALOGUE, problem, right_rows, whole_catalogue
+from kinds import (
+    CATALOGUE,
+    RELATIVE,
+    WHOLE_CATALOGUE,
+    problem,
+    right_rows,
+    whole_catalogue,
+    whole_catalogue_of_classes,
+)
 from multiclass_reference import Definition
 
 OF_CLASSES = {key: kind for key, kind in WHOLE_CATALOGUE.items() if not kind.binary}
-every_loss_of_classes = pytest.mark.parametrize("kind", OF_CLASSES.values(), ids=OF_CLASSES.keys())
 CURVED = {key: kind for key, kind in OF_CLASSES.items() if kind.has_hessian}
 SCORES = [[2, 0.5, 0.3, 0.1, 0], [0.5, 2, 1.8, 0.1, 0], [0.5, 0.3, 2, 0.1, 0], [0.5, 0.8, 0.3, 0.1, 0]]
 
@@ -67,7 +74,7 @@ def test_twins_of_one_margin(loss):
 
 
 @every_dtype
-@every_loss_of_classes
+@whole_catalogue_of_classes
 def test_twins_of_rows(kind, dtype):
     for of_K in kind.of(2, 3, 10, 17):
         what, data = oracle.definition(of_K.loss), of_K.scores(24, dtype)
@@ -98,7 +105,7 @@ def test_bounds_of_rows_are_narrow(kind, dtype):
                 assert (high - low <= narrow * (1 + np.abs(middle))).mean() > 0.9
 
 
-@every_loss_of_classes
+@whole_catalogue_of_classes
 def test_slopes_are_differences_of_values(kind):
     """Central differences, where no class is within reach of a kink or a tie."""
     h, n_classes = 2.0**-20, 5

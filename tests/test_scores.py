@@ -12,11 +12,13 @@ from kinds import (
     CATALOGUE,
     FEW,
     assert_right,
+    binary,
     both_kinds,
+    every_loss,
     every_way,
     few_kinds_of_classes,
     telling_scores,
-    whole_catalogue,
+    whole_catalogue_of_classes,
 )
 
 import hingefast as hf
@@ -34,8 +36,18 @@ METHODS = ("value", "grad", "value_and_grad", "__call__")
 
 @pytest.mark.any_python
 @every_dtype
-@whole_catalogue
+@every_loss
+def test_every_margin_loss_and_weighting(loss, dtype):
+    check_weightings(binary(loss), dtype)
+
+
+@every_dtype
+@whole_catalogue_of_classes
 def test_every_loss_and_weighting(kind, dtype):
+    check_weightings(kind, dtype)
+
+
+def check_weightings(kind, dtype):
     for n, K in [(90, None)] if kind.binary else [(26, 2), (26, 3), (26, 10), (26, 17)]:
         (of_K,) = kind.of(K)
         loss, data = of_K.loss, of_K.scores(n, dtype)
