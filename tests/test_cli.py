@@ -23,6 +23,8 @@ from hingefast.io.svmlight import read_svmlight
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
 
+pytestmark = pytest.mark.any_python
+
 A9A = Path(__file__).resolve().parents[1] / "examples" / "a9a.xz"
 
 TINY = "+1 1:1\n-1 2:1\n"

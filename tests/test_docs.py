@@ -11,6 +11,8 @@ from conftest import TESTS, run_python
 
 import hingefast as hf
 
+pytestmark = pytest.mark.any_python
+
 README = TESTS.parent / "README.md"
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -8,6 +8,8 @@ from conftest import problem_of
 from kinds import KINDS, RELATIVE, every_kind, random_csr
 from scipy import sparse
 
+pytestmark = pytest.mark.at_every_level
+
 N, D = 300, 7
 LAYOUTS = {
     "C": np.ascontiguousarray,

@@ -12,6 +12,8 @@ import pytest
 from hingefast.io.csr import CSR
 from hingefast.io.svmlight import SvmlightError, read_svmlight
 
+pytestmark = pytest.mark.sanitizer
+
 A9A = Path(__file__).resolve().parents[1] / "examples" / "a9a.xz"
 
 
