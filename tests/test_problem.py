@@ -8,7 +8,7 @@ from conftest import problem_of
 from kinds import KINDS, RELATIVE, every_kind, random_csr
 from scipy import sparse
 
-pytestmark = pytest.mark.at_every_level
+pytestmark = pytest.mark.sanitizer
 
 N, D = 300, 7
 LAYOUTS = {

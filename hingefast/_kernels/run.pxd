@@ -18,7 +18,7 @@ cdef class Pass(Job):
     cdef Coef coef
     cdef object keep               # arrays that pointers belong to
     cdef Total total
-    cdef bint lends                # the total's memory is the worker's, which gets it back: it does not outlive the pass
+    cdef bint lends                # the memory of a total that does not outlive the pass is the worker's
     cdef Worker caller             # the calling thread's
     cdef Py_ssize_t layout_size    # numbers in the gradient; behind them stand the sums of the slopes of K classes
     cdef int exponent              # of the weights
