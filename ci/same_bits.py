@@ -1,13 +1,16 @@
 """Shows: whether one version of hingefast gives the bits of another; fails at the first calls where it does not.
 
 Run: python ci/same_bits.py [BASE [HEAD]]     as ci/bench_compare.py, which builds both versions
+     python ci/same_bits.py --record          only prints hashes, of the hingefast that Python finds: see ci/arm64.sh
 Some thousand calls, drawn from a fixed seed: every layout, loss, kind of weights, rows, numbers of rows, columns and
-classes; each at every instruction-set level that the machine can run, with one thread and with two.
+classes; each at every instruction-set level that the machine can run, with one thread and with two. The draws are the
+same on every processor.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -58,9 +61,15 @@ SHAPES = (
 )
 
 
+def normals(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """About normal; from uniform numbers, because NumPy's own normals hang on the C library's logarithm."""
+    a, b, c = rng.random((3, *shape))
+    return 2 * (a + b + c) - 3
+
+
 def random_matrix(rng: np.random.Generator, n: int, d: int, layout: str, dtype: str) -> Any:
     """X of one layout, of small numbers that every dtype holds."""
-    X = rng.integers(-8, 9, (n, d)) if np.dtype(dtype).kind in "iu?" else rng.normal(size=(n, d))
+    X = rng.integers(-8, 9, (n, d)) if np.dtype(dtype).kind in "iu?" else normals(rng, n, d)
     X = np.abs(X) if np.dtype(dtype).kind == "u" else X
     if not layout.startswith("csr"):
         X = X.astype(dtype)
@@ -158,14 +167,16 @@ def calls(hf: Any, number: int) -> dict[str, Any]:
     y = y.astype(label_dtype)
     keywords: dict[str, Any] = {"classes": classes}
     if rng.random() < 0.4:
-        weight = rng.random(n) * (rng.random(n) < 0.9) * 10.0 ** rng.choice([-300, -30, 0, 0, 30])
+        weight = rng.random(n) * (rng.random(n) < 0.9) * rng.choice([1e-300, 1e-30, 1, 1, 1e30])
         keywords["sample_weight"] = weight.astype(("f8", "f4", ">f8")[rng.integers(3)])
         keywords["sample_weight"][0] = 1
     if rng.random() < 0.3:
         keywords["class_weight"] = rng.random(n_classes or 2) + 0.1
     reduction = ("mean", "sum")[rng.integers(2)]
-    coef = rng.normal(size=(n_classes, d) if n_classes else d).astype(("f8", "f4")[rng.integers(2)]) / d**0.5
-    intercept = rng.normal(size=n_classes) if n_classes else float(rng.normal())
+    coef = normals(rng, *((n_classes, d) if n_classes else (d,))).astype(
+        ("f8", "f4")[rng.integers(2)]
+    ) / math.sqrt(d)
+    intercept = normals(rng, n_classes) if n_classes else float(normals(rng))
     alpha, rows, n_threads = float(rng.choice([0.0, 0.25])), draw_rows(rng, n), int(rng.integers(1, 3))
     of_rows = f"{sorted(keywords)} {reduction} {type(rows).__name__}"
     where = f"{number} {n}x{d} {layout} {dtype} {loss!r:.60} y:{label_dtype} {of_rows}"
@@ -187,14 +198,14 @@ def calls(hf: Any, number: int) -> dict[str, Any]:
         dtype=(None, np.float64)[rng.integers(2)],
         **common,
     )
-    theta = rng.normal(size=objective.size).astype(("f8", "f4")[rng.integers(2)]) / d**0.5
+    theta = normals(rng, objective.size).astype(("f8", "f4")[rng.integers(2)]) / math.sqrt(d)
     results["objective"] = (
         answer(objective.value_and_grad, theta, rows=rows),
         objective.decision_function(theta),
     )
     results["alone"] = answer(objective.value, theta), answer(objective.grad, theta)
     if loss._bound.has_curvature:
-        results["hessp"] = answer(objective.hessp, theta, rng.normal(size=objective.size))
+        results["hessp"] = answer(objective.hessp, theta, normals(rng, objective.size))
     moved = theta.copy()
     results["step"] = answer(objective.step, moved, 0.1, rows=rows), moved
     on_scores = common | {"classes": classes, "reduction": ("mean", "sum", "none")[rng.integers(3)]}
@@ -222,12 +233,12 @@ def large_calls(hf: Any) -> dict[str, Any]:
     for n_threads in (1, 2):
         for dtype in ("f8", "f4"):
             y = 2 * rng.integers(0, 2, 3_500_000) - 1
-            scores = rng.normal(size=y.size).astype(dtype)
+            scores = normals(rng, y.size).astype(dtype)
             for loss in (hf.Hinge(), hf.AlgebraicHinge()):
                 results[f"many scores {dtype} {loss}"] = loss.value_and_grad(
                     y.astype(dtype), scores, n_threads=n_threads
                 )
-            X = rng.normal(size=(30_000, 100)).astype(dtype)
+            X = normals(rng, 30_000, 100).astype(dtype)
             for X_of_order in (X, np.asfortranarray(X)):
                 results[f"many rows {dtype} {X_of_order.flags.f_contiguous}"] = hf.linear_value_and_grad(
                     X_of_order, y[: len(X)], np.ones(100), loss="psi_g", n_threads=n_threads
@@ -236,26 +247,26 @@ def large_calls(hf: Any) -> dict[str, Any]:
             classes = rng.integers(0, 20, 3000)
             for loss in ("crammer_singer", "weston_watkins"):
                 results[f"wide {dtype} {loss}"] = hf.linear_value_and_grad(
-                    wide, classes, rng.normal(size=(20, 4000)) / 60, loss=loss, n_threads=n_threads
+                    wide, classes, normals(rng, 20, 4000) / 60, loss=loss, n_threads=n_threads
                 )
                 results[f"class scores {dtype} {loss}"] = hf.get_loss(loss).value_and_grad(
-                    np.tile(classes, 100), rng.normal(size=(300_000, 20)).astype(dtype), n_threads=n_threads
+                    np.tile(classes, 100), normals(rng, 300_000, 20).astype(dtype), n_threads=n_threads
                 )
             results[f"class rows {dtype}"] = hf.linear_value_and_grad(
                 X,
                 np.tile(classes, 10),
-                rng.normal(size=(20, 100)),
+                normals(rng, 20, 100),
                 loss="one_vs_rest:logistic",
                 n_threads=n_threads,
             )
     return results
 
 
-def record() -> dict[str, str]:
+def record(n_calls: int) -> dict[str, str]:
     import hingefast as hf
 
     results = dict(large_calls(hf))
-    for number in range(N_CALLS):
+    for number in range(n_calls):
         results |= {name: digest(result) for name, result in calls(hf, number).items()}
     return {name: result if isinstance(result, str) else digest(result) for name, result in results.items()}
 
@@ -294,11 +305,14 @@ def main() -> int:
     )
     parser.add_argument("base", nargs="?", help="a revision; by default as in ci/bench_compare.py")
     parser.add_argument("head", nargs="?", help="a revision; by default this checkout")
-    parser.add_argument("--record", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--record", action="store_true", help="print the hashes of every result as JSON")
+    parser.add_argument(
+        "--problems", type=int, default=N_CALLS, help=f"how many to record (default {N_CALLS})"
+    )
     arguments = parser.parse_args()
     if arguments.record:
         np.seterr(all="ignore")
-        json.dump(record(), sys.stdout)
+        json.dump(record(arguments.problems), sys.stdout)
         return 0
     try:
         pair = bench_compare.versions(arguments.base, arguments.head)

@@ -9,7 +9,7 @@ from kinds import namespace, problem
 
 import hingefast as hf
 
-pytestmark = pytest.mark.at_every_level
+pytestmark = [pytest.mark.at_every_level, pytest.mark.arm64]
 
 INTEGERS = [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64]
 DTYPES_OF_X = [*INTEGERS, np.bool_, np.float16, np.float32, np.float64]

@@ -8,6 +8,8 @@ from kinds import CURVED_LOSSES, every_default_loss, every_kind, every_kind_of_c
 
 import hingefast as hf
 
+pytestmark = pytest.mark.arm64
+
 pytestmark = [pytest.mark.sanitizer, pytest.mark.clang]
 
 

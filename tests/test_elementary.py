@@ -12,7 +12,7 @@ import reference
 from conftest import LEVELS, elementary, every_dtype, run_at_level
 from scipy import special
 
-pytestmark = [pytest.mark.sanitizer, pytest.mark.clang]
+pytestmark = [pytest.mark.sanitizer, pytest.mark.clang, pytest.mark.arm64]
 
 ULP = 3.0
 NAMES = ("exp", "log1p", "erfc")

@@ -6,6 +6,7 @@ import ctypes
 import platform
 import sys
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,17 +23,38 @@ from kinds import (
 
 import hingefast as hf
 
-pytestmark = pytest.mark.skipif(
-    not (sys.platform == "linux" and platform.machine() == "x86_64"),
-    reason="reads and writes MXCSR through glibc's fenv_t of x86-64 Linux",
-)
+# Of glibc: the size of fenv_t, where the control register stands in it (MXCSR, which holds the flags too, or FPCR), and
+# the numbers of <fenv.h>. Flushing: on x86 FTZ and DAZ; on arm64 FZ, with default NaNs and the other float16 beside it.
+OF_MACHINE = {
+    "x86_64": SimpleNamespace(
+        fenv_bytes=32,
+        control_at=28,
+        flags_in_control=0x3F,
+        flushing=0x8000 | 0x0040,
+        rounding={"to nearest": 0x000, "downward": 0x400, "upward": 0x800, "toward zero": 0xC00},
+        flags={"invalid": 0x01, "divide": 0x04, "overflow": 0x08, "underflow": 0x10},
+    ),
+    "aarch64": SimpleNamespace(
+        fenv_bytes=8,
+        control_at=0,
+        flags_in_control=0,
+        flushing=1 << 24 | 1 << 25 | 1 << 26,
+        rounding={"to nearest": 0, "downward": 0x800000, "upward": 0x400000, "toward zero": 0xC00000},
+        flags={"invalid": 0x01, "divide": 0x02, "overflow": 0x04, "underflow": 0x08},
+    ),
+}
+MACHINE = OF_MACHINE.get(platform.machine(), OF_MACHINE["x86_64"])
+INVALID, OVERFLOW = MACHINE.flags["invalid"], MACHINE.flags["overflow"]
+# Inexact is left out: the interpreter's own arithmetic between two of our lines may raise it.
+FLAGS = sum(MACHINE.flags.values())
 
-FENV_BYTES, MXCSR_AT = 32, 28
-FLUSH_TO_ZERO, DENORMALS_ARE_ZERO = 0x8000, 0x0040
-ROUNDING = {"to nearest": 0x000, "downward": 0x400, "upward": 0x800, "toward zero": 0xC00}
-INVALID, DIVIDE, OVERFLOW, UNDERFLOW, INEXACT = 0x01, 0x04, 0x08, 0x10, 0x20
-# INEXACT is left out: the interpreter's own arithmetic between two of our lines may raise it.
-FLAGS = INVALID | DIVIDE | OVERFLOW | UNDERFLOW
+pytestmark = [
+    pytest.mark.arm64,
+    pytest.mark.skipif(
+        not (sys.platform == "linux" and platform.machine() in OF_MACHINE),
+        reason="reads and writes the control register through glibc's fenv_t of Linux on x86-64 or arm64",
+    ),
+]
 
 
 def libm():
@@ -46,23 +68,21 @@ def libm():
     pytest.skip("no libm with fenv functions")
 
 
-def mxcsr():
-    environment = (ctypes.c_char * FENV_BYTES)()
-    libm().fegetenv(environment)
-    return int.from_bytes(environment.raw[MXCSR_AT:], "little")
+def environment():
+    """(fenv_t, a view of the control register in it)."""
+    state = (ctypes.c_char * MACHINE.fenv_bytes)()
+    libm().fegetenv(state)
+    return state, ctypes.c_uint32.from_buffer(state, MACHINE.control_at)
 
 
 @contextmanager
 def environment_of(*, rounding="to nearest", set_bits=0):
-    """Rounding mode and MXCSR bits for the block; the environment before it afterwards."""
+    """Rounding mode and bits of the control register for the block; the environment before it afterwards."""
     library = libm()
-    saved, changed = (ctypes.c_char * FENV_BYTES)(), (ctypes.c_char * FENV_BYTES)()
-    library.fegetenv(saved)
-    library.fegetenv(changed)
-    control = int.from_bytes(changed.raw[MXCSR_AT:], "little") | set_bits
-    changed.raw = changed.raw[:MXCSR_AT] + control.to_bytes(4, "little")
+    (saved, _), (changed, control) = environment(), environment()
+    control.value |= set_bits
     library.fesetenv(changed)
-    library.fesetround(ROUNDING[rounding])
+    library.fesetround(MACHINE.rounding[rounding])
     try:
         yield
     finally:
@@ -70,24 +90,24 @@ def environment_of(*, rounding="to nearest", set_bits=0):
 
 
 def control_bits():
-    return mxcsr() & ~0x3F
+    return environment()[1].value & ~MACHINE.flags_in_control
 
 
 GAUSSIAN = KINDS["psi_g"]
 
 
-@pytest.fixture(params=["flush to zero", *list(ROUNDING)[1:]])
+@pytest.fixture(params=["flush to zero", *list(MACHINE.rounding)[1:]])
 def strange(request):
     """Keywords of `environment_of` for a caller's environment that is not the default."""
     if request.param == "flush to zero":
-        return {"set_bits": FLUSH_TO_ZERO | DENORMALS_ARE_ZERO}
+        return {"set_bits": MACHINE.flushing}
     return {"rounding": request.param}
 
 
 @pytest.mark.any_python
 def test_this_file_can_change_the_environment():
     tiny = np.array([np.finfo(float).smallest_normal])
-    with environment_of(set_bits=FLUSH_TO_ZERO | DENORMALS_ARE_ZERO):
+    with environment_of(set_bits=MACHINE.flushing):
         flushed = tiny * 0.5
     with environment_of(rounding="upward"):
         up = np.array([1.0]) / np.array([3.0])

@@ -13,7 +13,7 @@ from kinds import CATALOGUE, as_csr, telling_scores
 
 import hingefast as hf
 
-pytestmark = pytest.mark.sanitizer
+pytestmark = [pytest.mark.sanitizer, pytest.mark.arm64]
 
 KINK_SLOPES = (0.0, -0.25, -0.5, -1.0)
 every_kink_slope = pytest.mark.parametrize("kink_slope", KINK_SLOPES)

@@ -27,7 +27,7 @@ from scipy import sparse
 
 import hingefast as hf
 
-pytestmark = [pytest.mark.at_every_level, pytest.mark.clang]
+pytestmark = [pytest.mark.at_every_level, pytest.mark.clang, pytest.mark.arm64]
 
 WIDTHS = [0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 200]
 WIDTHS_OF_CLASSES = [*WIDTHS[:14], 255, 256, 257, 511, 512, 513, 1030]

@@ -15,7 +15,7 @@ from kinds import CATALOGUE, FLAT_LOSSES, assert_right, every_loss, margin_bound
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
-pytestmark = pytest.mark.clang
+pytestmark = [pytest.mark.clang, pytest.mark.arm64]
 
 
 def of_margins(loss, margins, label=1):

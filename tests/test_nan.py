@@ -22,6 +22,8 @@ from kinds import (
 
 import hingefast as hf
 
+pytestmark = pytest.mark.arm64
+
 NANS = {  # quiet and signalling, of either sign
     np.float32: np.array([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFBFFFFF], dtype=np.uint32),
     np.float64: np.array(

@@ -13,7 +13,7 @@ from kinds import namespace
 
 import hingefast as hf
 
-pytestmark = pytest.mark.sanitizer
+pytestmark = [pytest.mark.sanitizer, pytest.mark.arm64]
 
 LANES = 16
 LINE_BYTES = 64

@@ -29,7 +29,7 @@ from kinds import (
 
 import hingefast as hf
 
-pytestmark = pytest.mark.clang
+pytestmark = [pytest.mark.clang, pytest.mark.arm64]
 
 LARGE = 300_007  # several tasks, and a tail in every lane width
 WEIGHTINGS = ("none", "sample_weight", "class_weight", "both")

@@ -21,7 +21,7 @@ from test_same_bits import line
 
 import hingefast as hf
 
-pytestmark = pytest.mark.clang
+pytestmark = [pytest.mark.clang, pytest.mark.arm64]
 
 LAYOUTS = {"dense": np.asarray, "fortran": np.asfortranarray, "bytes": None, "csr": as_csr}
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)

@@ -14,7 +14,7 @@ from kinds import telling_scores
 
 import hingefast as hf
 
-pytestmark = pytest.mark.at_every_level
+pytestmark = [pytest.mark.at_every_level, pytest.mark.arm64]
 
 LOSSES = {
     "hinge": hf.Hinge(),

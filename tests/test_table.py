@@ -13,6 +13,8 @@ from kinds import every_loss
 
 from hingefast._kernels import table
 
+pytestmark = pytest.mark.arm64
+
 ROOT = Path(__file__).resolve().parent.parent
 LOOPS = ROOT / "hingefast" / "_loops"
 with_sources = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from kinds import FLAT, KINDS, SMOOTH_LOSSES, as_csr, binary, flat_kinds, proble
 import hingefast as hf
 from hingefast.losses import MARGIN_LOSSES
 
-pytestmark = pytest.mark.clang
+pytestmark = [pytest.mark.clang, pytest.mark.arm64]
 
 LAYOUTS = {
     "dense": np.ascontiguousarray,

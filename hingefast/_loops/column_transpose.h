@@ -79,6 +79,7 @@ static void FN(transpose_columns)(const void *X, ptrdiff_t column_stride, const 
                                   ptrdiff_t row_step, ptrdiff_t n_rows, ptrdiff_t n_features, int prefetch,
                                   void *tile) {
     real *HF_RESTRICT to = tile;
+    (void)prefetch; /* for the transposing below, which not every level has */
     for (ptrdiff_t j = 0; j < n_features; j += LANES) {
 #if CAN_TRANSPOSE
         if (rows == NULL && row_step == 1 && n_rows >= 4 && n_features >= LANES) {

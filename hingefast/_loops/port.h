@@ -173,8 +173,9 @@ HF_INLINE void hf_stream_line(void *to, const void *from) {
 HF_INLINE void hf_stream_line(void *to, const void *from) { memcpy(to, from, HF_LINE_BYTES); }
 #endif
 
-/* The floating-point environment. Only the control and status word that SSE and NEON code obeys is
- * touched: a full fegetenv/fesetenv also saves the x87 unit and costs ten times as much. */
+/* The floating-point environment. Only the control and status registers that SSE and NEON code obeys are
+ * touched: on x86 a full fegetenv/fesetenv also saves the x87 unit and costs ten times as much; on arm64
+ * glibc's FE_DFL_ENV leaves the bits of default NaNs and of the other float16 as the caller had them. */
 #if defined(__x86_64__) || defined(_M_X64)
 #include <emmintrin.h>
 typedef unsigned int hf_fp_state;
@@ -187,6 +188,25 @@ HF_INLINE hf_fp_state hf_fp_enter(void) {
     return caller;
 }
 HF_INLINE void hf_fp_leave(hf_fp_state caller) { _mm_setcsr(caller); }
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+typedef struct {
+    uint64_t control, status;
+} hf_fp_state;
+/* Round to nearest, no flushing of subnormals, NaNs handed on, IEEE's float16, no traps. */
+#define HF_FP_DEFAULT UINT64_C(0)
+HF_INLINE hf_fp_state hf_fp_enter(void) {
+    hf_fp_state caller;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(caller.control));
+    __asm__ volatile("mrs %0, fpsr" : "=r"(caller.status));
+    if (caller.control != HF_FP_DEFAULT)
+        __asm__ volatile("msr fpcr, %0" : : "r"(HF_FP_DEFAULT));
+    return caller;
+}
+HF_INLINE void hf_fp_leave(hf_fp_state caller) {
+    if (caller.control != HF_FP_DEFAULT)
+        __asm__ volatile("msr fpcr, %0" : : "r"(caller.control));
+    __asm__ volatile("msr fpsr, %0" : : "r"(caller.status));
+}
 #else
 #include <fenv.h>
 typedef fenv_t hf_fp_state;
