@@ -135,3 +135,19 @@ def test_totals_of_far_weights_merge():
     )
     with pytest.raises(ValueError, match=r"do not add up$"):
         first.merge(other)
+
+
+@pytest.mark.parametrize("want", [1, 3])
+def test_a_call_that_never_begins(want):
+    """An error before a pass has anything, as one of memory may be, leaves nothing to give back."""
+    X = matrix(np.float64)
+    call = problem_of(X, None, np.ones(N), "hinge")
+    coef = np.ones(D)
+    for ask in (
+        lambda problem, _: problem.value_and_grad(want, coef, 0.0, np.empty(D), (1, 2)),
+        lambda problem, _: problem.total(want, coef, 0.0, (1, 2)),
+        lambda problem, _: problem.step(np.ones(D), 0.1, (1, 2)),
+    ):
+        with pytest.raises(ValueError, match="values to unpack"):
+            call(ask, None)
+    assert call(lambda problem, _: problem.value_and_grad(want, coef, 0.0, np.empty(D))[0], None) > 0

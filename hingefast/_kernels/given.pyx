@@ -1,6 +1,6 @@
 """Scores that the caller has, as a layout: nothing to score, and what `add` gets are slopes to write out.
 
-Where there is nothing to weigh, to cast or to tell a row, a margin loss goes over everything in one loop (`fused`).
+Where there is nothing to weigh, to cast or to tell a row, a margin loss goes over everything in one loop (`FusedPass`).
 """
 from libc.string cimport memcpy
 

@@ -184,7 +184,6 @@ cdef class Problem:
         question.given, question.want = <const char*>cnp.PyArray_DATA(slopes), SLOPE | SLOPE_SUM
         try:
             work.begin(self.layout, self.targets.batch(rows), question)
-            work.keep = slopes
             work.run(self.n_threads)
             return work.total
         finally:

@@ -16,7 +16,6 @@ cdef class Pass(Job):
     cdef Question question
     cdef Py_ssize_t width          # scores a row
     cdef Coef coef
-    cdef object keep               # arrays that pointers belong to
     cdef Total total
     cdef bint lends                # the memory of a total that does not outlive the pass is the worker's
     cdef Worker caller             # the calling thread's

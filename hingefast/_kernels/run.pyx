@@ -6,8 +6,6 @@ the order in which tasks are handed out and merged, faults, interruption.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-cimport numpy as cnp
-
 from hingefast import _threads
 
 from hingefast._kernels.block cimport FAULT_ERROR, SLOPE, VALUE, Block, Sums, take_error
@@ -20,8 +18,6 @@ from hingefast._kernels.total cimport Total
 from hingefast._kernels.worker cimport (
     BIASES, COEF, DIRECTION_BIASES, GRAD, SLOT_COLUMNS, SLOT_TABLE, TOTAL, Buffer, Worker, borrow_worker, give_back,
 )
-
-cnp.import_array()
 
 # Task gradients that live at once may take this much together; one that is larger alone is not made.
 cdef size_t MAX_TASK_GRADIENTS = 64 << 20
@@ -181,10 +177,10 @@ cdef class Pass(Job):
     cdef int release(self) except -1:
         """Let go of the caller's arrays and of the buffers: the helpers' queue may hold the pass itself longer."""
         self.closed = True
-        if self.lends and self.total.grad != NULL:
+        if self.lends and self.total is not None and self.total.grad != NULL:   # None: it never began
             self.swap_memory()
         give_back(self.caller)
-        self.keep = self.layout = self.targets = self.question = self.caller = None
+        self.layout = self.targets = self.question = self.caller = None
         return 0
 
     cdef int prepare(self, Worker worker) except -1:

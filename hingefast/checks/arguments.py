@@ -81,9 +81,9 @@ MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
 MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
 PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
-# Of theta and coef; comparing with dtypes is faster than with types.
 # The pairs of labels that binary losses take undeclared.
 SIGNS, BOOLS = Classes((-1, 1)), Classes((0, 1))
+# Of theta and coef; comparing with dtypes is faster than with types.
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
