@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves: the package cross-compiles for Linux on arm64, and what an emulator runs there gives the right values and x86-64's bits.
 # Run: bash ci/arm64.sh [PYTEST_ARGUMENTS...]     as root on Debian 12, x86-64; with nothing installed, it installs what it needs
-# Takes most of an hour, so .ci/run leaves it out. Runs the tests that carry the mark arm64, and compares the hashes of
+# Takes half an hour or more, so .ci/run leaves it out. Runs the tests that carry the mark arm64, and compares the hashes of
 # `ci/same_bits.py --record`. An emulator shows what is computed, not how fast, nor how arm64 orders memory between threads.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
