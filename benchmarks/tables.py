@@ -54,7 +54,9 @@ def readme_rows(report: Report) -> str:
         if result["n_threads"] == 1 and result["level"] == level(facts) and "error" not in result
     }
     installed = [
-        f"{name} {facts['versions'].get(name)}" for name in ("numpy", "scipy", "scikit-learn", "torch")
+        f"{name} {facts['versions'][name]}"
+        for name in ("numpy", "scipy", "scikit-learn", "torch")
+        if facts["versions"].get(name)
     ]
     told = (
         f"Milliseconds of one call, one thread on every side, float64 (bytes: float32); on CSR, NumPy is SciPy's "

@@ -1,6 +1,6 @@
 """Shows: whether one version of hingefast gives the bits of another; fails at the first calls where it does not.
 
-Run: python ci/same_bits.py [BASE [HEAD]]     as ci/bench_compare.py, which builds both versions
+Run: python ci/same_bits.py [BASE [HEAD]]     as ci/bench_compare.py, which builds both versions; needs NumPy
      python ci/same_bits.py --record          only prints hashes, of the hingefast that Python finds: see ci/arm64.sh
 Some thousand calls, drawn from a fixed seed: every layout, loss, kind of weights, rows, numbers of rows, columns and
 classes; each at every instruction-set level that the machine can run, with one thread and with two. The draws are the
@@ -284,7 +284,7 @@ def compare(python: str, folders: dict[str, Path]) -> int:
     code = "import hingefast; print(*hingefast.show_config(mode='dicts')['levels'])"
     environment = {**os.environ, "PYTHONPATH": str(folders["base"])}
     levels = subprocess.run(
-        [python, "-c", code], env=environment, stdout=subprocess.PIPE, check=True, text=True
+        [python, "-P", "-c", code], env=environment, stdout=subprocess.PIPE, check=True, text=True
     )
     different = 0
     first: dict[str, str] = {}

@@ -3,6 +3,9 @@
 import doctest
 import inspect
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -292,6 +295,18 @@ hf.show_config()
 print(hf.__version__, hf.Hinge()([1, -1], [0.5, 0.5]))
 """
     assert run_python(code).stdout.split()[-2:] == [hf.__version__.encode(), b"1.0"]
+
+
+def test_import_of_sources_that_were_not_built(tmp_path):
+    """Python in a clone finds the clone's folder first, whatever is installed."""
+    package = Path(hf.__file__).parent
+    shutil.copytree(package, tmp_path / "hingefast", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    done = subprocess.run(
+        [sys.executable, "-c", "import hingefast"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    expected = f"ImportError: hingefast in {tmp_path} is source that has not been built; "
+    assert done.stderr.splitlines()[-1].startswith(expected)
 
 
 def test_import_is_quick():
