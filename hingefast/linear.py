@@ -13,6 +13,7 @@ from hingefast._kernels.fortran import Fortran, has_contiguous_columns
 from hingefast._kernels.labels import Classes, Targets
 from hingefast._kernels.layout import Layout
 from hingefast._kernels.problem import Problem
+from hingefast._kernels.questions import WANT_SLOPE, WANT_VALUE
 from hingefast._kernels.table import default_environment
 from hingefast.checks import arguments, arrays
 from hingefast.checks.explain import explained
@@ -23,8 +24,6 @@ from hingefast.names import get_loss
 __all__ = ["decision_function", "linear_value_and_grad"]
 
 Array = npt.NDArray[Any]
-
-VALUE, SLOPE = 1, 2
 
 
 def linear_value_and_grad(
@@ -150,7 +149,9 @@ def linear_value_and_grad(
         }
     grad, intercept_out = arguments.gradient_outputs(out, coefs, is_binary, parts)
     problem = Problem(layout, targets, found._bound, penalty, is_mean, n_threads)
-    value, grad_intercept = explained(problem.value_and_grad, VALUE | SLOPE, coefs, intercepts, grad)
+    value, grad_intercept = explained(
+        problem.value_and_grad, WANT_VALUE | WANT_SLOPE, coefs, intercepts, grad
+    )
     if out is not None:  # the caller's very objects, not our views of them
         grad = out[0] if isinstance(out, tuple) else out
     if intercept_out is not None and isinstance(out, tuple):

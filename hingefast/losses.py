@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from hingefast._kernels import table
 from hingefast._kernels.entry import evaluate
+from hingefast._kernels.questions import WANT_CURVATURE, WANT_SLOPE, WANT_VALUE
 from hingefast._kernels.slopes import OneMargin, ScoreLoss
-from hingefast.checks.losses import as_parameter, no_formula, unknown
+from hingefast.checks.losses import as_parameter, immutable, no_formula, unknown
 
 __all__ = [
     "MARGIN_LOSSES",
@@ -40,8 +41,6 @@ __all__ = [
 ]
 
 _ROWS = {row["class_name"]: row for row in table.catalogue()}
-
-VALUE, SLOPE, CURVATURE = 1, 2, 8
 
 
 class Loss:
@@ -114,8 +113,9 @@ class Loss:
         out : ndarray of shape (n,), optional
             Where to write the values for ``reduction="none"``, in the computing dtype.
         n_threads : int, optional
-            Threads to use at most; the result has the same bits for any number. By default
-            ``HINGEFAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else what the process may use.
+            Threads to use at most; the result has the same bits for any number. By default that of
+            `hingefast.threads`, else ``HINGEFAST_NUM_THREADS``, else ``OMP_NUM_THREADS``, else what the process
+            may use.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class Loss:
         but the result.
         """
         options = sample_weight, class_weight, classes, reduction, n_threads
-        value = evaluate(self._bound, VALUE, y, scores, out, options)
+        value = evaluate(self._bound, WANT_VALUE, y, scores, out, options)
         return value if out is None else out
 
     __call__ = value
@@ -165,7 +165,7 @@ class Loss:
             scores, else float64; `out` itself where it is given. Scores without a slope get +0.0.
         """
         options = sample_weight, class_weight, classes, reduction, n_threads
-        grad = evaluate(self._bound, SLOPE, y, scores, out, options)
+        grad = evaluate(self._bound, WANT_SLOPE, y, scores, out, options)
         return grad if out is None else out  # the caller's very object, not our view of it
 
     def value_and_grad(
@@ -200,7 +200,7 @@ class Loss:
         array([ 0. , -0.2, -0.2,  0. ,  0.2])
         """
         options = sample_weight, class_weight, classes, reduction, n_threads
-        result = evaluate(self._bound, VALUE | SLOPE, y, scores, out, options)
+        result = evaluate(self._bound, WANT_VALUE | WANT_SLOPE, y, scores, out, options)
         if out is None or result[1] is out:
             return result  # type: ignore[no-any-return]
         return tuple(out) if isinstance(out, tuple) else (result[0], out)
@@ -240,14 +240,14 @@ class Loss:
         array([2., 0., 2.])
         """
         options = sample_weight, class_weight, classes, reduction, n_threads
-        curvature = evaluate(self._bound, SLOPE | CURVATURE, y, scores, out, options)
+        curvature = evaluate(self._bound, WANT_SLOPE | WANT_CURVATURE, y, scores, out, options)
         return curvature if out is None else out
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+        raise immutable(type(self).__name__)
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+        raise immutable(type(self).__name__)
 
     def _identity(self) -> Hashable:
         """What losses of one class are compared and hashed by."""
@@ -596,8 +596,8 @@ class LogisticLoss(MarginLoss):
 class SafeLogistic(MarginLoss):
     """The safe logistic loss phi(m) = exp(m - t) - (m - t) - 1 for m < t, 0 beyond.
 
-    Smooth, and flat beyond the margin as the hinge is, so that rows on the right side drop out. Below the hinge, by
-    less than 1; the slope is exp(m - t) - 1.
+    Its slope, exp(m - t) - 1, is continuous, and it is flat beyond the margin as the hinge is, so that rows on the
+    right side drop out. Below the hinge, by less than 1.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _BY_NAME: dict[str, Loss] = {
 }
 
 # Losses that a name cannot give, because they need a parameter.
-_OBJECTS = {"top_k_hinge": "TopKHinge(k)", "cost_sensitive_hinge": "CostSensitiveHinge(cost)"}
+OBJECTS = {"top_k_hinge": "TopKHinge(k)", "cost_sensitive_hinge": "CostSensitiveHinge(cost)"}
 
 
 def get_loss(loss: Any) -> Loss:
@@ -59,7 +59,7 @@ def get_loss(loss: Any) -> Loss:
     found = _BY_NAME.get(loss) if isinstance(loss, str) else None
     if found is not None:
         return found
-    if isinstance(loss, str) and loss in _OBJECTS:
-        raise needs_object(loss, _OBJECTS[loss])
+    if isinstance(loss, str) and loss in OBJECTS:
+        raise needs_object(loss, OBJECTS[loss])
     more = f"; or, for K classes, {', '.join(MULTICLASS_LOSSES)}, also on a margin loss as in "
     raise unknown("loss", loss, MARGIN_LOSSES, f"{more}'crammer_singer:<margin loss>'")

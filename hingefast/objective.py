@@ -12,12 +12,13 @@ import numpy.typing as npt
 from hingefast._kernels.entry import is_plain_output
 from hingefast._kernels.labels import Classes, Targets
 from hingefast._kernels.problem import Problem
+from hingefast._kernels.questions import WANT_SLOPE, WANT_VALUE
 from hingefast._kernels.table import default_environment
 from hingefast.checks import arguments, arrays
 from hingefast.checks.arguments import FLOATS
 from hingefast.checks.explain import explained
 from hingefast.checks.losses import check_curvature
-from hingefast.linear import SLOPE, VALUE, as_layout, scores_output
+from hingefast.linear import as_layout, scores_output
 from hingefast.losses import Loss
 from hingefast.multiclass import MulticlassLoss
 from hingefast.names import get_loss
@@ -238,7 +239,7 @@ class Objective:
         float
         """
         vector = self._theta(theta)
-        return self._pass(VALUE, vector, rows, None)
+        return self._pass(WANT_VALUE, vector, rows, None)
 
     def grad(self, theta: npt.ArrayLike, *, rows: Any = None, out: Array | None = None) -> Array:
         """The gradient at theta, over the batch `rows`.
@@ -256,7 +257,7 @@ class Objective:
         """
         vector = self._theta(theta)
         grad = self._gradient_output(vector, theta, rows, out)
-        self._pass(SLOPE, vector, rows, grad)
+        self._pass(WANT_SLOPE, vector, rows, grad)
         return grad if out is None else out
 
     def value_and_grad(
@@ -280,7 +281,7 @@ class Objective:
         """
         vector = self._theta(theta)
         grad = self._gradient_output(vector, theta, rows, out)
-        value = self._pass(VALUE | SLOPE, vector, rows, grad)
+        value = self._pass(WANT_VALUE | WANT_SLOPE, vector, rows, grad)
         return value, grad if out is None else out
 
     __call__ = value_and_grad

@@ -300,7 +300,9 @@ print(hf.__version__, hf.Hinge()([1, -1], [0.5, 0.5]))
 def test_import_of_sources_that_were_not_built(tmp_path):
     """Python in a clone finds the clone's folder first, whatever is installed."""
     package = Path(hf.__file__).parent
-    shutil.copytree(package, tmp_path / "hingefast", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
+    shutil.copytree(
+        package, tmp_path / "hingefast", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
     done = subprocess.run(
         [sys.executable, "-c", "import hingefast"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

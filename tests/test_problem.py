@@ -113,6 +113,14 @@ def test_totals_are_owned_and_pickle(kind):
     assert first.n_rows == whole.n_rows and first.weight == whole.weight
     assert np.isclose(first.value, whole.value, rtol=1e-13, atol=0)
     assert np.allclose(first.gradient(), whole.gradient(), rtol=1e-12, atol=1e-12)
+    wanted, out = np.empty_like(case.coef), np.empty_like(case.coef)
+    value, grad_intercept = call(
+        lambda problem, rows: problem.value_and_grad(3, case.coef, case.intercept, wanted, rows), None
+    )
+    finished = call(lambda problem, _: problem.finish(first, case.coef, case.intercept, out), None)
+    assert np.isclose(finished[0], value, rtol=1e-13, atol=0)
+    assert np.allclose(finished[1], grad_intercept, rtol=1e-12, atol=1e-12)
+    assert np.allclose(out, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_totals_of_far_weights_merge():
@@ -130,11 +138,42 @@ def test_totals_of_far_weights_merge():
     assert np.isclose(first.value / first.weight, whole.value / whole.weight, rtol=1e-13, atol=0)
     gradients = [total.gradient() / total.weight for total in (first, whole)]
     assert np.allclose(*gradients, rtol=1e-12, atol=1e-12)
-    other = problem_of(matrix(np.float64, N, 3))(
-        lambda problem, rows: problem.add_slopes(np.ones(N), rows), None
-    )
-    with pytest.raises(ValueError, match=r"do not add up$"):
-        first.merge(other)
+
+
+@pytest.mark.parametrize("other", ["features", "classes", "order", "value", "gradient"])
+def test_totals_of_other_things(other):
+    """Sums are added to and finished as what they are, also where two gradients have as many numbers."""
+    from hingefast._kernels.total import ForeignTotal
+
+    K = 4  # a power of two: no room is left between the classes of a feature
+    y = np.arange(N) % K
+    X = matrix(np.float64)
+    coef, intercept = np.ones((K, D)), np.zeros(K)
+
+    def total(X, n_classes=K, want=3):
+        call = problem_of(X, n_classes, y % n_classes, "crammer_singer")
+        at = np.ones((n_classes, X.shape[1])), np.zeros(n_classes)
+        return call(lambda problem, rows: problem.total(want, *at, rows), None)
+
+    foreign = {
+        "features": lambda: total(matrix(np.float64, N, 2 * D), 2),
+        "classes": lambda: total(X, 3),
+        "order": lambda: total(sparse.csr_array(X)),
+        "value": lambda: total(X, want=2),
+        "gradient": lambda: total(X, want=1),
+    }[other]()
+    mine = total(X)
+    assert other != "order" or foreign.size == mine.size
+    before = mine.value, mine.gradient()
+    with pytest.raises(ForeignTotal):
+        mine.merge(foreign)
+    assert mine.value == before[0] and (mine.gradient() == before[1]).all()
+    if other in ("features", "classes", "order"):
+        call = problem_of(X, K, y, "crammer_singer")
+        out = np.full((K, D), 7.0)
+        with pytest.raises(ForeignTotal):
+            call(lambda problem, rows: problem.finish(foreign, coef, intercept, out), None)
+        assert (out == 7).all()
 
 
 @pytest.mark.parametrize("want", [1, 3])

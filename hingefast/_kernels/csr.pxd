@@ -1,9 +1,9 @@
 # CSR X, read in place or, where its entries must be cast, through a tile.
 from libc.stdint cimport int64_t
 
-from hingefast._kernels.block cimport MAX_BLOCK, Block, Fault
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Layout
+from hingefast._kernels.loaded cimport MAX_LOAD, Fault, Loaded
 from hingefast._kernels.table cimport hf_slots
 from hingefast._kernels.worker cimport Worker
 
@@ -12,9 +12,9 @@ cdef struct Span:
     const void* data
     const void* indices
     int wide                 # whether indices are int64
-    int64_t starts[MAX_BLOCK]
-    int64_t ends[MAX_BLOCK]
-    int64_t origins[MAX_BLOCK]   # where each row begins in X.indices, for messages (set with the tile)
+    int64_t starts[MAX_LOAD]
+    int64_t ends[MAX_LOAD]
+    int64_t origins[MAX_LOAD]   # where each row begins in X.indices, for messages (set with the tile)
 
 cdef class CSR(Layout):
     cdef object data, indices, indptr
@@ -31,11 +31,9 @@ cdef class CSR(Layout):
                                 Py_ssize_t limit) noexcept nogil
     cdef Py_ssize_t count(self, Targets targets) noexcept nogil
     cdef Py_ssize_t class_stride(self, Py_ssize_t width, Py_ssize_t itemsize) noexcept nogil
-    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n)
-    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t at,
-                               Py_ssize_t n) noexcept nogil
+    cdef object index_fault(self, Loaded* loaded, Span* span, Py_ssize_t n)
+    cdef Py_ssize_t load_spans(self, Loaded* loaded, Span* span, Py_ssize_t at, Py_ssize_t n) noexcept nogil
     cdef void note_pointers(self, Py_ssize_t position, Py_ssize_t row, Fault* fault) noexcept nogil
-    cdef Py_ssize_t row_of(self, Worker worker, Py_ssize_t i) noexcept nogil
     cdef int in_slots(self, Worker worker, const void* slopes) noexcept nogil
     cdef int fill_tile(self, Worker worker) noexcept nogil
     cdef int grow_tile(self, Worker worker, Py_ssize_t n_entries) noexcept with gil

@@ -14,10 +14,9 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport MAX_BLOCK, SLOPE, Block, BlockSpace, Fault, block_in, keep_error
-from hingefast._kernels.dense cimport round_coef
 from hingefast._kernels.labels cimport Targets, convertible_type
-from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point
+from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, round_coef
+from hingefast._kernels.loaded cimport MAX_LOAD, SLOPE, Fault, Loaded, LoadedSpace, keep_error, loaded_in, row_at
 from hingefast._kernels.table cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, hf_pinned, hf_real_loops, table,
 )
@@ -26,7 +25,7 @@ from hingefast._kernels.worker cimport GROUPS, INDEX_TILE, ROWS, TILE, Worker
 cnp.import_array()
 
 cdef enum:
-    # Entries of a task, and that they are worth eight passes over a gradient at least.
+    # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task.
     TASK_ENTRIES = 262144
     ENTRIES_PER_FEATURE = 8
     # Rows of a task: so that a matrix of all but empty rows is shared out too.
@@ -38,9 +37,9 @@ cdef enum:
     # Bytes of a gradient that fits a second-level cache beside the data. A task of larger ones would zero and add
     # K*d numbers for the few entries it has: there, tasks take turns at one gradient.
     MAX_CLASS_GRADIENT = 1048576
-    # A batch of fewer entries than d/4 reads coef in place: the copy costs d*K writes in order, an entry K reads here
-    # and there. And its step sums by slots: those cost a search an entry, a gradient of d*K numbers is zeroed and read;
-    # from K = 4 on they are worth it for K/4 times as many.
+    # A batch of fewer entries than d/4 reads coef in place, K numbers here and there for each entry: a copy would write
+    # d*K numbers. Its step sums by slots, one search an entry: a gradient of d*K numbers would be zeroed and read. So
+    # for steps K/4 times as many entries are few, where K is above 4.
     ENTRIES_WORTH_PACKING = 4
     CLASSES_WORTH_SLOTS = 4
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
@@ -66,6 +65,7 @@ cdef class CSR(Layout):
                   bint is_f64):
         self.data, self.indices, self.indptr = data, indices, indptr
         self.max_class_gradient = MAX_CLASS_GRADIENT
+        self.by_feature = True
         self.is_f64 = is_f64
         self.n_rows = cnp.PyArray_DIM(indptr, 0) - 1
         self.n_features = n_features
@@ -95,28 +95,28 @@ cdef class CSR(Layout):
             return 0
         return stop - start
 
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
         cdef Py_ssize_t n
         if unit == TASK:
-            return self.cut_entries(rows, first, min(first + MAX_TASK_ROWS, end), self.max_task_entries)
+            return self.cut_entries(targets, first, min(first + MAX_TASK_ROWS, end), self.max_task_entries)
         if unit == SLICE:
             if width > 1:
                 n = SLICE_PRODUCTS // max(self.n_features * width, <Py_ssize_t>1) // block_rows(width)
                 end = min(first + max(n, <Py_ssize_t>1) * block_rows(width), end)
             if self.max_task_entries <= SLICE_ENTRIES:
                 return end
-            return self.cut_entries(rows, first, end, SLICE_ENTRIES)
+            return self.cut_entries(targets, first, end, SLICE_ENTRIES)
         if width > 1:
-            return self.cut_entries(rows, first, min(first + block_rows(width), end), BLOCK_ENTRIES)
-        return min(first + MAX_BLOCK, end)
+            return self.cut_entries(targets, first, min(first + block_rows(width), end), BLOCK_ENTRIES)
+        return min(first + MAX_LOAD, end)
 
     cdef Py_ssize_t cut_entries(self, Targets targets, Py_ssize_t first, Py_ssize_t end,
                                 Py_ssize_t limit) noexcept nogil:
         """The end of as many rows from `first` as hold at most `limit` entries together; at least one row."""
         cdef Py_ssize_t entries = 0, at, low, high, middle, row
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
+        cdef LoadedSpace space
+        cdef Loaded* loaded = loaded_in(&space)
         cdef Fault fault
         if targets.row_numbers == NULL and targets.row_step == 1:
             # Row pointers rise: halve the distance. Where they do not, any cut will do, the walk tells.
@@ -130,8 +130,8 @@ cdef class CSR(Layout):
             return low
         at = first
         while at < end:
-            if targets.load_rows(block, at, 1, &fault) == 1:
-                row = block.rows[0] if block.row_index != NULL else block.first_row
+            if targets.load_rows(loaded, at, 1, &fault) == 1:
+                row = row_at(loaded, 0)
                 entries += self.length(row, row + 1)
                 if entries > limit and at > first:
                     break
@@ -141,55 +141,54 @@ cdef class CSR(Layout):
     cdef Py_ssize_t count(self, Targets targets) noexcept nogil:
         """Entries of the batch, as far as the row pointers can be believed."""
         cdef Py_ssize_t entries = 0, at, row
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
+        cdef LoadedSpace space
+        cdef Loaded* loaded = loaded_in(&space)
         cdef Fault fault
         if targets.row_numbers == NULL and targets.row_step == 1:
             return self.length(targets.first_row, targets.first_row + targets.n_rows)
         for at in range(targets.n_rows):
-            if targets.load_rows(block, at, 1, &fault) == 1:
-                row = block.rows[0] if block.row_index != NULL else block.first_row
+            if targets.load_rows(loaded, at, 1, &fault) == 1:
+                row = row_at(loaded, 0)
                 entries += self.length(row, row + 1)
         return entries
 
-    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t width) noexcept nogil:
         cdef Py_ssize_t few = self.n_features // ENTRIES_WORTH_PACKING, entries
         few = min(few * max(width, <Py_ssize_t>CLASSES_WORTH_SLOTS) // CLASSES_WORTH_SLOTS, self.max_task_entries)
         # As many rows as entries at most: a look at every row must not cost more than what it saves.
-        if rows.n_rows == 0 or rows.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
+        if targets.n_rows == 0 or targets.n_rows > min(few, <Py_ssize_t>MAX_TASK_ROWS):
             return 0
-        entries = self.count(rows)
+        entries = self.count(targets)
         return max(entries, <Py_ssize_t>1) if entries <= few else 0
 
     def first_fault(self, Targets targets):
         """The first fault of the batch's rows: of all row pointers first, then of all column indices."""
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
+        cdef LoadedSpace space
+        cdef Loaded* loaded = loaded_in(&space)
         cdef Fault fault
         cdef Span span
-        cdef Py_ssize_t start = 0, n, good, sound, row
+        cdef Py_ssize_t start = 0, n, good, sound
         found = None
         while start < targets.n_rows:
             PyErr_CheckSignals()
-            n = min(<Py_ssize_t>MAX_BLOCK, targets.n_rows - start)
+            n = min(<Py_ssize_t>MAX_LOAD, targets.n_rows - start)
             with nogil:
-                good = targets.load_rows(block, start, n, &fault)
-                sound = self.load_spans(targets, block, &span, 0, good)
+                good = targets.load_rows(loaded, start, n, &fault)
+                sound = self.load_spans(loaded, &span, 0, good)
             if sound < good:
-                row = block.rows[sound] if block.row_index != NULL else block.first_row + sound * targets.row_step
-                self.note_pointers(start + sound, row, &fault)
+                self.note_pointers(start + sound, row_at(loaded, sound), &fault)
                 return fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]
             if found is None and good > 0:
-                found = self.index_fault(targets, block, &span, good)
+                found = self.index_fault(loaded, &span, good)
             start += n if good == n else good + 1
         return found
 
-    cdef object index_fault(self, Targets targets, Block* block, Span* span, Py_ssize_t n):
+    cdef object index_fault(self, Loaded* loaded, Span* span, Py_ssize_t n):
         """The first column index outside among n rows, as `first_fault` tells it, or None."""
         cdef Py_ssize_t i, place
         cdef int64_t k, j
         # Rows that follow one another are looked at together.
-        cdef bint together = block.row_index == NULL and targets.row_step == 1
+        cdef bint together = loaded.row_index == NULL and loaded.row_step == 1
         for i in range(1 if together else n):
             columns = self.indices[span.starts[i]:span.ends[n - 1 if together else i]]
             outside = np.flatnonzero((columns < 0) | (columns >= self.n_features))
@@ -199,16 +198,14 @@ cdef class CSR(Layout):
                 place = i
                 while k >= span.ends[place] and place < n - 1:
                     place += 1
-                row = block.rows[place] if block.row_index != NULL else block.first_row + place * targets.row_step
-                return HF_FAULT_INDEX, k, row, (<char*>&j)[:8] + bytes(8)
+                return HF_FAULT_INDEX, k, row_at(loaded, place), (<char*>&j)[:8] + bytes(8)
         return None
 
-    cdef Py_ssize_t load_spans(self, Targets targets, Block* block, Span* span, Py_ssize_t at,
-                               Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t load_spans(self, Loaded* loaded, Span* span, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
         """Clamped row pointers of n loaded rows from place `at` on; the first faulty row among them, or n."""
         cdef Py_ssize_t faulty = table.csr_spans[self.wide_indptr](
-            self.indptr_at, block.row_index + at if block.row_index != NULL else NULL,
-            block.first_row + at * targets.row_step, targets.row_step, n, self.n_stored, span.starts, span.ends)
+            self.indptr_at, loaded.row_index + at if loaded.row_index != NULL else NULL,
+            loaded.first_row + at * loaded.row_step, loaded.row_step, n, self.n_stored, span.starts, span.ends)
         span.data, span.indices, span.wide = self.data_at, self.indices_at, self.wide_indices
         return faulty if faulty >= 0 else n
 
@@ -249,17 +246,18 @@ cdef class CSR(Layout):
 
     cdef int reserve(self, Worker worker) except -1:
         worker.get(ROWS, sizeof(Span))
-        worker.block_rows = MAX_BLOCK if worker.width == 1 else block_rows(worker.width)
+        worker.block_rows = MAX_LOAD if worker.width == 1 else block_rows(worker.width)
         if worker.width > 1 and worker.want & SLOPE:
             worker.get(GROUPS, worker.width * (sizeof(double) + sizeof(int32_t)))   # slopes and classes of one row
         return 0
 
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Span* span = <Span*>worker.buffers[ROWS].start
-        cdef Py_ssize_t faulty = self.load_spans(worker.targets, worker.block, span, worker.at, worker.n)
+        cdef Py_ssize_t faulty = self.load_spans(worker.loaded, span, worker.at, worker.n)
         cdef Py_ssize_t entries = 0, i
         if faulty < worker.n:
-            self.note_pointers(worker.start + worker.at + faulty, self.row_of(worker, faulty), &worker.fault)
+            self.note_pointers(worker.start + worker.at + faulty, row_at(worker.loaded, worker.at + faulty),
+                               &worker.fault)
             return -1
         for i in range(worker.n if worker.width == 1 else 0):
             entries += span.ends[i] - span.starts[i]
@@ -269,13 +267,6 @@ cdef class CSR(Layout):
         if self.data_at == NULL:
             return self.fill_tile(worker)
         return 0
-
-    cdef Py_ssize_t row_of(self, Worker worker, Py_ssize_t i) noexcept nogil:
-        """The number in X of row i of the block."""
-        cdef Block* block = worker.block
-        if block.row_index != NULL:
-            return block.rows[worker.at + i]
-        return block.first_row + (worker.at + i) * worker.targets.row_step
 
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
@@ -364,7 +355,7 @@ cdef class CSR(Layout):
         cdef Span* span = <Span*>worker.buffers[ROWS].start
         cdef Fault* fault = &worker.fault
         cdef int64_t k, j
-        fault.kind, fault.row = HF_FAULT_INDEX, self.row_of(worker, row)
+        fault.kind, fault.row = HF_FAULT_INDEX, row_at(worker.loaded, worker.at + row)
         for k in range(span.starts[row], span.ends[row]):
             if span.wide:
                 j = (<const int64_t*>span.indices)[k]
@@ -443,7 +434,7 @@ cdef class CSR(Layout):
 
 cdef Py_ssize_t block_rows(Py_ssize_t width) noexcept nogil:
     """Rows of a block of K classes, at most."""
-    return min(max(SCORES_BYTES // (width * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_BLOCK)
+    return min(max(SCORES_BYTES // (width * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_LOAD)
 
 
 cdef Py_ssize_t move_row(Span* span, Py_ssize_t i, Py_ssize_t at) noexcept nogil:
@@ -457,7 +448,7 @@ cdef Py_ssize_t score_empty_rows(Span* span, const hf_real_loops* real, Py_ssize
                                  void* scores) noexcept nogil:
     """Scores of rows of a matrix without columns; the place of the first row that has entries all the same, or -1."""
     cdef double nothing = 0
-    cdef const void* rows[MAX_BLOCK]
+    cdef const void* rows[MAX_LOAD]
     cdef Py_ssize_t i
     for i in range(n):
         rows[i] = &nothing

@@ -3,7 +3,7 @@ from hingefast._kernels.layout cimport Coef, Layout
 from hingefast._kernels.worker cimport Worker
 
 cdef enum:
-    # Rows of a chunk; the number that numerics promise for float32 gradients.
+    # Rows of a chunk, over which float32 gradients are summed before they are widened to float64.
     CHUNK = 64
 
 cdef struct Queue:
@@ -34,5 +34,3 @@ cdef class Dense(Layout):
     cdef int reserve_tile(self, Worker worker, Py_ssize_t n) except -1
     cdef int fill_tile(self, Worker worker) noexcept nogil
     cdef int cast_rows(self, Worker worker) noexcept with gil
-
-cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1

@@ -16,9 +16,9 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport MAX_BLOCK, SLOPE, Block, keep_error
 from hingefast._kernels.labels cimport Targets, convertible_type
-from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point
+from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, round_coef
+from hingefast._kernels.loaded cimport MAX_LOAD, SLOPE, Loaded, keep_error, row_at
 from hingefast._kernels.table cimport HF_LINE_BYTES, hf_real_loops, table
 from hingefast._kernels.worker cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Worker
 
@@ -85,7 +85,7 @@ cdef class Dense(Layout):
         self.block_rows = max(self.block_rows // table.tile_rows, <Py_ssize_t>1) * table.tile_rows
         self.block_rows = min(self.block_rows, <Py_ssize_t>CHUNK) if self.data != NULL else self.tile_capacity
 
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
         cdef Py_ssize_t d = max(self.n_features, <Py_ssize_t>1), n
         if unit == TASK:
@@ -98,7 +98,7 @@ cdef class Dense(Layout):
             n = min(SLICE_ELEMENTS // d, SLICE_PRODUCTS // (d * width))
             n = max(n // self.class_block_rows(width), <Py_ssize_t>1) * self.class_block_rows(width)
         else:
-            n = MAX_BLOCK - first % MAX_BLOCK if width == 1 else self.class_block_rows(width)
+            n = MAX_LOAD - first % MAX_LOAD if width == 1 else self.class_block_rows(width)
         return min(first + n, end)
 
     cdef Py_ssize_t class_block_rows(self, Py_ssize_t width) noexcept nogil:
@@ -161,16 +161,16 @@ cdef class Dense(Layout):
 
     cdef void point_at_rows(self, Worker worker, const void** rows) noexcept nogil:
         """Where the block's rows lie: in X, or in the tile that was filled with them."""
-        cdef Block* block = worker.block
+        cdef Loaded* loaded = worker.loaded
         cdef const char* first = <const char*>worker.buffers[TILE].start
-        cdef Py_ssize_t stride = self.n_features * self.itemsize, step = worker.targets.row_step, i
-        if self.data != NULL and block.row_index != NULL:
+        cdef Py_ssize_t stride = self.n_features * self.itemsize, i
+        if self.data != NULL and loaded.row_index != NULL:
             for i in range(worker.n):
-                rows[i] = self.data + block.rows[worker.at + i] * self.row_stride
+                rows[i] = self.data + loaded.rows[worker.at + i] * self.row_stride
             return
         if self.data != NULL:
-            first = self.data + (block.first_row + worker.at * step) * self.row_stride
-            stride = step * self.row_stride
+            first = self.data + row_at(loaded, worker.at) * self.row_stride
+            stride = loaded.row_step * self.row_stride
         for i in range(worker.n):
             rows[i] = first + i * stride
 
@@ -180,8 +180,8 @@ cdef class Dense(Layout):
         cdef Py_ssize_t d = self.n_features, n = worker.n, ahead = 0, fused, left
         cdef bint begins_chunk
         if coef.given.width > 1:
-            if self.data != NULL and worker.block.row_index == NULL:
-                ahead = PANEL_ROWS * self.row_stride * worker.targets.row_step
+            if self.data != NULL and worker.loaded.row_index == NULL:
+                ahead = PANEL_ROWS * self.row_stride * worker.loaded.row_step
             real.score_classes(queue.rows, n, d, coef.data, coef.given.width, coef.biases, ahead, scores[0])
             return 0
         # As far as rows are waiting, they are accumulated in the loop that scores others.
@@ -276,37 +276,35 @@ cdef class Dense(Layout):
         cdef const char* X = <const char*>cnp.PyArray_DATA(<cnp.ndarray>self.X)
         cdef char* tile = <char*>worker.buffers[TILE].start
         cdef char* columns
-        cdef Block* block = worker.block
-        cdef Py_ssize_t d = self.n_features, n = worker.n, at = worker.at, step = worker.targets.row_step
-        cdef Py_ssize_t first = 0, i, row
+        cdef Loaded* loaded = worker.loaded
+        cdef Py_ssize_t d = self.n_features, n = worker.n, i
         if self.dtype < 0:
             return self.cast_rows(worker)
         convert = table.real[self.is_f64].convert[self.dtype]
-        if block.row_index == NULL:
-            first = block.first_row + at * step
-        if block.row_index == NULL and self.has_close_rows:
+        if loaded.row_index == NULL and self.has_close_rows:
             columns = <char*>worker.buffers[COLUMNS].start
+            X += row_at(loaded, worker.at) * self.row_stride
             for i in range(d):
-                convert(X + first * self.row_stride + i * self.column_stride, step * self.row_stride, n,
+                convert(X + i * self.column_stride, loaded.row_step * self.row_stride, n,
                         columns + i * n * self.itemsize)
             table.real[self.is_f64].transpose_columns(columns, n * self.itemsize, NULL, 1, n, d, False, tile)
         else:
             for i in range(n):
-                row = block.rows[at + i] if block.row_index != NULL else first + i * step
-                convert(X + row * self.row_stride, self.column_stride, d, tile + i * d * self.itemsize)
+                convert(X + row_at(loaded, worker.at + i) * self.row_stride, self.column_stride, d,
+                        tile + i * d * self.itemsize)
         return 0
 
     cdef int cast_rows(self, Worker worker) noexcept with gil:
         """`fill_tile` by NumPy, for X of a dtype that the loops do not know."""
-        cdef Block* block = worker.block
-        cdef Py_ssize_t n = worker.n, at = worker.at, step = worker.targets.row_step, i, first
+        cdef Loaded* loaded = worker.loaded
+        cdef Py_ssize_t n = worker.n, at = worker.at, i
         try:
-            if block.row_index != NULL:
-                source = self.X[[block.rows[at + i] for i in range(n)]]
+            if loaded.row_index != NULL:
+                source = self.X[[loaded.rows[at + i] for i in range(n)]]
+            elif loaded.row_step < 0:
+                source = [self.X[row_at(loaded, at + i)] for i in range(n)]
             else:
-                first = block.first_row + at * step
-                source = [self.X[first + i * step] for i in range(n)] if step < 0 else (
-                    self.X[first:first + n * step:step])
+                source = self.X[row_at(loaded, at):row_at(loaded, at + n):loaded.row_step]
             with default_environment():
                 cast = np.ascontiguousarray(source, dtype=np.float64 if self.is_f64 else np.float32)
             memcpy(worker.buffers[TILE].start, cnp.PyArray_DATA(<cnp.ndarray>cast),
@@ -338,15 +336,3 @@ cdef Py_ssize_t queue_f32(Queue* queue, const void* slopes, Py_ssize_t n) noexce
         pending_slopes[n_pending] = slope[i]
         n_pending += slope[i] != 0
     return n_pending
-
-
-cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1:
-    """Coefficients of one score in the computing dtype: in place, or rounded into buffer `which`."""
-    cdef void* copy
-    if coef.given.is_f64 == layout.is_f64:
-        coef.data = coef.given.coef
-        return 0
-    copy = worker.get(which, layout.n_features * worker.itemsize)
-    table.real[layout.is_f64].round_coef[coef.given.is_f64](coef.given.coef, layout.n_features, copy)
-    coef.data = copy
-    return 0

@@ -12,21 +12,20 @@ from hingefast import _threads
 from hingefast._kernels.run import DataFault
 from hingefast.checks import arguments, explain
 
-from hingefast._kernels.block cimport SLOPE, VALUE
 from hingefast._kernels.given cimport FusedPass, Given
 from hingefast._kernels.labels cimport SIGNS, Classes, Targets, Vector, describe, element_type, is_far
+from hingefast._kernels.loaded cimport CURVATURE, SLOPE, VALUE
 from hingefast._kernels.questions cimport SUM_WEIGHTS, FindCurvature, FindSlopes, find_slopes
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport OneMargin, ScoreLoss
 from hingefast._kernels.table cimport (
-    HF_FLOAT32, HF_FLOAT64, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss,
-    hf_real_loops, table,
+    HF_FLOAT32, HF_FLOAT64, HF_VALUE_LANES, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_real_loops,
+    table,
 )
 
 cnp.import_array()
 
 cdef enum:
-    CURVATURE = 8   # wanted in place of slopes
     # Calls of so many rows or fewer are one loop on the calling thread, without a pass.
     FEW_ROWS = 65536
     # Calls of fewer rows or numbers, or bytes of scores where one loop of a few operations a row does everything, stay
@@ -167,7 +166,7 @@ def evaluate(ScoreLoss loss, int want, y, scores, out, tuple options):
     if error is not None:
         raise error
     if values is not None:
-        return values if want == VALUE else grad if not want & VALUE else (values, grad)
+        return values if want == VALUE else (values, grad)
     return value if want == VALUE else grad if not want & VALUE else (value, grad)
 
 
@@ -175,7 +174,7 @@ cdef bint in_one_loop(ScoreLoss loss, Loop* loop, double* value) noexcept:
     """Value and slopes; False if a label is bad."""
     cdef const hf_real_loops* real = &table.real[loop.is_f64]
     cdef const hf_loss* of_margin = &loss.losses[loop.is_f64]
-    cdef double[16] lanes
+    cdef double[HF_VALUE_LANES] lanes
     cdef hf_fp_state caller
     cdef int wrong
     memset(lanes, 0, sizeof(lanes))

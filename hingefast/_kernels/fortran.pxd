@@ -7,5 +7,5 @@ cdef class Fortran(Dense):
     cdef const char* columns            # the first row's number in the first column
     cdef Py_ssize_t column_rows         # of a block
     cdef bint prefetch
-    cdef bint reads_in_place(self, Targets rows, Py_ssize_t width) noexcept nogil
+    cdef bint reads_in_place(self, Targets targets, Py_ssize_t width) noexcept nogil
     cdef const char* block_start(self, Worker worker) noexcept nogil

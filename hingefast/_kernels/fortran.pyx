@@ -6,10 +6,10 @@ Batches of other rows than consecutive ones, and K classes, go through Dense's t
 """
 cimport numpy as cnp
 
-from hingefast._kernels.block cimport MAX_BLOCK, Block
 from hingefast._kernels.dense cimport CHUNK, Dense, Queue
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport LOAD, Coef
+from hingefast._kernels.loaded cimport MAX_LOAD, Loaded, row_at
 from hingefast._kernels.table cimport HF_COLUMN_ROWS, HF_LINE_BYTES, hf_real_loops, table
 from hingefast._kernels.worker cimport COLUMNS, ROWS, TILE, Worker
 
@@ -24,7 +24,7 @@ cdef enum:
     # ones drives out what is being read: 1.7 times the C-ordered pass instead of 1.4.
     PAGE_BYTES = 4096
 
-assert HF_COLUMN_ROWS == MAX_BLOCK
+assert HF_COLUMN_ROWS == MAX_LOAD
 
 
 def has_contiguous_columns(cnp.ndarray X, bint is_f64):
@@ -56,15 +56,15 @@ cdef class Fortran(Dense):
         self.column_rows = min(max(rows, <Py_ssize_t>CHUNK), <Py_ssize_t>HF_COLUMN_ROWS)
         self.prefetch = self.column_stride % PAGE_BYTES != 0
 
-    cdef bint reads_in_place(self, Targets rows, Py_ssize_t width) noexcept nogil:
+    cdef bint reads_in_place(self, Targets targets, Py_ssize_t width) noexcept nogil:
         """Whether the batch is consecutive rows of one score each."""
-        return width == 1 and rows.row_numbers == NULL and rows.row_step == 1
+        return width == 1 and targets.row_numbers == NULL and targets.row_step == 1
 
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
-        if unit == LOAD and self.reads_in_place(rows, width):
+        if unit == LOAD and self.reads_in_place(targets, width):
             return min(first + self.column_rows, end)
-        return Dense.cut(self, rows, first, end, width, unit)
+        return Dense.cut(self, targets, first, end, width, unit)
 
     cdef int reserve(self, Worker worker) except -1:
         Dense.reserve(self, worker)
@@ -120,14 +120,13 @@ cdef class Fortran(Dense):
 
     cdef const char* block_start(self, Worker worker) noexcept nogil:
         """The block's first number in the first column."""
-        return self.columns + (worker.block.first_row + worker.at) * self.itemsize
+        return self.columns + row_at(worker.loaded, worker.at) * self.itemsize
 
     cdef int fill_tile(self, Worker worker) noexcept nogil:
-        cdef Block* block = worker.block
-        cdef Py_ssize_t at = worker.at, step = worker.targets.row_step
-        cdef Py_ssize_t first = 0 if block.row_index != NULL else block.first_row + at * step
+        cdef Loaded* loaded = worker.loaded
+        cdef Py_ssize_t at = worker.at, first = 0 if loaded.row_index != NULL else row_at(loaded, at)
         table.real[self.is_f64].transpose_columns(self.columns + first * self.itemsize, self.column_stride,
-                                                  block.row_index + at if block.row_index != NULL else NULL,
-                                                  step, worker.n, self.n_features, self.prefetch,
+                                                  loaded.row_index + at if loaded.row_index != NULL else NULL,
+                                                  loaded.row_step, worker.n, self.n_features, self.prefetch,
                                                   worker.buffers[TILE].start)
         return 0

@@ -1,6 +1,7 @@
 """Scores that the caller has, as a layout: nothing to score, and what `add` gets are slopes to write out.
 
-Where there is nothing to weigh, to cast or to tell a row, a margin loss goes over everything in one loop (`FusedPass`).
+Where rows have no weights, nothing is cast and nobody asks for the value of a row, a margin loss goes over everything
+in one loop (`FusedPass`).
 """
 from libc.string cimport memcpy
 
@@ -10,9 +11,9 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport MAX_BLOCK, Block, keep_error
 from hingefast._kernels.labels cimport Targets, convertible_type
 from hingefast._kernels.layout cimport LOAD, TASK, Coef, Layout
+from hingefast._kernels.loaded cimport MAX_LOAD, Loaded, keep_error
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.table cimport HF_LINE_BYTES, hf_labels, hf_loss, hf_real_loops, table
 from hingefast._kernels.worker cimport SLOPES, Worker
@@ -67,10 +68,10 @@ cdef class Given(Layout):
         else:
             self.dtype = convertible_type(scores)
             self.needs_numpy = self.dtype < 0
-        self.task_rows, self.load_rows, self.block_rows = TASK_ROWS, MAX_BLOCK, MAX_BLOCK
+        self.task_rows, self.load_rows, self.block_rows = TASK_ROWS, MAX_LOAD, MAX_LOAD
         if self.width > 1:
             self.block_rows = min(max(BLOCK_BYTES // (self.width * self.itemsize), <Py_ssize_t>1),
-                                  <Py_ssize_t>MAX_BLOCK)
+                                  <Py_ssize_t>MAX_LOAD)
             if self.width < LANES:   # rows stand in the lanes
                 self.block_rows -= self.block_rows % LANES
             self.load_rows = max(LOADED_ROWS // self.block_rows, <Py_ssize_t>1) * self.block_rows
@@ -85,7 +86,7 @@ cdef class Given(Layout):
         self.weigh_later = self.width == 1 or self.grad_is_f64 != self.is_f64 and are_weighted
         return 0
 
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
         cdef Py_ssize_t n = self.load_rows
         if unit == TASK:
@@ -109,7 +110,7 @@ cdef class Given(Layout):
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Py_ssize_t size = self.width * self.itemsize, place = worker.start + worker.at
         if worker.at == 0 and self.data != NULL and self.width > 1 and size >= LONG_ROW:
-            table.real[self.is_f64].prefetch_own(self.data + place * size, worker.block.columns, worker.n, self.width)
+            table.real[self.is_f64].prefetch_own(self.data + place * size, worker.loaded.columns, worker.n, self.width)
         worker.n = min(worker.n, self.block_rows)
         if self.width == 1:
             return 0
@@ -156,13 +157,13 @@ cdef class Given(Layout):
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
         """Write the slopes of the block where they belong."""
         cdef const hf_real_loops* real = &table.real[self.is_f64]
-        cdef Block* block = worker.block
+        cdef Loaded* loaded = worker.loaded
         cdef Py_ssize_t n = worker.n, place = worker.start + worker.at
         cdef char* to = self.grad + place * self.width * (8 if self.grad_is_f64 else 4)
         if slopes == <const void*>to:
             return 0
-        if self.weigh_later and block.weights != NULL:
-            real.store_weighted[self.grad_is_f64](slopes, block.weights + worker.at, self.factor, n, self.width, to)
+        if self.weigh_later and loaded.weights != NULL:
+            real.store_weighted[self.grad_is_f64](slopes, loaded.weights + worker.at, self.factor, n, self.width, to)
         elif self.width == 1:
             real.store[self.grad_is_f64](<void*>slopes, n, self.factor, to, self.stream)
         elif self.stream:
@@ -192,9 +193,9 @@ cdef class FusedPass(Pass):
                 worker.sums.values, grad, self.given.stream) == 0:
             return 0
         while first < end:   # a label is bad: which one
-            n = min(<Py_ssize_t>MAX_BLOCK, end - first)
-            self.targets.load_rows(worker.block, first, n, &worker.fault)
-            if self.targets.load(worker.block, self.given.is_f64, first, n, &worker.fault) != 0:
+            n = min(<Py_ssize_t>MAX_LOAD, end - first)
+            self.targets.load_rows(worker.loaded, first, n, &worker.fault)
+            if self.targets.load(worker.loaded, self.given.is_f64, first, n, &worker.fault) != 0:
                 return -1
             first += n
         return 0

@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t
 
 cimport numpy as cnp
 
-from hingefast._kernels.block cimport Block, Fault
+from hingefast._kernels.loaded cimport Fault, Loaded
 from hingefast._kernels.table cimport hf_class_labels, hf_classes, hf_labels
 
 cdef struct Vector:
@@ -16,6 +16,7 @@ cdef struct Vector:
 
 cdef class Classes:
     cdef readonly Py_ssize_t n_classes  # 0: a pair, for a loss of one score
+    cdef readonly Py_ssize_t width      # scores a row: 1, or K
     cdef readonly object labels         # (negative, positive), or K integers (int64) or None: 0 .. K-1
     cdef hf_classes pair
     cdef hf_class_labels columns
@@ -40,17 +41,17 @@ cdef class Targets:
     cdef int select(self, rows) except -1
     cdef bint are_weighted(self) noexcept nogil
     cdef bint needs_numpy(self) noexcept nogil
-    cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
+    cdef Py_ssize_t load_rows(self, Loaded* loaded, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int load(self, Loaded* loaded, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef int load_labels(self, Loaded* loaded, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil
-    cdef Py_ssize_t decode_signs(self, Block* block, int is_f64, const char* found, int dtype,
+    cdef Py_ssize_t decode_signs(self, Loaded* loaded, int is_f64, const char* found, int dtype,
                                  Py_ssize_t n) noexcept nogil
-    cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
-    cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil
-    cdef const char* elements(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept nogil
-    cdef int cast_by_numpy(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil
-    cdef void note(self, Fault* fault, Block* block, bint label, Py_ssize_t first, Py_ssize_t at,
+    cdef int load_weights(self, Loaded* loaded, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil
+    cdef void apply_class_weights(self, Loaded* loaded, int is_f64, Py_ssize_t n) noexcept nogil
+    cdef const char* elements(self, Loaded* loaded, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept nogil
+    cdef int cast_by_numpy(self, Loaded* loaded, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil
+    cdef void note(self, Fault* fault, Loaded* loaded, bint label, Py_ssize_t first, Py_ssize_t at,
                    const char* found) noexcept nogil
     cdef bint describe_labels(self, int is_f64, hf_labels* labels) noexcept nogil
     cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1

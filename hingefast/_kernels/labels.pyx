@@ -1,4 +1,4 @@
-"""Rows, labels and weights of a batch, block by block: row numbers, signs or columns, and float64 weights.
+"""Rows, labels and weights of a batch, some rows at a time: row numbers, signs or columns, and float64 weights.
 
 Knows no layout of X and no loss. No full-length copy of labels or weights is ever held.
 """
@@ -14,18 +14,18 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport (
-    FAULT_ERROR, LINE_BYTES, MAX_BLOCK, Block, BlockSpace, Fault, block_in, keep_error, take_error,
+from hingefast._kernels.loaded cimport (
+    FAULT_ERROR, MAX_LOAD, Fault, Loaded, LoadedSpace, keep_error, loaded_in, row_at, take_error,
 )
 from hingefast._kernels.table cimport (
     HF_BOOL, HF_FAULT_LABEL, HF_FAULT_ROW, HF_FAULT_WEIGHT, HF_FLOAT16, HF_FLOAT32, HF_FLOAT64, HF_INT8, HF_INT16,
-    HF_INT32, HF_INT64, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, hf_class_labels, hf_classes, hf_fp_enter,
-    hf_fp_leave, hf_fp_state, hf_labels, hf_pinned, hf_real_loops, table,
+    HF_INT32, HF_INT64, HF_LINE_BYTES, HF_SWAPPED, HF_UINT8, HF_UINT16, HF_UINT32, HF_UINT64, HF_VALUE_LANES,
+    hf_class_labels, hf_classes, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_pinned, hf_real_loops, table,
 )
 
 cnp.import_array()
 
-assert sizeof(BlockSpace) >= sizeof(Block) + LINE_BYTES
+assert sizeof(LoadedSpace) >= sizeof(Loaded) + HF_LINE_BYTES
 
 cdef enum:
     # Rows whose weights are summed between two looks for Ctrl-C: a millisecond.
@@ -140,6 +140,7 @@ cdef class Classes:
     def __cinit__(self, labels, Py_ssize_t n_classes=0):
         self.labels = labels
         self.n_classes = self.columns.n_classes = n_classes
+        self.width = max(n_classes, <Py_ssize_t>1)
         if n_classes == 0:
             self.compare_pair(labels[0], labels[1])
         elif labels is not None:
@@ -171,11 +172,6 @@ cdef class Classes:
         self.columns.sorted = <const int64_t*>cnp.PyArray_DATA(<cnp.ndarray>self.sorted_labels)
         self.columns.columns = <const int32_t*>cnp.PyArray_DATA(<cnp.ndarray>self.sorted_columns)
         return 0
-
-    @property
-    def width(self):
-        """Scores a row: 1, or K."""
-        return max(self.n_classes, <Py_ssize_t>1)
 
     @property
     def count(self):
@@ -274,8 +270,8 @@ cdef class Targets:
         tuple or None
             What `DataFault` takes.
         """
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
+        cdef LoadedSpace space
+        cdef Loaded* loaded = loaded_in(&space)
         cdef Fault fault
         cdef Py_ssize_t first = 0, n, good
         cdef bint is_label, failed
@@ -283,10 +279,10 @@ cdef class Targets:
         found = {}
         while first < self.n_rows:
             PyErr_CheckSignals()
-            n = min(<Py_ssize_t>MAX_BLOCK, self.n_rows - first)
+            n = min(<Py_ssize_t>MAX_LOAD, self.n_rows - first)
             with nogil:
                 caller = hf_fp_enter()
-                good = self.load_rows(block, first, n, &fault)
+                good = self.load_rows(loaded, first, n, &fault)
                 hf_fp_leave(caller)
             if good < n:
                 found.setdefault(fault.kind, (fault.kind, fault.position, fault.row, (<char*>fault.seen)[:16]))
@@ -297,9 +293,9 @@ cdef class Targets:
                 with nogil:
                     caller = hf_fp_enter()
                     if is_label:
-                        failed = self.load_labels(block, 1, first, good, &fault)
+                        failed = self.load_labels(loaded, 1, first, good, &fault)
                     else:
-                        failed = self.load_weights(block, first, good, &fault)
+                        failed = self.load_weights(loaded, first, good, &fault)
                     hf_fp_leave(caller)
                 if failed and fault.kind == FAULT_ERROR:
                     raise take_error(&fault)
@@ -308,15 +304,15 @@ cdef class Targets:
             first += n if good == n else good + 1
         return found[min(found)] if found else None
 
-    cdef Py_ssize_t load_rows(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+    cdef Py_ssize_t load_rows(self, Loaded* loaded, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Row numbers of positions first .. first + n of the batch; returns how many before a bad one."""
         cdef Py_ssize_t i
         cdef int64_t row
         if self.row_numbers == NULL:
-            block.row_index = NULL
-            block.first_row = self.first_row + first * self.row_step
+            loaded.row_index = NULL
+            loaded.first_row, loaded.row_step = self.first_row + first * self.row_step, self.row_step
             return n
-        block.row_index = block.rows
+        loaded.row_index = loaded.rows
         for i in range(n):
             memcpy(&row, self.row_numbers + (first + i) * self.row_stride, sizeof(row))
             row = hf_pinned(row)   # read once: it is used when it has been checked
@@ -324,12 +320,12 @@ cdef class Targets:
                 fault.kind, fault.position, fault.row = HF_FAULT_ROW, first + i, first + i
                 fault.seen[0] = row
                 return i
-            block.rows[i] = row
+            loaded.rows[i] = row
         return n
 
-    cdef const char* elements(self, Block* block, bint labels, Py_ssize_t n, int* dtype,
+    cdef const char* elements(self, Loaded* loaded, bint labels, Py_ssize_t n, int* dtype,
                               Fault* fault) noexcept nogil:
-        """The block's n labels or weights, one behind the other; NULL with the error noted if NumPy failed.
+        """The labels or weights of the n rows loaded, one behind the other; NULL with the error noted if NumPy failed.
 
         `dtype` is what they are then: their own, in this machine's byte order, or float64 for one that not all loops
         read. Integers always keep their own: float64 holds not all of them. See `cast_by_numpy` for the rest.
@@ -338,26 +334,26 @@ cdef class Targets:
         cdef Py_ssize_t step = self.row_step * vector.stride, i
         dtype[0] = vector.dtype if vector.dtype >= 0 else HF_FLOAT64
         if vector.dtype < 0 and vector.convertible < 0:
-            return <const char*>block.cast_buffer if self.cast_by_numpy(block, labels, n, dtype, fault) == 0 else NULL
+            return <const char*>loaded.cast_buffer if self.cast_by_numpy(loaded, labels, n, dtype, fault) == 0 else NULL
         if vector.dtype < 0:
             convert = table.real[1].convert[vector.convertible]
-            if block.row_index == NULL:
-                convert(vector.data + block.first_row * vector.stride, step, n, block.cast_buffer)
+            if loaded.row_index == NULL:
+                convert(vector.data + loaded.first_row * vector.stride, step, n, loaded.cast_buffer)
             else:
                 for i in range(n):
-                    convert(vector.data + block.rows[i] * vector.stride, 0, 1, block.cast_buffer + i)
-            return <const char*>block.cast_buffer
-        if block.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
+                    convert(vector.data + loaded.rows[i] * vector.stride, 0, 1, loaded.cast_buffer + i)
+            return <const char*>loaded.cast_buffer
+        if loaded.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
             if <size_t>vector.data % <size_t>step == 0:
-                return vector.data + block.first_row * vector.stride
-        if block.row_index == NULL:
-            table.gather[vector.log2_itemsize](vector.data + block.first_row * vector.stride, step, NULL, n,
-                                               block.cast_buffer)
+                return vector.data + loaded.first_row * vector.stride
+        if loaded.row_index == NULL:
+            table.gather[vector.log2_itemsize](vector.data + loaded.first_row * vector.stride, step, NULL, n,
+                                               loaded.cast_buffer)
         else:
-            table.gather[vector.log2_itemsize](vector.data, vector.stride, block.row_index, n, block.cast_buffer)
+            table.gather[vector.log2_itemsize](vector.data, vector.stride, loaded.row_index, n, loaded.cast_buffer)
         if vector.is_swapped:
-            table.swap_bytes[vector.log2_itemsize](block.cast_buffer, n)
-        return <const char*>block.cast_buffer
+            table.swap_bytes[vector.log2_itemsize](loaded.cast_buffer, n)
+        return <const char*>loaded.cast_buffer
 
     cdef bint are_weighted(self) noexcept nogil:
         """Whether rows have weights."""
@@ -367,27 +363,27 @@ cdef class Targets:
         """Whether labels or weights are cast by NumPy, which lets one thread at a time."""
         return self.has_labels and self.labels.convertible < 0 or self.has_weights and self.weights.convertible < 0
 
-    cdef int cast_by_numpy(self, Block* block, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil:
-        """Bring the block's labels or weights of a dtype that the loops do not know, as `elements` does.
+    cdef int cast_by_numpy(self, Loaded* loaded, bint labels, Py_ssize_t n, int* dtype, Fault* fault) noexcept with gil:
+        """Bring labels or weights of a dtype that the loops do not know into `cast_buffer`, as `elements` does.
 
         Weights become float64, labels the index of their class as int64, -1 for none: no label is met by rounding.
         """
         cdef Py_ssize_t i, last
         try:
             source = self.y if labels else self.sample_weight
-            if block.row_index != NULL:
-                source = source[[block.rows[i] for i in range(n)]]
+            if loaded.row_index != NULL:
+                source = source[[loaded.rows[i] for i in range(n)]]
             else:
-                last = block.first_row + (n - 1) * self.row_step
-                source = (source[block.first_row:last + 1:self.row_step] if self.row_step > 0
-                          else source[last:block.first_row + 1:-self.row_step][::-1])
+                last = row_at(loaded, n - 1)
+                source = (source[loaded.first_row:last + 1:self.row_step] if self.row_step > 0
+                          else source[last:loaded.first_row + 1:-self.row_step][::-1])
             with default_environment():
                 if labels:
                     cast = np.ascontiguousarray(self.classes.index(source), dtype=np.int64)
                     dtype[0] = HF_INT64
                 else:
                     cast = np.ascontiguousarray(source, dtype=np.float64)
-            memcpy(block.cast_buffer, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
+            memcpy(loaded.cast_buffer, cnp.PyArray_DATA(<cnp.ndarray>cast), n * sizeof(double))
             return 0
         except BaseException as error:
             keep_error(fault, error)
@@ -435,28 +431,28 @@ cdef class Targets:
 
     cdef double weight_of_batch(self, int is_f64, int exponent, double* largest, Fault* fault) except? -1:
         """The sum of the batch's weights, and the largest, up to the first fault, which is noted."""
-        cdef BlockSpace space
-        cdef Block* block = block_in(&space)
-        cdef double[16] lanes
+        cdef LoadedSpace space
+        cdef Loaded* loaded = loaded_in(&space)
+        cdef double[HF_VALUE_LANES] lanes
         cdef Py_ssize_t first = 0, end = 0, n, i
         cdef int failed = 0
         cdef double sum
         cdef int64_t bits = 0, one   # of the largest: those of numbers from 0 on are in the order of the numbers
         cdef hf_fp_state caller
         memset(lanes, 0, sizeof(lanes))
-        block.exponent = exponent
+        loaded.exponent = exponent
         while first < self.n_rows and not failed:
             end = min(first + SLICE_ROWS, self.n_rows)
             with nogil:
                 caller = hf_fp_enter()
                 while first < end and not failed:
-                    n = min(<Py_ssize_t>MAX_BLOCK, end - first)
-                    if self.load_rows(block, first, n, fault) < n or self.load(block, is_f64, first, n, fault) != 0:
+                    n = min(<Py_ssize_t>MAX_LOAD, end - first)
+                    if self.load_rows(loaded, first, n, fault) < n or self.load(loaded, is_f64, first, n, fault) != 0:
                         failed = 1
                         break
-                    table.real[1].sum_values(block.weights, NULL, first, n, lanes)
+                    table.real[1].sum_values(loaded.weights, NULL, first, n, lanes)
                     for i in range(n):
-                        memcpy(&one, &block.weights[i], sizeof(one))
+                        memcpy(&one, &loaded.weights[i], sizeof(one))
                         bits = max(bits, one)
                     first += n
                 hf_fp_leave(caller)
@@ -467,88 +463,88 @@ cdef class Targets:
         memcpy(largest, &bits, sizeof(bits))
         return sum
 
-    cdef int load(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+    cdef int load(self, Loaded* loaded, int is_f64, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Labels and weights of the n rows loaded; 0, or -1 with the first fault noted."""
         cdef Py_ssize_t i
-        block.weights = NULL
-        if self.has_labels and self.load_labels(block, is_f64, first, n, fault) != 0:
+        loaded.weights = NULL
+        if self.has_labels and self.load_labels(loaded, is_f64, first, n, fault) != 0:
             return -1
-        if self.has_weights and self.load_weights(block, first, n, fault) != 0:
+        if self.has_weights and self.load_weights(loaded, first, n, fault) != 0:
             return -1
         if self.weight_of_class != NULL:
             if not self.has_weights:
                 for i in range(n):
-                    block.weight_buffer[i] = 1
-            self.apply_class_weights(block, is_f64, n)
-            block.weights = block.weight_buffer
+                    loaded.weight_buffer[i] = 1
+            self.apply_class_weights(loaded, is_f64, n)
+            loaded.weights = loaded.weight_buffer
         return 0
 
-    cdef void apply_class_weights(self, Block* block, int is_f64, Py_ssize_t n) noexcept nogil:
-        """Multiply the block's weights by those of their classes."""
+    cdef void apply_class_weights(self, Loaded* loaded, int is_f64, Py_ssize_t n) noexcept nogil:
+        """Multiply the weights of the n rows loaded by those of their classes."""
         cdef const double* of = self.weight_of_class
         if self.classes.n_classes == 0:
-            table.real[is_f64].class_weights(block.signs, of[0], of[1], block.exponent, n, block.weight_buffer)
+            table.real[is_f64].class_weights(loaded.signs, of[0], of[1], loaded.exponent, n, loaded.weight_buffer)
         else:
-            table.class_weights(block.columns, of, block.exponent, n, block.weight_buffer)
+            table.class_weights(loaded.columns, of, loaded.exponent, n, loaded.weight_buffer)
 
-    cdef int load_labels(self, Block* block, int is_f64, Py_ssize_t first, Py_ssize_t n,
+    cdef int load_labels(self, Loaded* loaded, int is_f64, Py_ssize_t first, Py_ssize_t n,
                          Fault* fault) noexcept nogil:
         """Signs of the n rows loaded, or, for K classes, their columns; 0, or -1 with the fault noted."""
         cdef int dtype
         cdef hf_class_labels index    # of labels that are indices already
-        cdef const char* found = self.elements(block, True, n, &dtype, fault)
+        cdef const char* found = self.elements(loaded, True, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
         if self.classes.n_classes == 0:
-            at = self.decode_signs(block, is_f64, found, dtype, n)
+            at = self.decode_signs(loaded, is_f64, found, dtype, n)
         else:
             index.n_classes, index.first, index.sorted, index.columns = self.classes.n_classes, 0, NULL, NULL
-            block.columns = <const int32_t*>block.label_buffer
+            loaded.columns = <const int32_t*>loaded.label_buffer
             if self.labels.convertible >= 0:
                 index = self.classes.columns
-            at = table.decode_classes[dtype](found, n, &index, <int32_t*>block.label_buffer)
+            at = table.decode_classes[dtype](found, n, &index, <int32_t*>loaded.label_buffer)
         if at >= 0:
-            self.note(fault, block, True, first, at, found)
+            self.note(fault, loaded, True, first, at, found)
             return -1
         return 0
 
-    cdef Py_ssize_t decode_signs(self, Block* block, int is_f64, const char* found, int dtype,
+    cdef Py_ssize_t decode_signs(self, Loaded* loaded, int is_f64, const char* found, int dtype,
                                  Py_ssize_t n) noexcept nogil:
         """Signs: the labels themselves, where those are -1 and +1 in the computing dtype; the first bad one, or -1."""
         cdef const hf_real_loops* real = &table.real[is_f64]
-        block.signs = block.label_buffer
+        loaded.signs = loaded.label_buffer
         if not self.are_signs[is_f64]:
             real.decode_labels[dtype](found, n, &self.classes.pair if self.labels.convertible >= 0 else &INDEX,
-                                      block.label_buffer)
-        elif found == <const char*>block.cast_buffer:
-            memcpy(block.label_buffer, found, n << self.labels.log2_itemsize)
+                                      loaded.label_buffer)
+        elif found == <const char*>loaded.cast_buffer:
+            memcpy(loaded.label_buffer, found, n << self.labels.log2_itemsize)
         else:
-            block.signs = found
-        return real.find_bad_sign(block.signs, n)
+            loaded.signs = found
+        return real.find_bad_sign(loaded.signs, n)
 
-    cdef int load_weights(self, Block* block, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
+    cdef int load_weights(self, Loaded* loaded, Py_ssize_t first, Py_ssize_t n, Fault* fault) noexcept nogil:
         """Weights of the n rows loaded, as float64; 0, or -1 with the fault noted."""
         cdef int dtype
-        cdef const char* found = self.elements(block, False, n, &dtype, fault)
+        cdef const char* found = self.elements(loaded, False, n, &dtype, fault)
         cdef Py_ssize_t at
         if found == NULL:
             return -1
-        at = table.decode_weights[dtype](found, n, 0 if self.weight_of_class != NULL else block.exponent,
-                                         block.weight_buffer)
+        at = table.decode_weights[dtype](found, n, 0 if self.weight_of_class != NULL else loaded.exponent,
+                                         loaded.weight_buffer)
         if at >= 0:
-            self.note(fault, block, False, first, at, found)
+            self.note(fault, loaded, False, first, at, found)
             return -1
-        block.weights = block.weight_buffer
+        loaded.weights = loaded.weight_buffer
         return 0
 
-    cdef void note(self, Fault* fault, Block* block, bint label, Py_ssize_t first, Py_ssize_t at,
+    cdef void note(self, Fault* fault, Loaded* loaded, bint label, Py_ssize_t first, Py_ssize_t at,
                    const char* found) noexcept nogil:
         """Keep where a label or weight is wrong, and what stood there: its bytes, or its row where NumPy cast it."""
         cdef Vector* vector = &self.labels if label else &self.weights
         cdef Py_ssize_t itemsize = 8 if vector.dtype < 0 else <Py_ssize_t>1 << vector.log2_itemsize
         fault.kind, fault.position = HF_FAULT_LABEL if label else HF_FAULT_WEIGHT, first + at
-        fault.row = block.rows[at] if block.row_index != NULL else block.first_row + at * self.row_step
+        fault.row = row_at(loaded, at)
         fault.seen[0] = fault.row
         if vector.convertible >= 0:
             fault.seen[0] = 0

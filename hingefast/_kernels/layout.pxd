@@ -34,11 +34,12 @@ cdef class Layout:
     cdef readonly int is_f64           # whether scores are computed in float64
     cdef bint needs_numpy              # X is cast by NumPy, which lets one thread at a time
     cdef bint is_small                 # too little work for several threads
+    cdef bint by_feature               # gradients of K classes are in the order (feature, class), else (class, feature)
     cdef size_t max_class_gradient     # bytes of the largest gradient for K classes of which each task has its own
     # Which rows
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil
-    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t width) noexcept nogil
     # Before and after the rows
     cdef Py_ssize_t grad_size(self, Py_ssize_t width) noexcept nogil
     cdef int pack(self, Worker worker, Coef* coef, int which) except -1
@@ -50,3 +51,5 @@ cdef class Layout:
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil
     cdef void drain(self, Worker worker) noexcept nogil
     cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil
+
+cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1

@@ -1,19 +1,43 @@
 """X as the kernels read it. A layout knows rows; no loss, no pass, and of K classes no more than a width.
 
-Its methods are called in this order: `cut` tasks; once a thread `reserve`, once a call `pack`; for each block of rows
-`open`, then `score`, `add` or `norms`; at the end of a slice `drain`; at the end of the call `finish`. They work under
-the default floating-point environment and raise nothing: what they find wrong is the worker's fault, and -1.
+A batch is cut into tasks, whose sums are added to the total in their order; a task into slices, between which the
+pass looks for Ctrl-C; a slice into loads, whose labels are brought together; and a load by `open` into blocks, whose
+rows are scored together. This is the order in which a pass calls,
+from `Worker.begin` on:
+
+    grad_size                           once a call; the problem asks `few_entries` before, for a sparse step
+    pack                                once a call for coef, and once for the direction of a Hessian product
+    cut(TASK)                           under the interpreter's lock, to hand out tasks
+    reserve                             once a thread, before its first task
+    cut(SLICE), cut(LOAD)               in turn, as the walk goes on
+        open                            a block
+        score                           if the question needs scores; once more for a direction
+        add, or norms                   if it has a gradient; if it is squares
+        drain                           where no `score` follows that would take along what `add` has left
+    drain                               at the end of a slice
+    finish                              of the total, once
+
+`pack` and `reserve` may raise, and so may `first_fault`, which is called when something has been found wrong. The
+others raise nothing: what `open`, `score`, `add` and `norms` find wrong is the worker's fault, and -1. From `open` on
+all work under the default floating-point environment, and so does `pack`.
+
+`score` may add to the gradient the rows of earlier blocks that `add` has left for it.
 """
+cimport numpy as cnp
+
+from hingefast._kernels.table cimport table
+
+cnp.import_array()
 
 
 cdef class Layout:
     """Abstract."""
 
-    def first_fault(self, Targets rows):
+    def first_fault(self, Targets targets):
         """The first fault in the structure of the batch's rows, as `DataFault` takes it, or None."""
         return None
 
-    cdef Py_ssize_t cut(self, Targets rows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
+    cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
         """Where the TASK, SLICE or LOAD that begins at row `first` of the batch ends; `end` at the latest.
 
@@ -21,7 +45,7 @@ cdef class Layout:
         """
         return end
 
-    cdef Py_ssize_t few_entries(self, Targets rows, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t width) noexcept nogil:
         """Entries of the batch, if it is one task and they are few beside the numbers of coef; else 0.
 
         -1 for a layout that stores every column.
@@ -63,3 +87,15 @@ cdef class Layout:
     cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
         """Sums of squares of the open rows' entries, n numbers; or add the squares to `n_features` sums of columns."""
         return 0
+
+
+cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1:
+    """Coefficients of one score in the computing dtype: in place, or rounded into buffer `which`."""
+    cdef void* copy
+    if coef.given.is_f64 == layout.is_f64:
+        coef.data = coef.given.coef
+        return 0
+    copy = worker.get(which, layout.n_features * worker.itemsize)
+    table.real[layout.is_f64].round_coef[coef.given.is_f64](coef.given.coef, layout.n_features, copy)
+    coef.data = copy
+    return 0

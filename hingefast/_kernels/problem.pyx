@@ -10,10 +10,11 @@ cimport numpy as cnp
 import numpy as np
 
 from hingefast._kernels.run import DataFault
+from hingefast._kernels.total import ForeignTotal
 
-from hingefast._kernels.block cimport SLOPE, SLOPE_SUM, VALUE
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Layout, Point
+from hingefast._kernels.loaded cimport SLOPE, SLOPE_SUM, VALUE
 from hingefast._kernels.questions cimport (
     CurveDirection, SquareRows, TakeSlopes, WriteScores, find_slopes,
 )
@@ -88,8 +89,10 @@ cdef class Problem:
 
         Parameters
         ----------
+        total : Total
+            Of this problem, or of others of the same shape and layout.
         out : ndarray of the shape and dtype of coef, or of theta, or None
-            Where the gradient goes; may be coef's own memory.
+            Where the gradient goes, if the total has one; may be coef's own memory.
 
         Returns
         -------
@@ -97,8 +100,16 @@ cdef class Problem:
             0 where values were not summed.
         grad_intercept : float, or new ndarray of shape (width,) in coef's dtype
             0.0 where it is in `out`, or nowhere.
+
+        Raises
+        ------
+        ForeignTotal
+            If the total is of another shape, or in another layout's order.
         """
         cdef Point at
+        if (total.n_features != self.layout.n_features or total.width != self.width
+                or total.by_feature != (self.layout.by_feature and self.width > 1)):
+            raise ForeignTotal(total, self)
         point_at(&at, coef, intercept, self.width, self.layout.n_features)
         return self.finished(total, &at, intercept, out)
 

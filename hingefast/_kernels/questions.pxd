@@ -7,7 +7,7 @@ cdef class Question:
     cdef int want                  # VALUE, SLOPE, SLOPE_SUM: what is summed, and whether there is a gradient
     cdef bint reads_rows           # else labels and weights alone
     cdef bint reads_scores
-    cdef int reserve(self, Layout layout, Worker worker) except -1
+    cdef int reserve(self, Worker worker) except -1
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil
     cdef void note_values(self, Worker worker, Py_ssize_t n) noexcept nogil
 
@@ -41,5 +41,3 @@ cdef class SquareRows(Question):
 
 cdef FindSlopes find_slopes(ScoreLoss loss, int want)
 cdef SumWeights SUM_WEIGHTS
-cdef void weigh(Worker worker, double factor) noexcept nogil
-cdef void add_sums(Worker worker, int want, Py_ssize_t n) noexcept nogil

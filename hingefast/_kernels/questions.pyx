@@ -1,15 +1,19 @@
 """What happens to the scores of a block of rows: the questions that a pass answers, one class each.
 
-A question knows no layout: it gets the scores of the worker's block and leaves values and slopes behind. What it wants
-to be made of them, sums and a gradient, the pass does.
+A question knows no kind of layout: it gets the scores of the worker's block and leaves values and slopes behind. What
+it wants to be made of them, sums and a gradient, the pass does. Where it needs more, norms of rows or their scores in
+another direction, it asks the layout that it is handed.
 """
 from libc.string cimport memcpy
 
-from hingefast._kernels.block cimport SLOPE, SLOPE_SUM, VALUE, Block
 from hingefast._kernels.layout cimport Layout
-from hingefast._kernels.slopes cimport ScoreLoss
+from hingefast._kernels.loaded cimport CURVATURE, SLOPE, SLOPE_SUM, VALUE, Loaded
+from hingefast._kernels.slopes cimport ScoreLoss, weigh_rows
 from hingefast._kernels.table cimport hf_real_loops, table
 from hingefast._kernels.worker cimport DIRECTION_SCORES, Worker
+
+# What Python asks for.
+WANT_VALUE, WANT_SLOPE, WANT_CURVATURE = VALUE, SLOPE, CURVATURE
 
 
 cdef class Question:
@@ -18,7 +22,7 @@ cdef class Question:
     def __cinit__(self):
         self.reads_rows = self.reads_scores = True
 
-    cdef int reserve(self, Layout layout, Worker worker) except -1:
+    cdef int reserve(self, Worker worker) except -1:
         """Get the buffers that `ask` needs."""
         return 0
 
@@ -50,29 +54,30 @@ cdef class SumWeights(Question):
 cdef class FindSlopes(Question):
     """Values, slopes or both of a loss."""
 
-    cdef int reserve(self, Layout layout, Worker worker) except -1:
+    cdef int reserve(self, Worker worker) except -1:
         return self.loss.reserve(worker, False)
 
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil:
-        cdef const double* weights = worker.block.weights
+        cdef const double* weights = worker.loaded.weights
         self.loss.slopes(worker, self.want, weights + worker.at if weights != NULL and not self.weigh_later else NULL,
                          1 if self.weigh_later else self.factor)
         return 0
 
     cdef void note_values(self, Worker worker, Py_ssize_t n) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
-        cdef Block* block = worker.block
+        cdef Loaded* loaded = worker.loaded
         add_sums(worker, self.want, n)
         if self.values_out != NULL:
-            if block.weights != NULL:
-                real.scale(block.value_buffer, block.weights, 1, n)
-            real.store[worker.is_f64](block.value_buffer, n, 1, self.values_out + worker.start * worker.itemsize, False)
+            if loaded.weights != NULL:
+                real.scale(loaded.value_buffer, loaded.weights, 1, n)
+            real.store[worker.is_f64](loaded.value_buffer, n, 1, self.values_out + worker.start * worker.itemsize,
+                                      False)
 
 
 cdef class CurveDirection(Question):
     """Slopes of a Hessian product: weights times second derivatives times the scores of a direction."""
 
-    cdef int reserve(self, Layout layout, Worker worker) except -1:
+    cdef int reserve(self, Worker worker) except -1:
         worker.get(DIRECTION_SCORES, worker.block_rows * worker.width * worker.itemsize)
         return self.loss.reserve(worker, True)
 
@@ -88,7 +93,7 @@ cdef class CurveDirection(Question):
 cdef class FindCurvature(Question):
     """Weighted second derivatives with respect to each score, in place of slopes."""
 
-    cdef int reserve(self, Layout layout, Worker worker) except -1:
+    cdef int reserve(self, Worker worker) except -1:
         return self.loss.reserve(worker, True)
 
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil:
@@ -135,16 +140,13 @@ SUM_WEIGHTS = SumWeights()
 cdef void weigh(Worker worker, double factor) noexcept nogil:
     """Multiply the slopes of the block by the weights of their rows, if there are any, and by `factor`."""
     cdef const hf_real_loops* real = &table.real[worker.is_f64]
-    cdef const double* weights = worker.block.weights
-    if weights == NULL and factor == 1:
-        return
-    if weights == NULL:
+    cdef const double* weights = worker.loaded.weights
+    if weights == NULL and factor != 1:
         real.scale(worker.slopes, NULL, factor, worker.n * worker.width)
-    elif worker.width == 1:
+    elif weights != NULL and worker.width == 1:
         real.scale(worker.slopes, weights + worker.at, factor, worker.n)
-    else:
-        real.store_weighted[worker.is_f64](worker.slopes, weights + worker.at, factor, worker.n, worker.width,
-                                           worker.slopes)
+    elif weights != NULL:
+        weigh_rows(worker, weights + worker.at, factor)
 
 
 cdef void add_sums(Worker worker, int want, Py_ssize_t n) noexcept nogil:
@@ -153,11 +155,11 @@ cdef void add_sums(Worker worker, int want, Py_ssize_t n) noexcept nogil:
     Slopes of K classes are summed by the pass, behind their gradient.
     """
     cdef const hf_real_loops* real = &table.real[worker.is_f64]
-    cdef Block* block = worker.block
+    cdef Loaded* loaded = worker.loaded
     cdef Py_ssize_t place = worker.start - worker.first
     if want & VALUE:
-        real.sum_values(block.value_buffer, block.weights, place, n, worker.sums.values)
-    if block.weights != NULL:
-        table.real[1].sum_values(block.weights, NULL, place, n, worker.sums.weights)
+        real.sum_values(loaded.value_buffer, loaded.weights, place, n, worker.sums.values)
+    if loaded.weights != NULL:
+        table.real[1].sum_values(loaded.weights, NULL, place, n, worker.sums.weights)
     if want & SLOPE_SUM and worker.width == 1:
-        real.sum_values(block.slope_buffer, NULL, place, n, worker.sums.slopes)
+        real.sum_values(loaded.slope_buffer, NULL, place, n, worker.sums.slopes)

@@ -1,10 +1,10 @@
 # A pass: the tasks of a batch in their order, on some threads.
 from libc.stdint cimport int32_t
 
-from hingefast._kernels.block cimport Fault
 from hingefast._kernels.job cimport Job
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Coef, Layout, Point
+from hingefast._kernels.loaded cimport Fault
 from hingefast._kernels.questions cimport Question
 from hingefast._kernels.table cimport hf_slots
 from hingefast._kernels.total cimport Total

@@ -8,10 +8,10 @@ from libc.string cimport memcpy, memset
 
 from hingefast import _threads
 
-from hingefast._kernels.block cimport FAULT_ERROR, SLOPE, VALUE, Block, Sums, take_error
 from hingefast._kernels.job cimport Job
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport LOAD, SLICE, TASK, Coef, Layout, Point
+from hingefast._kernels.loaded cimport FAULT_ERROR, SLOPE, VALUE, Loaded, Sums, take_error
 from hingefast._kernels.questions cimport Question
 from hingefast._kernels.table cimport hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, table
 from hingefast._kernels.total cimport Total
@@ -46,14 +46,24 @@ class DataFault(Exception):
 
 
 cdef class Pass(Job):
-    """One call over the rows of a batch: what is asked, and its sums while they grow. To be released, always."""
+    """One call over the rows of a batch: what is asked, and its sums while they grow. To be released, always.
+
+    How tasks come to the total, which `plan` and `use_slots` decide by the question and the size of the gradient:
+
+        not is_ordered     no gradient: the sums of a task are kept until those before it have been added
+        is_ordered         each task has a gradient of its own, and waits with it until its turn to be added
+        one_accumulator    that is too large: all tasks add into the total's, one after the other, on one thread;
+        in_turn            ... of K classes: threads score tasks of one block each, and add them when their turn comes
+        is_sparse_step     the gradient has a number a slot: one thread, one gradient
+    """
 
     cdef int begin(self, Layout layout, Targets targets, Question question) except -1:
         """Set out to ask a question about a batch of a layout's rows."""
-        cdef Py_ssize_t n_classes = targets.classes.n_classes
-        self.width = n_classes if n_classes > 0 else 1
+        self.width = targets.classes.width
         self.layout, self.targets, self.question = layout, targets, question
         self.total = Total.__new__(Total)
+        self.total.n_features, self.total.width = layout.n_features, self.width
+        self.total.by_feature = layout.by_feature and self.width > 1
         self.caller = borrow_worker()
         self.caller.begin(targets, layout.is_f64, self.width)
         self.layout_size = layout.grad_size(self.width)
@@ -84,7 +94,7 @@ cdef class Pass(Job):
         return 0
 
     cdef int use_slots(self, Py_ssize_t n_entries) except -1:
-        """Give the gradient a place a slot, at no cost of d, if the batch has few entries, so many; else 0."""
+        """Let the gradient have a number a slot, at no cost of d; `n_entries` of the batch, if they are few, else 0."""
         cdef Py_ssize_t n_features = self.layout.n_features, size = 4, capacity = min(n_entries, n_features)
         if n_entries <= 0 or capacity > MAX_SLOTS:
             return 0
@@ -189,8 +199,8 @@ cdef class Pass(Job):
         worker.has_zero_grad = False
         self.layout.reserve(worker)
         worker.reserve()
-        self.question.reserve(self.layout, worker)
-        worker.block.exponent = self.exponent
+        self.question.reserve(worker)
+        worker.loaded.exponent = self.exponent
         if self.is_sparse_step:
             worker.slots = &self.slots
         return 0
@@ -264,7 +274,7 @@ cdef class Pass(Job):
 
     cdef int walk(self, Worker worker, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Rows first .. end of the batch, which are a slice of the worker's task; 0, or -1 with the fault noted."""
-        cdef Block* block = worker.block
+        cdef Loaded* loaded = worker.loaded
         cdef Py_ssize_t n, good
         cdef bint adds = self.question.want & SLOPE and not self.in_turn
         while first < end:
@@ -273,8 +283,8 @@ cdef class Pass(Job):
             if not self.in_turn:
                 n = self.layout.cut(self.targets, first, end, worker.width, LOAD) - first
             worker.start, worker.at = first, 0
-            good = self.targets.load_rows(block, first, n, &worker.fault)
-            if self.targets.load(block, worker.is_f64, first, good, &worker.fault) != 0 or good < n:
+            good = self.targets.load_rows(loaded, first, n, &worker.fault)
+            if self.targets.load(loaded, worker.is_f64, first, good, &worker.fault) != 0 or good < n:
                 return -1
             while self.question.reads_rows and worker.at < n:
                 worker.n = n - worker.at

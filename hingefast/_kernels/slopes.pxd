@@ -1,15 +1,15 @@
 # The slope stage: scores and labels of a block of rows in, values and slopes out.
 from libc.stdint cimport int32_t
 
-from hingefast._kernels.block cimport MAX_BLOCK
+from hingefast._kernels.loaded cimport MAX_LOAD
 from hingefast._kernels.table cimport BoundLoss, hf_loss
 from hingefast._kernels.worker cimport Worker
 
 cdef struct Pairs:
     # Of a block of rows: the margin to a rival, its slope, and which rival it is.
-    double margins[MAX_BLOCK]
-    double slopes[MAX_BLOCK]
-    int32_t rivals[MAX_BLOCK]
+    double margins[MAX_LOAD]
+    double slopes[MAX_LOAD]
+    int32_t rivals[MAX_LOAD]
 
 cdef class ScoreLoss:
     cdef readonly BoundLoss margin                 # the loss of one margin that it is made of
@@ -39,3 +39,5 @@ cdef class EachClass(ScoreLoss):
 
 cdef class TopClasses(ScoreLoss):
     cdef bint each
+
+cdef void weigh_rows(Worker worker, const double* weights, double factor) noexcept nogil

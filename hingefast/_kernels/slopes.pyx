@@ -10,7 +10,7 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.block cimport SLOPE, VALUE
+from hingefast._kernels.loaded cimport SLOPE, VALUE
 from hingefast._kernels.table cimport BoundLoss, hf_loss, hf_real_loops, table
 from hingefast._kernels.worker cimport DIFFERENCES, PAIRS, SIGNS, TERMS, Worker
 
@@ -54,11 +54,11 @@ cdef class ScoreLoss:
 
 cdef char* values_of(Worker worker) noexcept nogil:
     """Where the values of the block's rows go."""
-    return <char*>worker.block.value_buffer + worker.at * worker.itemsize
+    return <char*>worker.loaded.value_buffer + worker.at * worker.itemsize
 
 
 cdef const char* signs_of(Worker worker) noexcept nogil:
-    return <const char*>worker.block.signs + worker.at * worker.itemsize
+    return <const char*>worker.loaded.signs + worker.at * worker.itemsize
 
 
 cdef class OneMargin(ScoreLoss):
@@ -110,7 +110,7 @@ cdef class StrongestRival(ScoreLoss):
     cdef void find_margins(self, Worker worker, Pairs* pairs) noexcept nogil:
         """The strongest rival of each row and the margin to it."""
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
-        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef const int32_t* columns = worker.loaded.columns + worker.at
         cdef void* keys = worker.buffers[DIFFERENCES].start
         if self.costs is None:
             real.rival_margins(worker.scores, worker.scores, columns, worker.n, worker.width, pairs.rivals,
@@ -131,12 +131,12 @@ cdef class StrongestRival(ScoreLoss):
             return
         if weights != NULL:
             real.scale(pairs.slopes, weights, factor, worker.n)
-        real.pair_slopes(worker.scores, worker.block.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
+        real.pair_slopes(worker.scores, worker.loaded.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
                          worker.width, worker.slopes)
 
     cdef void curved(self, Worker worker, void* directions) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
-        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef const int32_t* columns = worker.loaded.columns + worker.at
         cdef Pairs* pairs = <Pairs*>worker.buffers[PAIRS].start
         self.curve_pairs(worker, pairs)
         real.pair_directions(directions, columns, pairs.rivals, worker.n, worker.width, pairs.slopes)
@@ -146,7 +146,7 @@ cdef class StrongestRival(ScoreLoss):
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
         cdef Pairs* pairs = <Pairs*>worker.buffers[PAIRS].start
         self.curve_pairs(worker, pairs)
-        real.pair_slopes(worker.scores, worker.block.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
+        real.pair_slopes(worker.scores, worker.loaded.columns + worker.at, pairs.rivals, pairs.slopes, worker.n,
                          worker.width, worker.slopes)
         real.absolute(worker.slopes, worker.n * worker.width)   # the same at both scores: a slope has two signs
 
@@ -171,13 +171,13 @@ cdef class AllRivals(ScoreLoss):
     cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
         table.real[worker.is_f64].weston_watkins[loss.family](
-            loss, worker.scores, worker.block.columns + worker.at, worker.n, worker.width,
+            loss, worker.scores, worker.loaded.columns + worker.at, worker.n, worker.width,
             factor if weights == NULL else 1, values_of(worker), worker.slopes)
-        weigh(worker, weights, factor)
+        weigh_rows(worker, weights, factor)
 
     cdef void curved(self, Worker worker, void* directions) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
-        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef const int32_t* columns = worker.loaded.columns + worker.at
         cdef void* differences = worker.buffers[DIFFERENCES].start
         self.curve_rivals(worker)
         real.differences(directions, columns, worker.n, worker.width, differences)
@@ -187,14 +187,14 @@ cdef class AllRivals(ScoreLoss):
     cdef void curvature(self, Worker worker) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
         self.curve_rivals(worker)
-        real.collect_own(worker.slopes, worker.block.columns + worker.at, worker.n, worker.width)
+        real.collect_own(worker.slopes, worker.loaded.columns + worker.at, worker.n, worker.width)
         real.absolute(worker.slopes, worker.n * worker.width)   # at c their sum, which collect_own leaves negative
 
     cdef void curve_rivals(self, Worker worker) noexcept nogil:
         """Second derivatives of each margin, in place of its slope at the rival; nothing of use at c."""
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
         cdef void* differences = worker.buffers[DIFFERENCES].start
-        table.real[worker.is_f64].differences(worker.scores, worker.block.columns + worker.at, worker.n, worker.width,
+        table.real[worker.is_f64].differences(worker.scores, worker.loaded.columns + worker.at, worker.n, worker.width,
                                               differences)
         table.real[worker.is_f64].curvature[loss.family](loss, worker.buffers[SIGNS].start, differences,
                                                          worker.n * worker.width, worker.slopes)
@@ -212,11 +212,11 @@ cdef class EachClass(ScoreLoss):
     cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
-        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef const int32_t* columns = worker.loaded.columns + worker.at
         real.one_vs_rest[loss.family](loss, worker.scores, columns, worker.n, worker.width,
                                       factor if weights == NULL else 1, values_of(worker), worker.slopes)
         real.spread_nan(values_of(worker), columns, worker.n, worker.width, worker.slopes)
-        weigh(worker, weights, factor)
+        weigh_rows(worker, weights, factor)
 
     cdef void curved(self, Worker worker, void* directions) noexcept nogil:
         self.curvature(worker)
@@ -225,7 +225,7 @@ cdef class EachClass(ScoreLoss):
     cdef void curvature(self, Worker worker) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
-        cdef const int32_t* columns = worker.block.columns + worker.at
+        cdef const int32_t* columns = worker.loaded.columns + worker.at
         cdef void* signs = worker.buffers[SIGNS].start
         real.mark_own(columns, worker.n, worker.width, 1, signs)
         real.curvature[loss.family](loss, signs, worker.scores, worker.n * worker.width, worker.slopes)
@@ -252,18 +252,18 @@ cdef class TopClasses(ScoreLoss):
 
     cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[worker.is_f64]
-        real.top_k(worker.scores, worker.block.columns + worker.at, worker.n, worker.width, self.k, self.each,
+        real.top_k(worker.scores, worker.loaded.columns + worker.at, worker.n, worker.width, self.k, self.each,
                    worker.buffers[TERMS].start, values_of(worker), worker.slopes)
         if weights == NULL and factor != 1:
             real.scale(worker.slopes, NULL, factor, worker.n * worker.width)
-        weigh(worker, weights, factor)
+        weigh_rows(worker, weights, factor)
 
     cdef void curvature(self, Worker worker) noexcept nogil:
         self.slopes(worker, SLOPE, NULL, 0)   # 0, or NaN where the loss is
         table.real[worker.is_f64].absolute(worker.slopes, worker.n * worker.width)
 
 
-cdef void weigh(Worker worker, const double* weights, double factor) noexcept nogil:
+cdef void weigh_rows(Worker worker, const double* weights, double factor) noexcept nogil:
     """Multiply slopes of K classes by their rows' weights, where there are any, and by `factor`, rounding once."""
     if weights != NULL:
         table.real[worker.is_f64].store_weighted[worker.is_f64](worker.slopes, weights, factor, worker.n, worker.width,

@@ -105,8 +105,6 @@ cdef extern from "../_loops/table.h" nogil:
                                            void* signs) noexcept nogil
         void (*class_weights)(const void* signs, double negative, double positive, int exponent, Py_ssize_t n,
                               double* weights) noexcept nogil
-        void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
-                             Py_ssize_t n_classes) noexcept nogil
         void (*sum_values)(const void* values, const double* weights, Py_ssize_t first, Py_ssize_t n,
                            double* lanes) noexcept nogil
         void (*multiply_nonzero)(void* x, const void* y, Py_ssize_t n) noexcept nogil
@@ -153,6 +151,8 @@ cdef extern from "../_loops/table.h" nogil:
                              void* theta) noexcept nogil
         void (*drop_inactive)(const void* slopes, Py_ssize_t n, Py_ssize_t n_classes, const int64_t* starts,
                               int64_t* ends) noexcept nogil
+        void (*prefetch_own)(const void* scores, const int32_t* columns, Py_ssize_t n,
+                             Py_ssize_t n_classes) noexcept nogil
         void (*cost_keys)(const void* scores, const int32_t* columns, Py_ssize_t n, Py_ssize_t n_classes,
                           const void* cost, void* keys) noexcept nogil
         void (*rival_margins)(const void* keys, const void* scores, const int32_t* columns, Py_ssize_t n,

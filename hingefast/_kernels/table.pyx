@@ -38,6 +38,10 @@ cdef extern from *:
     const hf_loops* hf_levels[3]
     int hf_overread()
 
+# What a fault was, for `hingefast.checks.explain`.
+FAULT_INDPTR, FAULT_INDEX = HF_FAULT_INDPTR, HF_FAULT_INDEX
+FAULT_WEIGHT, FAULT_ROW = HF_FAULT_WEIGHT, HF_FAULT_ROW
+
 
 def supported_levels():
     """Names of the compiled levels that this machine can run, slowest first."""

@@ -1,5 +1,5 @@
 # The sums of a pass.
-from hingefast._kernels.block cimport Sums
+from hingefast._kernels.loaded cimport Sums
 from hingefast._kernels.worker cimport Buffer, Worker
 
 cdef class Total:
@@ -7,6 +7,8 @@ cdef class Total:
     cdef readonly int exponent            # weights, and with them all sums, are multiplied by 2^exponent
     cdef readonly Py_ssize_t n_rows
     cdef readonly bint has_value
+    cdef readonly Py_ssize_t n_features, width   # of the problem
+    cdef readonly bint by_feature         # the gradient of K classes is in the order (feature, class)
     cdef readonly Py_ssize_t size         # numbers in the gradient
     cdef Buffer buffer
     cdef double* grad                     # NULL without one
@@ -14,3 +16,4 @@ cdef class Total:
     cdef void clear(self, Py_ssize_t first) noexcept nogil
     cdef void add(self, Sums* sums) noexcept nogil
     cdef double divisor(self, bint mean) noexcept nogil
+    cdef bint is_like(self, Total other) noexcept

@@ -6,11 +6,15 @@ cimport numpy as cnp
 
 import numpy as np
 
-from hingefast._kernels.block cimport Sums
+from hingefast._kernels.loaded cimport Sums
 from hingefast._kernels.table cimport hf_fp_enter, hf_fp_leave, hf_fp_state, table
 from hingefast._kernels.worker cimport drop, grow
 
 cnp.import_array()
+
+
+class ForeignTotal(Exception):
+    """A total is of other things than what it is used with: of another shape, or without value or gradient."""
 
 
 cdef class Total:
@@ -48,6 +52,11 @@ cdef class Total:
         """What sums are divided by: the sum of weights, for a mean, or what the weights were multiplied by."""
         return self.weight if mean else ldexp(1, self.exponent)
 
+    cdef bint is_like(self, Total other) noexcept:
+        """Whether gradients of the two have the same order."""
+        return (self.n_features == other.n_features and self.width == other.width
+                and self.by_feature == other.by_feature)
+
     def gradient(self):
         """A copy of the gradient, or None."""
         if self.grad == NULL:
@@ -61,15 +70,15 @@ cdef class Total:
 
         Raises
         ------
-        ValueError
-            If the other's gradient has another size.
+        ForeignTotal
+            If the other holds sums of other things, or in another order.
         """
         cdef int exponent = min(self.exponent, other.exponent)
         cdef double[3] mine, theirs
         cdef hf_fp_state caller
+        if not self.is_like(other) or self.has_value != other.has_value or (self.grad == NULL) != (other.grad == NULL):
+            raise ForeignTotal(self, other)
         copy = other.gradient()
-        if self.size != other.size or (self.grad == NULL) != (other.grad == NULL):
-            raise ValueError(f"gradients of {self.size} and {other.size} numbers do not add up")
         mine[0], mine[1], mine[2] = self.value, self.weight, self.slope
         theirs[0], theirs[1], theirs[2] = other.value, other.weight, other.slope
         caller = hf_fp_enter()
@@ -83,8 +92,8 @@ cdef class Total:
         self.n_rows += other.n_rows
 
     def __reduce__(self):
-        sums = self.value, self.weight, self.slope
-        return _restored, (sums, self.exponent, self.n_rows, self.has_value, self.gradient())
+        sums = self.value, self.weight, self.slope, self.exponent, self.n_rows, self.has_value
+        return _restored, (sums, (self.n_features, self.width, self.by_feature), self.gradient())
 
 
 cdef void add_scaled(double* x, int of_x, double* y, int of_y, Py_ssize_t n) noexcept nogil:
@@ -96,11 +105,11 @@ cdef void add_scaled(double* x, int of_x, double* y, int of_y, Py_ssize_t n) noe
     table.move_into(x, y, n)
 
 
-def _restored(tuple sums, int exponent, Py_ssize_t n_rows, bint has_value, cnp.ndarray grad):
+def _restored(tuple sums, tuple order, cnp.ndarray grad):
     """A `Total` from what it was pickled as."""
     cdef Total total = Total.__new__(Total)
-    total.value, total.weight, total.slope = sums
-    total.exponent, total.n_rows, total.has_value = exponent, n_rows, has_value
+    total.value, total.weight, total.slope, total.exponent, total.n_rows, total.has_value = sums
+    total.n_features, total.width, total.by_feature = order
     if grad is not None:
         total.make_gradient(cnp.PyArray_SIZE(grad))
         memcpy(total.grad, cnp.PyArray_DATA(grad), total.size * sizeof(double))

@@ -1,10 +1,10 @@
 # One thread in one call: its buffers, the rows it is at, and what it found wrong.
-from hingefast._kernels.block cimport Block, Fault, Sums
 from hingefast._kernels.labels cimport Targets
+from hingefast._kernels.loaded cimport Fault, Loaded, Sums
 from hingefast._kernels.table cimport hf_slots
 
 cdef struct Buffer:
-    void* block       # as allocated
+    void* memory       # as allocated
     void* start       # as used: the first cache line inside
     size_t size
     size_t length     # mapped bytes,
@@ -12,14 +12,15 @@ cdef struct Buffer:
 
 cdef enum:
     # Buffers by who gets them and uses them, and nobody else. Numbers of a block of n rows are in the computing dtype.
-    BLOCK              # the worker: rows, labels and weights
+    LOADED              # the worker: rows, labels and weights
     SCORES             # ... n*K
-    SLOPES             # ... n*K
+    SLOPES             # ... n*K; `Given` asks for more, before
     GRAD               # the pass: float64 gradient of a task
     TOTAL              # ... of a total that does not outlive it
     SLOT_TABLE         # ... a sparse step: which column has which slot
     SLOT_COLUMNS       # ... and which slot which column
     BIASES             # ... K intercepts
+    DIRECTION_BIASES   # ... of hessp's vector
     COEF               # the layout: coef in the computing dtype; K classes: side by side
     DIRECTION          # ... hessp's vector, likewise
     ROWS               # ... what it knows about the rows of a block
@@ -30,15 +31,14 @@ cdef enum:
     GROUPS             # ... slopes by class
     SIGNS              # the slope stage: n or n*K signs
     DIFFERENCES        # ... n*K
-    TERMS              # ... n*K
-    PAIRS              # ... 3*n: margins, slopes and rivals
-    DIRECTION_BIASES   # the question: K intercepts of hessp's vector
-    DIRECTION_SCORES   # ... n*K
+    TERMS              # ... K + k
+    PAIRS              # ... margins, slopes and rivals
+    DIRECTION_SCORES   # the question: n*K
     STEP               # the problem: the gradient of a step
     N_BUFFERS
 
 cdef class Worker:
-    cdef Buffer buffers[23]
+    cdef Buffer buffers[N_BUFFERS]
     cdef bint busy
     # The call
     cdef Targets targets
@@ -56,7 +56,7 @@ cdef class Worker:
     cdef hf_slots* slots           # not NULL: it has a number a slot, not one a column (a sparse step)
     cdef Fault fault
     # The rows whose labels are loaded together, and of them the block that is worked on
-    cdef Block* block
+    cdef Loaded* loaded
     cdef Py_ssize_t start          # the first one's place in the batch
     cdef Py_ssize_t at, n          # the block: rows start + at .. start + at + n of the batch
     cdef void* scores_buffer

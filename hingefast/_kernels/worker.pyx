@@ -7,7 +7,8 @@ from libc.string cimport memset
 
 import threading
 
-from hingefast._kernels.block cimport MAX_BLOCK, Block
+from hingefast._kernels.loaded cimport MAX_LOAD, Loaded
+from hingefast._kernels.table cimport HF_LINE_BYTES
 
 cdef extern from *:
     """
@@ -45,10 +46,9 @@ cdef extern from *:
     #endif
     }
     """
-    void* hf_map_huge_pages(size_t size, void** block, size_t* length)
-    void hf_unmap(void* block, size_t length)
+    void* hf_map_huge_pages(size_t size, void** memory, size_t* length)
+    void hf_unmap(void* memory, size_t length)
 
-cdef size_t LINE_BYTES = 64
 # Buffers of so many bytes are worth huge pages.
 cdef size_t HUGE_BYTES = 1 << 20
 # Bytes that a thread keeps between its calls. Larger buffers are allocated anew for each call: their pages cost a few
@@ -65,13 +65,13 @@ cdef void* grow(Buffer* buffer, size_t size) except NULL:
         return buffer.start
     drop(buffer)
     if size >= HUGE_BYTES:
-        start = hf_map_huge_pages(size, &buffer.block, &buffer.length)
+        start = hf_map_huge_pages(size, &buffer.memory, &buffer.length)
         buffer.is_mapped = start != NULL
     if start == NULL:
-        buffer.block = malloc(size + LINE_BYTES) if size + LINE_BYTES > size else NULL
-        if buffer.block == NULL:
+        buffer.memory = malloc(size + HF_LINE_BYTES) if size + HF_LINE_BYTES > size else NULL
+        if buffer.memory == NULL:
             raise MemoryError()
-        start = <char*>buffer.block + LINE_BYTES - <size_t>buffer.block % LINE_BYTES
+        start = <char*>buffer.memory + HF_LINE_BYTES - <size_t>buffer.memory % HF_LINE_BYTES
     buffer.start, buffer.size = start, size
     return start
 
@@ -79,9 +79,9 @@ cdef void* grow(Buffer* buffer, size_t size) except NULL:
 cdef void drop(Buffer* buffer) noexcept:
     """Free a buffer."""
     if buffer.is_mapped:
-        hf_unmap(buffer.block, buffer.length)
+        hf_unmap(buffer.memory, buffer.length)
     else:
-        free(buffer.block)
+        free(buffer.memory)
     memset(buffer, 0, sizeof(Buffer))
 
 
@@ -101,12 +101,12 @@ cdef class Worker:
         self.targets = targets
         self.is_f64, self.width = is_f64, width
         self.itemsize = 8 if is_f64 else 4
-        self.block_rows = MAX_BLOCK
-        self.block = <Block*>self.get(BLOCK, sizeof(Block))
-        self.block.exponent = 0
+        self.block_rows = MAX_LOAD
+        self.loaded = <Loaded*>self.get(LOADED, sizeof(Loaded))
+        self.loaded.exponent = 0
         self.fault.kind = 0
         self.grad, self.slots = NULL, NULL
-        self.scores_buffer, self.slopes_buffer = self.block.score_buffer, self.block.slope_buffer
+        self.scores_buffer, self.slopes_buffer = self.loaded.score_buffer, self.loaded.slope_buffer
         return 0
 
     cdef int reserve(self) except -1:

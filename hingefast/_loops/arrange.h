@@ -1,5 +1,5 @@
 /* arrange.h - the slope stage of K classes: how a loss of several scores is put together from losses of one
- * margin. Knows no layout of X and no formula: margins go to the loops of slope.h and come back as values and slopes.
+ * margin. Knows no layout of X and no formula: margins go to the loops of margin_loss.h and come back as values and slopes.
  *
  * Included once for float32 and once for float64. Blocks hold n rows of K numbers, one behind the other;
  * columns[i], in [0, K), is the true class c of row i. Differences are always formed as s_c - s_j first, so that

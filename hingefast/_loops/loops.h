@@ -11,7 +11,7 @@
 #define LOOP(KIND, RESULT, NAME, ARGUMENTS)
 #endif
 
-/* slope stage (slope.h) */
+/* slope stage of one score (margin_loss.h, score_task.h, signs.h, slope.h, given.h) */
 REAL_LOOP(PER_FAMILY, int, margin_loss,
           (const hf_loss *loss, const void *signs, const void *scores, ptrdiff_t n, double factor,
            void *values, void *slopes))
@@ -26,8 +26,6 @@ REAL_LOOP(PER_DTYPE, void, decode_labels,
           (const void *labels, ptrdiff_t n, const hf_classes *classes, void *signs))
 REAL_LOOP(ONE, void, class_weights,
           (const void *signs, double negative, double positive, int exponent, ptrdiff_t n, double *weights))
-REAL_LOOP(ONE, void, prefetch_own,
-          (const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes))
 REAL_LOOP(ONE, void, sum_values,
           (const void *values, const double *weights, ptrdiff_t first, ptrdiff_t n, double *lanes))
 REAL_LOOP(ONE, void, multiply_nonzero, (void *x, const void *y, ptrdiff_t n))
@@ -82,7 +80,7 @@ REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_columns,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
 
-/* vectors of coef's size (vectors.h); round_coef takes float32 [0] or float64 [1] */
+/* vectors of coef's size (vectors.h, given.h); round_coef takes float32 [0] or float64 [1] */
 REAL_LOOP(PER_REAL, void, round_coef, (const void *coef, ptrdiff_t n, void *out))
 REAL_LOOP(ONE, void, step, (const void *grad, ptrdiff_t n, double rate, void *theta))
 REAL_LOOP(ONE, void, step_columns,
@@ -91,7 +89,9 @@ REAL_LOOP(ONE, void, step_columns,
 REAL_LOOP(ONE, void, drop_inactive,
           (const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, const int64_t *starts, int64_t *ends))
 
-/* K classes: slope stage (arrange.h) */
+/* slope stage of K classes (arrange.h, every_class.h) */
+REAL_LOOP(ONE, void, prefetch_own,
+          (const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes))
 REAL_LOOP(ONE, void, cost_keys,
           (const void *scores, const int32_t *columns, ptrdiff_t n, ptrdiff_t n_classes, const void *cost,
            void *keys))
@@ -126,7 +126,7 @@ REAL_LOOP(ONE, void, group_by_class,
           (const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, int32_t *starts, int32_t *rows,
            void *grouped, int32_t (*found)[2]))
 
-/* K classes: score and accumulate (class_score.h, class_accumulate.h); pack_...[0] from float32, [1] float64;
+/* score and accumulate of K classes (class_score.h, class_accumulate.h, csr_score.h, csr_accumulate.h, given.h); pack_...[0] from float32, [1] float64;
  * csr_score_unpacked[index type][type of coef] */
 REAL_LOOP(PER_REAL, void, pack_panels,
           (const void *coef, ptrdiff_t n_classes, ptrdiff_t n_features, void *out))

@@ -232,7 +232,7 @@ static void bind_huberized(const double *p, hf_loss *loss) {
     bind_s_family(loss, p[0] + p[1], 2 * p[1], 0.5 / p[1]);
 }
 static void bind_huber_margin(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], p[1], 1); }
-/* A smooth loss, whose slope at u = 0 is halfway between the slopes at both ends. */
+/* A loss other than the hinge and the S family; sharper ones approach a hinge of slope -1/2 at its kink. */
 static void bind_smooth(hf_loss *loss, int family, double margin, double sharpness) {
     loss->family = family;
     loss->margin = margin;

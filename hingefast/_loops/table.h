@@ -14,7 +14,7 @@
 #include "losses.h"
 #include "port.h"
 
-/* Element types of labels, weights and row selections. */
+/* Element types of labels and weights. */
 enum {
     HF_INT8,
     HF_INT16,
@@ -63,7 +63,7 @@ typedef struct {
 /* The columns that the rows of a sparse step store: each has a number of its own, its slot (slots.h). */
 typedef struct {
     int64_t *columns;      /* of each slot; of the slots of a column one has sums */
-    int32_t *table;        /* with a place a column, or of mask + 1 places, a power of two above 2*capacity */
+    int32_t *table;        /* with a place a column, or of mask + 1 places, a power of two above 4*capacity */
     uint64_t mask;         /* 0: a place a column */
     ptrdiff_t n, capacity; /* slots in use, at most */
 } hf_slots;

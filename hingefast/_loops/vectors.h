@@ -1,6 +1,7 @@
-/* vectors.h - what a pass does once with coef-sized vectors: the penalty and the finished gradient.
+/* vectors.h - what a call does with coef-sized vectors: the penalty, the finished gradient, a step; and which rows take
+ * part in a sparse step.
  *
- * Included once for float32 and once for float64: the type of the caller's coef and gradient.
+ * Included once for float32 and once for float64: the type of the caller's coef and gradient, or of slopes.
  */
 #ifndef real /* opened alone */
 #include "real.h"

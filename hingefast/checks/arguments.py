@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from hingefast._kernels.given import Given
 from hingefast._kernels.labels import Classes, Targets
+from hingefast._kernels.questions import WANT_SLOPE, WANT_VALUE
 from hingefast._kernels.slopes import OneMargin, ScoreLoss
 from hingefast._kernels.table import default_environment
 from hingefast.checks import explain
@@ -75,7 +76,6 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
-VALUE, SLOPE = 1, 2
 INT64_MIN = -(2**63)
 MAX_CLASSES = 2**31  # the kernels count columns in 32 bits
 MAX_EXACT = 2**53  # integers up to here are exact in float64; beyond, NumPy may have rounded a list of labels
@@ -388,13 +388,13 @@ def _score_results(
     grad_dtype = of_scores if of_scores in (np.float32, np.float64) else np.dtype(np.float64)
     values = grad = None
     if out is not None:
-        if want == VALUE and not per_row:
+        if want == WANT_VALUE and not per_row:
             raise TypeError("a scalar value takes no out; it belongs to reduction='none' or to a gradient")
-        if want == VALUE | SLOPE and per_row:
+        if want == WANT_VALUE | WANT_SLOPE and per_row:
             if not isinstance(out, tuple) or len(out) != 2:
                 raise TypeError("out must be the tuple (values, gradient) for reduction='none'")
             values, grad = out
-        elif want == VALUE:
+        elif want == WANT_VALUE:
             values = out
         else:
             grad = out
@@ -402,9 +402,9 @@ def _score_results(
         values = check_out(values, "out", scores.shape[:1], computing, inputs)
     if grad is not None:
         grad = check_out(grad, "out", scores.shape, grad_dtype, {**inputs, "the other output": values})
-    if want & VALUE and per_row and values is None:
+    if want & WANT_VALUE and per_row and values is None:
         values = new_array(scores.shape[:1], computing, "scores")
-    if want & SLOPE and grad is None:
+    if want & WANT_SLOPE and grad is None:
         grad = new_array(scores.shape, grad_dtype, "scores")
     return is_f64, values, grad
 

@@ -11,7 +11,13 @@ import numpy.typing as npt
 from hingefast._kernels.labels import equal_to
 from hingefast._kernels.problem import ZeroWeight
 from hingefast._kernels.run import DataFault
-from hingefast._kernels.table import default_environment
+from hingefast._kernels.table import (
+    FAULT_INDEX,
+    FAULT_INDPTR,
+    FAULT_ROW,
+    FAULT_WEIGHT,
+    default_environment,
+)
 from hingefast.checks.arrays import InvalidCSRError, write_number
 
 __all__ = ["class_label", "error", "explained", "pair_label", "weight", "zero_weight"]
@@ -19,8 +25,6 @@ __all__ = ["class_label", "error", "explained", "pair_label", "weight", "zero_we
 R = TypeVar("R")
 Array = npt.NDArray[Any]
 
-# As in hingefast/_loops/table.h.
-FAULT_INDPTR, FAULT_INDEX, FAULT_LABEL, FAULT_WEIGHT, FAULT_ROW = 1, 2, 3, 4, 5
 SHOWN_LABELS = 8  # of the declared ones in a message
 
 _BYTE_ORDER: Any = "little" if np.little_endian else "big"

@@ -20,6 +20,7 @@ __all__ = [
     "as_parameter",
     "as_variant",
     "check_curvature",
+    "immutable",
     "needs_object",
     "no_formula",
     "unknown",
@@ -83,6 +84,11 @@ def check_curvature(loss: ScoreLoss, shown: Any, width: int) -> None:
 def needs_object(name: str, example: str) -> ValueError:
     """Why a name alone cannot give a loss."""
     return ValueError(f"loss is {name!r}, which needs a parameter; pass the object hingefast.{example}")
+
+
+def immutable(name: str) -> AttributeError:
+    """Why an attribute of a loss cannot be set or deleted."""
+    return AttributeError(f"{name} is immutable; make a new one")
 
 
 def no_formula(name: str) -> TypeError:

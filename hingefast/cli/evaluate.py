@@ -32,6 +32,7 @@ from hingefast.io.csr import CSR
 from hingefast.io.svmlight import SvmlightError
 from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
+from hingefast.names import OBJECTS
 
 __all__ = ["Evaluation", "LossResult", "UserError", "evaluate", "n_threads"]
 
@@ -40,11 +41,8 @@ Array: TypeAlias = npt.NDArray[Any]
 DEFAULT_LOSSES = ("hinge", "squared_hinge", "logistic")
 DEFAULT_MULTICLASS_LOSSES = tuple(MULTICLASS_LOSSES)
 ALL_LOSSES = tuple(MARGIN_LOSSES)
-# Every arrangement with every base would be a table of 33 lines.
+# Every arrangement with every base would be a table three times as long.
 ALL_MULTICLASS_LOSSES = tuple(f"{name}:{base}" for name in MULTICLASS_LOSSES for base in DEFAULT_LOSSES)
-
-# Losses that a name does not reach.
-NAMELESS_LOSSES = ("top_k_hinge", "cost_sensitive_hinge")
 
 # The label pairs (negative, positive) that are understood without being told. {0, 1} and {1, 2} both hold a
 # 1, so a file with a single label is never guessed.
@@ -259,7 +257,7 @@ def _get_losses(names: Sequence[str]) -> list[Loss]:
     """Return the loss objects, each once; they must all be binary, or all multiclass."""
     losses: dict[Loss, None] = {}
     for name in names:
-        if name.startswith(NAMELESS_LOSSES):
+        if name.startswith(tuple(OBJECTS)):
             raise UserError(
                 f"{shorten(name)} is not for the command line: the loss needs a parameter, given in Python"
             )

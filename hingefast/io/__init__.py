@@ -1,1 +1,1 @@
-"""Readers: files into blocks of (X, y)."""
+"""Readers: files into X, as an array or rows of a sparse matrix, and y."""
