@@ -1,7 +1,8 @@
 """The compiled front door for scores: the rules of every method of a loss.
 
 Recognises the canonical case - contiguous native arrays that fit together, no weights, default classes - and runs it at
-once. All else goes to `checks`, which converts it or says what is wrong: the only kernel that asks there.
+once. All else goes to `checks`, which converts it or says what is wrong: the only kernel that asks there. Of a margin
+loss without weights few rows are one loop, more are a pass whose tasks are (`FusedPass`).
 """
 from libc.math cimport frexp
 from libc.string cimport memset
@@ -12,9 +13,9 @@ from hingefast import _threads
 from hingefast._kernels.run import DataFault
 from hingefast.checks import arguments, explain
 
-from hingefast._kernels.given cimport FusedPass, Given
+from hingefast._kernels.given cimport Given
 from hingefast._kernels.labels cimport SIGNS, Classes, Targets, Vector, describe, element_type, is_far
-from hingefast._kernels.loaded cimport CURVATURE, SLOPE, VALUE
+from hingefast._kernels.loaded cimport CURVATURE, MAX_LOAD, SLOPE, VALUE
 from hingefast._kernels.questions cimport SUM_WEIGHTS, FindCurvature, FindSlopes, find_slopes
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport OneMargin, ScoreLoss
@@ -22,6 +23,7 @@ from hingefast._kernels.table cimport (
     HF_FLOAT32, HF_FLOAT64, HF_VALUE_LANES, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_labels, hf_loss, hf_real_loops,
     table,
 )
+from hingefast._kernels.worker cimport Worker
 
 cnp.import_array()
 
@@ -186,6 +188,36 @@ cdef bint in_one_loop(ScoreLoss loss, Loop* loop, double* value) noexcept:
         value[0] = table.divide(table.merge_lanes(lanes), loop.n if loop.is_mean else 1)
         hf_fp_leave(caller)
     return wrong == 0
+
+
+cdef class FusedPass(Pass):
+    """A pass of which every task is one loop, over rows without weights that are read and written in place."""
+
+    cdef Given given   # the layout
+    cdef ScoreLoss loss
+
+    cdef int release(self) except -1:
+        self.given = self.loss = None
+        return Pass.release(self)
+
+    cdef int walk(self, Worker worker, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+        cdef const hf_loss* loss = &self.loss.losses[self.given.is_f64]
+        cdef char* grad = self.given.grad + first * self.given.itemsize if self.given.grad != NULL else NULL
+        cdef Py_ssize_t n
+        cdef hf_labels labels
+        self.targets.describe_labels(self.given.is_f64, &labels)
+        labels.data = <const char*>labels.data + first * labels.itemsize
+        if table.real[self.given.is_f64].loss_of_scores[loss.family](
+                loss, &labels, self.given.data + first * self.given.itemsize, end - first, self.given.factor,
+                worker.sums.values, grad, self.given.stream) == 0:
+            return 0
+        while first < end:   # a label is bad: which one
+            n = min(<Py_ssize_t>MAX_LOAD, end - first)
+            self.targets.load_rows(worker.loaded, first, n, &worker.fault)
+            if self.targets.load(worker.loaded, self.given.is_f64, first, n, &worker.fault) != 0:
+                return -1
+            first += n
+        return 0
 
 
 cdef double ask(ScoreLoss loss, int want, Given given, Targets targets, values, tuple how) except? -1:

@@ -2,8 +2,6 @@
 cimport numpy as cnp
 
 from hingefast._kernels.layout cimport Layout
-from hingefast._kernels.run cimport Pass
-from hingefast._kernels.slopes cimport ScoreLoss
 from hingefast._kernels.worker cimport Worker
 
 cdef class Given(Layout):
@@ -22,7 +20,3 @@ cdef class Given(Layout):
     cdef int write_to(self, cnp.ndarray grad, bint are_weighted) except -1
     cdef int cast(self, Worker worker, void* to) noexcept nogil
     cdef int cast_by_numpy(self, Worker worker, void* to) noexcept with gil
-
-cdef class FusedPass(Pass):
-    cdef Given given                 # the layout
-    cdef ScoreLoss loss

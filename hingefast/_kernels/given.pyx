@@ -1,7 +1,7 @@
 """Scores that the caller has, as a layout: nothing to score, and what `add` gets are slopes to write out.
 
 Where rows have no weights, nothing is cast and nobody asks for the value of a row, a margin loss goes over everything
-in one loop (`FusedPass`).
+in one loop (`FusedPass`, entry.pyx).
 """
 from libc.string cimport memcpy
 
@@ -14,8 +14,7 @@ from hingefast._kernels.table import default_environment
 from hingefast._kernels.labels cimport Targets, convertible_type
 from hingefast._kernels.layout cimport LOAD, TASK, Coef, Layout
 from hingefast._kernels.loaded cimport MAX_LOAD, Loaded, keep_error
-from hingefast._kernels.run cimport Pass
-from hingefast._kernels.table cimport HF_LINE_BYTES, hf_labels, hf_loss, hf_real_loops, table
+from hingefast._kernels.table cimport HF_LINE_BYTES, hf_real_loops, table
 from hingefast._kernels.worker cimport SLOPES, Worker
 
 cnp.import_array()
@@ -171,31 +170,4 @@ cdef class Given(Layout):
                                place + n == worker.end, to)
         else:
             real.store[self.grad_is_f64](<void*>slopes, n * self.width, 1, to, False)
-        return 0
-
-
-cdef class FusedPass(Pass):
-    """A pass of which every task is one loop, over rows without weights that are read and written in place."""
-
-    cdef int release(self) except -1:
-        self.given = self.loss = None
-        return Pass.release(self)
-
-    cdef int walk(self, Worker worker, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
-        cdef const hf_loss* loss = &self.loss.losses[self.given.is_f64]
-        cdef char* grad = self.given.grad + first * self.given.itemsize if self.given.grad != NULL else NULL
-        cdef Py_ssize_t n
-        cdef hf_labels labels
-        self.targets.describe_labels(self.given.is_f64, &labels)
-        labels.data = <const char*>labels.data + first * labels.itemsize
-        if table.real[self.given.is_f64].loss_of_scores[loss.family](
-                loss, &labels, self.given.data + first * self.given.itemsize, end - first, self.given.factor,
-                worker.sums.values, grad, self.given.stream) == 0:
-            return 0
-        while first < end:   # a label is bad: which one
-            n = min(<Py_ssize_t>MAX_LOAD, end - first)
-            self.targets.load_rows(worker.loaded, first, n, &worker.fault)
-            if self.targets.load(worker.loaded, self.given.is_f64, first, n, &worker.fault) != 0:
-                return -1
-            first += n
         return 0
