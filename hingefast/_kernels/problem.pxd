@@ -3,6 +3,7 @@ cimport numpy as cnp
 
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Layout, Point
+from hingefast._kernels.questions cimport FindSlopes
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport ScoreLoss
 from hingefast._kernels.total cimport Total
@@ -12,6 +13,7 @@ cdef class Problem:
     cdef readonly Targets targets
     cdef readonly ScoreLoss loss
     cdef readonly Py_ssize_t width        # scores a row: 1, or K
+    cdef FindSlopes value_and_slope       # the question of most calls; None without a loss
     cdef double alpha, intercept_alpha
     cdef bint is_mean
     cdef object n_threads

@@ -56,6 +56,8 @@ cdef class Problem:
         self.is_mean = is_mean
         self.n_threads = n_threads
         self.width = targets.classes.width
+        if loss is not None:
+            self.value_and_slope = find_slopes(loss, VALUE | SLOPE)
 
     def check(self):
         """Go over labels, weights and the structure of X once; `DataFault` where something is wrong."""
@@ -115,7 +117,8 @@ cdef class Problem:
 
     cdef Total sum_up(self, Pass work, int want, Point* at, rows):
         """`total` by a pass that the caller releases, at coefficients and intercepts that were pointed at."""
-        work.begin(self.layout, self.targets.batch(rows), find_slopes(self.loss, want))
+        work.begin(self.layout, self.targets.batch(rows),
+                   self.value_and_slope if want == VALUE | SLOPE else find_slopes(self.loss, want))
         work.set_coef(&work.coef, at, COEF)
         return self.go(work)
 
@@ -233,7 +236,7 @@ cdef class Problem:
         point_at(&at, theta, None, self.width, d)
         work.lends = True
         try:
-            work.begin(layout, batch, find_slopes(self.loss, VALUE | SLOPE))
+            work.begin(layout, batch, self.value_and_slope)
             work.set_coef(&work.coef, &at, COEF)
             if few_columns:
                 work.use_slots(n_entries)

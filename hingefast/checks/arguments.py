@@ -83,8 +83,8 @@ PIECE_ROWS = 65536  # labels and weights looked at together in NumPy
 INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 # The pairs of labels that binary losses take undeclared.
 SIGNS, BOOLS = Classes((-1, 1)), Classes((0, 1))
-# Of theta and coef; comparing with dtypes is faster than with types.
-FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+# Of gradients, theta and coef; comparing with dtypes is faster than with types.
+FLOATS = DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
@@ -383,9 +383,9 @@ def _score_results(
 ) -> tuple[bool, Array | None, Array | None]:
     """Whether scores are computed in float64; where values of rows and the gradient go, from `out` or new."""
     is_f64 = computes_in_float64(scores.dtype)
-    computing = np.dtype(np.float64 if is_f64 else np.float32)
+    computing = DOUBLE if is_f64 else SINGLE
     of_scores = scores.dtype.newbyteorder("=")
-    grad_dtype = of_scores if of_scores in (np.float32, np.float64) else np.dtype(np.float64)
+    grad_dtype = of_scores if of_scores in FLOATS else DOUBLE
     values = grad = None
     if out is not None:
         if want == WANT_VALUE and not per_row:
