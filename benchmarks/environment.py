@@ -81,13 +81,19 @@ def describe() -> dict[str, Any]:
 
 
 def _cpu_model() -> str:
+    """The processor's name, and what tells its kind where the name of a cloud's does not."""
+    facts: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            name, _, fact = line.partition(":")
+            facts.setdefault(name.strip(), fact.strip())
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    if "cpu family" not in facts:
+        return facts["model name"]
+    return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
 
 
 def _usable_cpus() -> int:

@@ -26,9 +26,9 @@ HF_INLINE FN(part) FN(load_quarters)(const char *x, ptrdiff_t step) {
         quarter[q] = _mm_loadu_ps((const float *)(x + q * step));
 #if HF_VECTOR_BYTES == 64
     __m512 all = _mm512_castps128_ps512(quarter[0]);
-    all = _mm512_mask_broadcast_f32x4(all, 0x00F0, quarter[1]);
-    all = _mm512_mask_broadcast_f32x4(all, 0x0F00, quarter[2]);
-    return (FN(part))_mm512_mask_broadcast_f32x4(all, 0xF000, quarter[3]);
+    all = _mm512_insertf32x4(all, quarter[1], 1);
+    all = _mm512_insertf32x4(all, quarter[2], 2);
+    return (FN(part))_mm512_insertf32x4(all, quarter[3], 3);
 #elif HF_VECTOR_BYTES == 32
     return (FN(part))_mm256_insertf128_ps(_mm256_castps128_ps256(quarter[0]), quarter[1], 1);
 #else

@@ -100,8 +100,15 @@ HF_INLINE real FN(score_row)(const real *row, const real *earlier, real slope, p
 /* Rows of at most NARROW_LINES lines: coef and grad stay in registers. */
 #define NARROW_LINES 4
 
+/* A line of a row: all of it, or the first n_last numbers. On Zen 5 loads under a mask seem to wait for the stores before
+ * them, here for the score of the row before: without a mask rows of one line take half the time. */
+HF_INLINE FN(part) FN(load_narrow)(const real *x, int is_whole, ptrdiff_t n_last) {
+    return is_whole ? FN(load_part)(x) : FN(load_tail)(x, n_last).p[0];
+}
+
 /* Scores n_rows rows of n_lines lines, of which the last has n_last numbers; with `fused`, as many pending rows times
- * their slopes are added to grad (n_lines and fused are constants where this is inlined). O(n_rows). */
+ * their slopes are added to grad (n_lines and fused are constants where this is inlined, and n_last where it is LANES).
+ * O(n_rows). */
 HF_INLINE void FN(score_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
                                 ptrdiff_t n_rows, const int n_lines, ptrdiff_t n_last, const real *coef,
                                 real intercept, real *scores, real *grad, const int fused) {
@@ -109,9 +116,9 @@ HF_INLINE void FN(score_narrow)(const void *const *rows, const void *const *pend
     const int last = n_lines - 1;
     HF_UNROLL
     for (int k = 0; k < n_lines; k++) {
-        w[k] = k < last ? FN(load_part)(coef + k * LANES) : FN(load_tail)(coef + k * LANES, n_last).p[0];
+        w[k] = FN(load_narrow)(coef + k * LANES, k < last, n_last);
         if (fused)
-            g[k] = k < last ? FN(load_part)(grad + k * LANES) : FN(load_tail)(grad + k * LANES, n_last).p[0];
+            g[k] = FN(load_narrow)(grad + k * LANES, k < last, n_last);
     }
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         const real *row = rows[i], *earlier = fused ? pending[i] : NULL;
@@ -119,10 +126,10 @@ HF_INLINE void FN(score_narrow)(const void *const *rows, const void *const *pend
         HF_UNROLL
         for (int k = 0; k < n_lines; k++) {
             const real *x = row + k * LANES;
-            sum.p[0] += (k < last ? FN(load_part)(x) : FN(load_tail)(x, n_last).p[0]) * w[k];
+            sum.p[0] += FN(load_narrow)(x, k < last || n_last == LANES, n_last) * w[k];
             if (fused) {
                 const real *e = earlier + k * LANES;
-                g[k] += (k < last ? FN(load_part)(e) : FN(load_tail)(e, n_last).p[0]) * slopes[i];
+                g[k] += FN(load_narrow)(e, k < last || n_last == LANES, n_last) * slopes[i];
             }
         }
         scores[i] = FN(sum_line)(&sum) + intercept;
@@ -136,22 +143,32 @@ HF_INLINE void FN(score_narrow)(const void *const *rows, const void *const *pend
     }
 }
 
-/* The same, whatever the number of lines; returns whether it did, which is so for few. */
-HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
-                                  ptrdiff_t n_rows, ptrdiff_t n_features, const real *coef, real intercept,
-                                  real *scores, real *grad, const int fused) {
-    const ptrdiff_t n_lines = (n_features + LANES - 1) / LANES, n_last = n_features - (n_lines - 1) * LANES;
+/* The same with n_lines of 1 to NARROW_LINES, which is no constant. */
+HF_INLINE void FN(score_lines)(const void *const *rows, const void *const *pending, const real *slopes,
+                               ptrdiff_t n_rows, ptrdiff_t n_lines, ptrdiff_t n_last, const real *coef,
+                               real intercept, real *scores, real *grad, const int fused) {
     if (n_lines == 1)
         FN(score_narrow)(rows, pending, slopes, n_rows, 1, n_last, coef, intercept, scores, grad, fused);
     else if (n_lines == 2)
         FN(score_narrow)(rows, pending, slopes, n_rows, 2, n_last, coef, intercept, scores, grad, fused);
     else if (n_lines == 3)
         FN(score_narrow)(rows, pending, slopes, n_rows, 3, n_last, coef, intercept, scores, grad, fused);
-    else if (n_lines == NARROW_LINES)
+    else
         FN(score_narrow)(rows, pending, slopes, n_rows, NARROW_LINES, n_last, coef, intercept, scores, grad,
                          fused);
-    else
+}
+
+/* The same, whatever the number of features; returns whether it did, which is so for few. */
+HF_INLINE int FN(score_if_narrow)(const void *const *rows, const void *const *pending, const real *slopes,
+                                  ptrdiff_t n_rows, ptrdiff_t n_features, const real *coef, real intercept,
+                                  real *scores, real *grad, const int fused) {
+    const ptrdiff_t n_lines = (n_features + LANES - 1) / LANES, n_last = n_features - (n_lines - 1) * LANES;
+    if (n_lines < 1 || n_lines > NARROW_LINES)
         return 0;
+    if (n_last == LANES)
+        FN(score_lines)(rows, pending, slopes, n_rows, n_lines, LANES, coef, intercept, scores, grad, fused);
+    else
+        FN(score_lines)(rows, pending, slopes, n_rows, n_lines, n_last, coef, intercept, scores, grad, fused);
     return 1;
 }
 #else
