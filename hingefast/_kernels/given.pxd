@@ -17,6 +17,7 @@ cdef class Given(Layout):
     cdef bint stream                 # past the caches
     cdef bint weigh_later            # slopes come without weights and without the factor
     cdef double factor               # of the slopes
+    cdef Py_ssize_t rows_in(self, Py_ssize_t n_bytes) noexcept nogil
     cdef int write_to(self, cnp.ndarray grad, bint are_weighted) except -1
     cdef int cast(self, Worker worker, void* to) noexcept nogil
     cdef int cast_by_numpy(self, Worker worker, void* to) noexcept with gil

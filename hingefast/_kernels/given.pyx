@@ -26,10 +26,11 @@ cdef enum:
     # Gradients of more bytes are written past the caches: four times a second-level cache of 2 to 4 MB.
     # Below that whoever reads the gradient next finds it in a cache.
     STREAM_BYTES = 12582912
-    # K classes. Bytes of the scores of a block: they, the slopes and what lies between stay in half a first-level
-    # cache, while scores stream through the other half; fewer would pay more calls (python -m benchmarks --only
-    # multiclass/scores).
-    BLOCK_BYTES = 4096
+    # K classes. Bytes of the scores of a block: they and the slopes stay in half a first-level cache of 32 KiB, while
+    # scores stream through the other half; fewer pay more calls (python -m benchmarks --only multiclass/scores).
+    BLOCK_BYTES = 8192
+    # The rows of a task are a multiple of those that have so many bytes of scores. Part of the bits, else of no weight.
+    TASK_BLOCK_BYTES = 4096
     # Rows that the loops transpose together where there are fewer classes (arrange.h): blocks hold no part of them.
     LANES = 16
     # Rows whose labels are loaded together, if a block does not have more.
@@ -53,6 +54,7 @@ cdef class Given(Layout):
     def __cinit__(self, cnp.ndarray scores, bint is_f64):
         cdef bint is_contiguous = cnp.PyArray_ISCARRAY_RO(scores)
         cdef int number = cnp.PyArray_TYPE(scores)
+        cdef Py_ssize_t n
         self.scores = scores
         self.is_f64 = is_f64
         self.itemsize = 8 if is_f64 else 4
@@ -69,12 +71,15 @@ cdef class Given(Layout):
             self.needs_numpy = self.dtype < 0
         self.task_rows, self.load_rows, self.block_rows = TASK_ROWS, MAX_LOAD, MAX_LOAD
         if self.width > 1:
-            self.block_rows = min(max(BLOCK_BYTES // (self.width * self.itemsize), <Py_ssize_t>1),
-                                  <Py_ssize_t>MAX_LOAD)
-            if self.width < LANES:   # rows stand in the lanes
-                self.block_rows -= self.block_rows % LANES
+            self.block_rows = self.rows_in(BLOCK_BYTES)
+            n = self.rows_in(TASK_BLOCK_BYTES)
+            self.task_rows = max(TASK_NUMBERS // (self.width * n), <Py_ssize_t>1) * n
             self.load_rows = max(LOADED_ROWS // self.block_rows, <Py_ssize_t>1) * self.block_rows
-            self.task_rows = max(TASK_NUMBERS // (self.width * self.block_rows), <Py_ssize_t>1) * self.block_rows
+
+    cdef Py_ssize_t rows_in(self, Py_ssize_t n_bytes) noexcept nogil:
+        """Rows of K classes with so many bytes of scores, a block of them."""
+        cdef Py_ssize_t n = min(max(n_bytes // (self.width * self.itemsize), <Py_ssize_t>1), <Py_ssize_t>MAX_LOAD)
+        return n if self.width >= LANES else n // LANES * LANES   # rows stand in the lanes
 
     cdef int write_to(self, cnp.ndarray grad, bint are_weighted) except -1:
         """Where `add` writes slopes: contiguous float32 or float64, in the shape of the scores."""
