@@ -140,7 +140,7 @@ def test_totals_of_far_weights_merge():
     assert np.allclose(*gradients, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("other", ["features", "classes", "order", "value", "gradient"])
+@pytest.mark.parametrize("other", ["features", "classes", "order", "size", "value", "gradient"])
 def test_totals_of_other_things(other):
     """Sums are added to and finished as what they are, also where two gradients have as many numbers."""
     from hingefast._kernels.total import ForeignTotal
@@ -155,10 +155,15 @@ def test_totals_of_other_things(other):
         at = np.ones((n_classes, X.shape[1])), np.zeros(n_classes)
         return call(lambda problem, rows: problem.total(want, *at, rows), None)
 
+    def shortened(whole):
+        rebuild, (sums, order, gradient) = whole.__reduce__()
+        return rebuild(sums, order, gradient[: D * K - 1])
+
     foreign = {
         "features": lambda: total(matrix(np.float64, N, 2 * D), 2),
         "classes": lambda: total(X, 3),
         "order": lambda: total(sparse.csr_array(X)),
+        "size": lambda: shortened(total(X)),
         "value": lambda: total(X, want=2),
         "gradient": lambda: total(X, want=1),
     }[other]()
@@ -168,7 +173,7 @@ def test_totals_of_other_things(other):
     with pytest.raises(ForeignTotal):
         mine.merge(foreign)
     assert mine.value == before[0] and (mine.gradient() == before[1]).all()
-    if other in ("features", "classes", "order"):
+    if other in ("features", "classes", "order", "size"):
         call = problem_of(X, K, y, "crammer_singer")
         out = np.full((K, D), 7.0)
         with pytest.raises(ForeignTotal):

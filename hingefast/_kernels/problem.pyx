@@ -110,7 +110,8 @@ cdef class Problem:
         """
         cdef Point at
         if (total.n_features != self.layout.n_features or total.width != self.width
-                or total.by_feature != (self.layout.by_feature and self.width > 1)):
+                or total.by_feature != (self.layout.by_feature and self.width > 1)
+                or total.grad != NULL and total.size < self.layout.grad_size(self.width)):
             raise ForeignTotal(total, self)
         point_at(&at, coef, intercept, self.width, self.layout.n_features)
         return self.finished(total, &at, intercept, out)

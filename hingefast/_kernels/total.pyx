@@ -76,7 +76,8 @@ cdef class Total:
         cdef int exponent = min(self.exponent, other.exponent)
         cdef double[3] mine, theirs
         cdef hf_fp_state caller
-        if not self.is_like(other) or self.has_value != other.has_value or (self.grad == NULL) != (other.grad == NULL):
+        if (not self.is_like(other) or self.size != other.size or self.has_value != other.has_value
+                or (self.grad == NULL) != (other.grad == NULL)):
             raise ForeignTotal(self, other)
         copy = other.gradient()
         mine[0], mine[1], mine[2] = self.value, self.weight, self.slope
