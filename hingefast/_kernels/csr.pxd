@@ -12,6 +12,9 @@ cdef struct Span:
     const void* data
     const void* indices
     int wide                 # whether indices are int64
+    int follow               # whether each row begins where the one before it ends
+    int are_full             # whether they do, and all store all columns, in order
+    Py_ssize_t readable      # how many numbers there are in data from the block's first on
     int64_t starts[MAX_LOAD]
     int64_t ends[MAX_LOAD]
     int64_t origins[MAX_LOAD]   # where each row begins in X.indices, for messages (set with the tile)
@@ -33,6 +36,7 @@ cdef class CSR(Layout):
     cdef Py_ssize_t class_stride(self, Py_ssize_t width, Py_ssize_t itemsize) noexcept nogil
     cdef object index_fault(self, Loaded* loaded, Span* span, Py_ssize_t n)
     cdef Py_ssize_t load_spans(self, Loaded* loaded, Span* span, Py_ssize_t at, Py_ssize_t n) noexcept nogil
+    cdef void look_at_block(self, Span* span, Py_ssize_t n) noexcept nogil
     cdef void note_pointers(self, Py_ssize_t position, Py_ssize_t row, Fault* fault) noexcept nogil
     cdef int in_slots(self, Worker worker, const void* slopes) noexcept nogil
     cdef int fill_tile(self, Worker worker) noexcept nogil

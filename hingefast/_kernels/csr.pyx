@@ -45,6 +45,8 @@ cdef enum:
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.
     BLOCK_ENTRIES = 131072
+    # X of more bytes than a last-level cache holds is touched, block by block, before it is read.
+    TOUCH_BYTES = 16777216
 
 
 cdef class CSR(Layout):
@@ -254,19 +256,29 @@ cdef class CSR(Layout):
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Span* span = <Span*>worker.buffers[ROWS].start
         cdef Py_ssize_t faulty = self.load_spans(worker.loaded, span, worker.at, worker.n)
-        cdef Py_ssize_t entries = 0, i
         if faulty < worker.n:
             self.note_pointers(worker.start + worker.at + faulty, row_at(worker.loaded, worker.at + faulty),
                                &worker.fault)
             return -1
-        for i in range(worker.n if worker.width == 1 else 0):
-            entries += span.ends[i] - span.starts[i]
-            if entries > BLOCK_ENTRIES and i >= 16:
-                worker.n = i // 16 * 16     # whole lines of lanes
-                break
-        if self.data_at == NULL:
-            return self.fill_tile(worker)
+        span.follow = worker.loaded.row_index == NULL and worker.loaded.row_step == 1
+        if worker.width == 1:
+            worker.n = rows_of_block(span, worker.n)
+        span.readable = self.n_stored - span.starts[0] if worker.n > 0 else 0
+        if self.data_at == NULL and self.fill_tile(worker) != 0:
+            return -1
+        self.look_at_block(span, worker.n)
         return 0
+
+    cdef void look_at_block(self, Span* span, Py_ssize_t n) noexcept nogil:
+        """Find out how the rows of a block of one score are best read, and bring them into the caches."""
+        cdef int64_t entries = n_entries(span, n)
+        cdef Py_ssize_t data_size = 8 if self.is_f64 else 4, index_size = 8 if span.wide else 4
+        span.are_full = (span.follow and entries == n * self.n_features and entries > 0
+                         and table.csr_are_full[span.wide](span.indices, span.starts, span.ends, n, self.n_features))
+        if span.follow and self.n_stored * (data_size + index_size) > TOUCH_BYTES:
+            table.touch(<const char*>span.data + span.starts[0] * data_size, entries * data_size)
+            if not span.are_full:
+                table.touch(<const char*>span.indices + span.starts[0] * index_size, entries * index_size)
 
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
@@ -274,8 +286,12 @@ cdef class CSR(Layout):
         cdef Py_ssize_t n = worker.n, d = self.n_features, fault_at
         if d == 0:
             fault_at = score_empty_rows(span, real, n, coef, scores[0])
+        elif coef.given.width == 1 and span.are_full:
+            fault_at = -1
+            real.csr_score_full(<const char*>span.data + span.starts[0] * worker.itemsize, n, d, span.readable,
+                                coef.data, coef.intercept, scores[0])
         elif coef.given.width == 1:
-            fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n, d,
+            fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n, span.follow, d,
                                                       coef.data, coef.intercept, scores[0])
         elif coef.data != NULL:
             fault_at = real.csr_score_classes[span.wide](
@@ -296,9 +312,12 @@ cdef class CSR(Layout):
             if self.in_slots(worker, slopes) != 0:
                 return -1
             n_columns = worker.slots.n
-        if n_columns == 0:
+        if n_columns == 0 or n_entries(span, n) == 0:
             return 0
-        if worker.width == 1:
+        if worker.width == 1 and span.are_full and worker.slots == NULL:
+            real.csr_accumulate_full(<const char*>span.data + span.starts[0] * worker.itemsize, slopes, n, n_columns,
+                                     span.readable, worker.grad)
+        elif worker.width == 1:
             real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends, slopes, n, n_columns,
                                                 worker.grad)
         else:
@@ -371,17 +390,16 @@ cdef class CSR(Layout):
         """Bring the entries of the block into the tile, one row behind the other; 0, or -1 with the error noted."""
         cdef Span* span = <Span*>worker.buffers[ROWS].start
         cdef Py_ssize_t itemsize = worker.itemsize, index_size = 8 if self.wide_indices else 4
-        cdef Py_ssize_t stride, n_entries = 0, at = 0, length, i
+        cdef Py_ssize_t stride, at = 0, length, size, i
         cdef char* tile
         cdef char* index_tile
         if self.dtype < 0:
             return self.cast_entries(worker)
-        for i in range(worker.n):
-            n_entries += span.ends[i] - span.starts[i]
-        if (worker.buffers[TILE].start == NULL or worker.buffers[TILE].size < <size_t>(n_entries * itemsize)
+        size = n_entries(span, worker.n)
+        if (worker.buffers[TILE].start == NULL or worker.buffers[TILE].size < <size_t>(size * itemsize)
                 or worker.buffers[INDEX_TILE].start == NULL
-                or worker.buffers[INDEX_TILE].size < <size_t>(n_entries * index_size)):
-            if self.grow_tile(worker, n_entries) != 0:
+                or worker.buffers[INDEX_TILE].size < <size_t>(size * index_size)):
+            if self.grow_tile(worker, size) != 0:
                 return -1
         tile, index_tile = <char*>worker.buffers[TILE].start, <char*>worker.buffers[INDEX_TILE].start
         stride = cnp.PyArray_STRIDE(<cnp.ndarray>self.data, 0)
@@ -394,6 +412,7 @@ cdef class CSR(Layout):
                    length * index_size)
             at = move_row(span, i, at)
         span.data, span.indices, span.wide = tile, index_tile, self.wide_indices
+        span.follow, span.readable = True, at
         return 0
 
     cdef int grow_tile(self, Worker worker, Py_ssize_t n_entries) noexcept with gil:
@@ -426,6 +445,7 @@ cdef class CSR(Layout):
             span.wide = 1
             for i in range(n):
                 at = move_row(span, i, at)
+            span.follow, span.readable = True, at
             return 0
         except BaseException as error:
             keep_error(&worker.fault, error)
@@ -435,6 +455,30 @@ cdef class CSR(Layout):
 cdef Py_ssize_t block_rows(Py_ssize_t width) noexcept nogil:
     """Rows of a block of K classes, at most."""
     return min(max(SCORES_BYTES // (width * <Py_ssize_t>sizeof(double)), <Py_ssize_t>1), <Py_ssize_t>MAX_LOAD)
+
+
+cdef int64_t n_entries(const Span* span, Py_ssize_t n) noexcept nogil:
+    """Entries of the first n rows of a block."""
+    cdef int64_t entries = 0
+    cdef Py_ssize_t i
+    if span.follow:
+        return span.ends[n - 1] - span.starts[0] if n > 0 else 0
+    for i in range(n):
+        entries += span.ends[i] - span.starts[i]
+    return entries
+
+
+cdef Py_ssize_t rows_of_block(const Span* span, Py_ssize_t n) noexcept nogil:
+    """How many of n rows make a block of one score: as many as hold BLOCK_ENTRIES, in whole lines of lanes."""
+    cdef int64_t entries = 0
+    cdef Py_ssize_t i
+    if n_entries(span, n) <= BLOCK_ENTRIES:
+        return n
+    for i in range(n):
+        entries += span.ends[i] - span.starts[i]
+        if entries > BLOCK_ENTRIES and i >= 16:
+            return i // 16 * 16
+    return n
 
 
 cdef Py_ssize_t move_row(Span* span, Py_ssize_t i, Py_ssize_t at) noexcept nogil:

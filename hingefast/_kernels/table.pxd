@@ -129,11 +129,15 @@ cdef extern from "../_loops/table.h" nogil:
         void (*transpose_columns)(const void* X, Py_ssize_t column_stride, const int64_t* rows, Py_ssize_t row_step,
                                   Py_ssize_t n_rows, Py_ssize_t n_features, int prefetch, void* tile) noexcept nogil
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
-                                        const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                        const int64_t* ends, Py_ssize_t n_rows, int follow, Py_ssize_t n_features,
                                         const void* coef, double intercept, void* scores) noexcept nogil
         void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                        const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
                                        Py_ssize_t n_features, double* grad) noexcept nogil
+        void (*csr_score_full)(const void* data, Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t readable,
+                               const void* coef, double intercept, void* scores) noexcept nogil
+        void (*csr_accumulate_full)(const void* data, const void* slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                    Py_ssize_t readable, double* grad) noexcept nogil
         void (*square_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
                             double* norms) noexcept nogil
         void (*square_columns)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
@@ -222,6 +226,9 @@ cdef extern from "../_loops/table.h" nogil:
         void (*swap_bytes[4])(void* x, Py_ssize_t n) noexcept nogil
         Py_ssize_t (*csr_spans[2])(const void* indptr, const int64_t* rows, Py_ssize_t first, Py_ssize_t step,
                                    Py_ssize_t n, int64_t n_stored, int64_t* starts, int64_t* ends) noexcept nogil
+        int (*csr_are_full[2])(const void* indices, const int64_t* starts, const int64_t* ends, Py_ssize_t n_rows,
+                               Py_ssize_t n_features) noexcept nogil
+        void (*touch)(const void* x, size_t bytes) noexcept nogil
         void (*assign_slots[2])(void* indices, int64_t n, Py_ssize_t n_features, hf_slots* slots) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
         void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil

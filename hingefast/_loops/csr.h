@@ -1,5 +1,4 @@
 /* csr.h - what there is once for each type of column indices, within a number type: index_type, IX(f) is f_i32_f32 ... */
-#include "gather.h"
 #include "csr_score.h"
 #include "csr_accumulate.h"
 #include "csr_squares.h"

@@ -6,7 +6,7 @@
  * nothing anywhere but to column 0, of a gradient that is thrown away.
  */
 #ifndef index_type /* opened alone */
-#include "elementary.h"
+#include "four.h"
 #define index_type int64_t
 #define IX(name) FN(HF_JOIN(name, i64))
 #endif
@@ -16,31 +16,36 @@
 static void IX(csr_accumulate_rows)(const void *data, const void *indices, const int64_t *starts,
                                     const int64_t *ends, const void *slopes, ptrdiff_t n_rows,
                                     ptrdiff_t n_features, double *grad) {
+    enum { AT_ONCE = 256 };
     const real *HF_RESTRICT x = data, *HF_RESTRICT slope = slopes;
     const index_type *HF_RESTRICT index = indices;
     double *HF_RESTRICT g = grad;
     const uint64_t width = (uint64_t)n_features;
-    for (ptrdiff_t i = 0; i < n_rows; i++) {
-        const double s = (double)slope[i];
-        const int64_t end = ends[i];
-        int64_t k = starts[i];
-        if (s == 0)
-            continue;
-        /* four indices ahead of the additions, which wait for one another */
-        for (; k + 4 <= end; k += 4) {
-            uint64_t j[4];
-            HF_UNROLL
-            for (int q = 0; q < 4; q++) {
-                j[q] = (uint64_t)hf_pinned((int64_t)index[k + q]);
-                j[q] = j[q] < width ? j[q] : 0;
+    int32_t places[AT_ONCE];
+    for (ptrdiff_t at = 0; at < n_rows; at += AT_ONCE) {
+        const ptrdiff_t n = n_rows - at < AT_ONCE ? n_rows - at : AT_ONCE;
+        const ptrdiff_t n_active = FN(rows_with_slope)(slope + at, n, places);
+        for (ptrdiff_t a = 0; a < n_active; a++) {
+            const ptrdiff_t i = at + places[a];
+            const double s = (double)slope[i];
+            const int64_t end = ends[i];
+            int64_t k = starts[i];
+            /* four indices ahead of the additions, which wait for one another */
+            for (; k + 4 <= end; k += 4) {
+                uint64_t j[4];
+                HF_UNROLL
+                for (int q = 0; q < 4; q++) {
+                    j[q] = (uint64_t)hf_pinned((int64_t)index[k + q]);
+                    j[q] = j[q] < width ? j[q] : 0;
+                }
+                HF_UNROLL
+                for (int q = 0; q < 4; q++)
+                    g[j[q]] += (double)x[k + q] * s;
             }
-            HF_UNROLL
-            for (int q = 0; q < 4; q++)
-                g[j[q]] += (double)x[k + q] * s;
-        }
-        for (; k < end; k++) {
-            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
-            g[j < width ? j : 0] += (double)x[k] * s;
+            for (; k < end; k++) {
+                const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
+                g[j < width ? j : 0] += (double)x[k] * s;
+            }
         }
     }
 }

@@ -1,40 +1,135 @@
 /* csr_score.h - the score stage of CSR rows: their entries times coef, one score a row or K. Knows no loss.
  *
- * Included once for each number type and type of column indices. A column index is clamped as it is read: one outside
- * [0, n_features) reads column 0, and the loop returns the place of the first row that has one (else -1). starts and ends
- * must lie within data and indices; n_features must not be 0 where a row has entries.
+ * Included once for each number type and type of column indices. A column index is checked in the register that it is used
+ * from: at one outside [0, n_features) the loop returns the place of its row, the first that has one (else -1). starts and
+ * ends must lie within data and indices; n_features must not be 0 where a row has entries.
  */
 #ifndef index_type /* opened alone */
-#include "lanes.h"
-#include "gather.h"
+#include "csr_flat.h"
+#define INDEX_IS_I64
+#define index_type int64_t
+#define IX(name) FN(HF_JOIN(name, i64))
 #endif
 
+/* The n entries of x (four, as a rule, and a constant where this is inlined) times the coefficients they name, and +0;
+ * returns whether all indices are inside. The indices are in registers before the branches, which are never taken: scalar
+ * loads put together, because gathers are no faster anywhere and much slower on some processors. */
+HF_INLINE int IX(four_products)(const real *x, const index_type *index, const int n, const real *w,
+                                uint64_t width, FN(four) *products) {
+    uint64_t j[4];
+    HF_UNROLL
+    for (int q = 0; q < n; q++) {
+        j[q] = (uint64_t)hf_pinned((int64_t)index[q]);
+        if (j[q] >= width)
+            return 0;
+    }
+    if (n == 4)
+        *products =
+            FN(multiply_four)(FN(load_four)(x), FN(four_of)(w[j[0]], w[j[1]], w[j[2]], w[j[3]]));
+    else
+        *products = FN(four_of)(x[0] * w[j[0]], n > 1 ? x[1] * w[j[1]] : 0, n > 2 ? x[2] * w[j[2]] : 0, 0);
+    return 1;
+}
+
+/* The same for n of 0 to 3, which is no constant. */
+HF_INLINE int IX(few_products)(const real *x, const index_type *index, int64_t n, const real *w, uint64_t width,
+                               FN(four) *products) {
+    if (n == 1)
+        return IX(four_products)(x, index, 1, w, width, products);
+    if (n == 2)
+        return IX(four_products)(x, index, 2, w, width, products);
+    if (n == 3)
+        return IX(four_products)(x, index, 3, w, width, products);
+    *products = FN(no_four)();
+    return 1;
+}
+
+/* The sum of the products of one row of n entries, plus the intercept, into `out`; returns whether all indices are
+ * inside. O(n). */
+HF_INLINE int IX(csr_score_row)(const real *x, const index_type *index, int64_t n, const real *w, uint64_t width,
+                                real intercept, real *out) {
+    FN(four) sum = FN(no_four)(), next = FN(no_four)(), products, added;
+    int64_t k = 0;
+    for (; k + 4 <= n; k += 4) {
+        if (!IX(four_products)(x + k, index + k, 4, w, width, &products))
+            return 0;
+        added = FN(add_four)(sum, products);
+        sum = next; /* the two halves of the lanes in turns */
+        next = added;
+    }
+    if (!IX(few_products)(x + k, index + k, n - k, w, width, &products))
+        return 0;
+    *out = FN(sum_of_four)(FN(add_four)(FN(add_four)(sum, products), next)) + intercept;
+    return 1;
+}
+
+/* Rows that are scored together. */
+#define STRIP_ROWS 32
+/* ... if they have no more entries than so many each, on average. */
+#define FLAT_ENTRIES 20
+
+/* The scores of n_rows rows that follow one another, a multiple of four and at most STRIP_ROWS; returns the place of the
+ * first with an index outside, or -1. O(number of entries). */
+HF_INLINE ptrdiff_t IX(csr_score_strip)(const real *x, const index_type *index, const int64_t *starts,
+                                        const int64_t *ends, ptrdiff_t n_rows, const real *w, uint64_t width,
+                                        real intercept, real *out) {
+    real products[STRIP_ROWS * FLAT_ENTRIES + 20];
+    const int64_t first = starts[0], n = ends[n_rows - 1] - first;
+    FN(four) four;
+    int64_t k = 0;
+    x += first;
+    index += first;
+    for (; k + 4 <= n; k += 4) {
+        if (!IX(four_products)(x + k, index + k, 4, w, width, &four))
+            break;
+        FN(store_four)(products + k, four);
+    }
+    if (k + 4 <= n || !IX(few_products)(x + k, index + k, n - k, w, width, &four)) {
+        ptrdiff_t i = 0;
+        while (k < n && (uint64_t)(int64_t)index[k] < width)
+            k++;
+        while (i < n_rows - 1 && ends[i] <= first + k)
+            i++;
+        return i;
+    }
+    FN(store_four)(products + k, four);
+    memset(products + k + 4, 0, 16 * sizeof(real)); /* read behind the last row */
+    FN(sum_rows)(products, starts, ends, n_rows, intercept, out);
+    return -1;
+}
+
 /* scores[i] = sum of data[k]*coef[indices[k]] over starts[i] <= k < ends[i], plus the intercept. Entry k of a row is added
- * into lane k mod 8, and the lanes are merged by halves. O(number of entries). */
+ * into lane k mod 8, and the lanes are merged by halves. `follow`: each row begins where the one before it ends.
+ * O(number of entries). */
 static ptrdiff_t IX(csr_score_rows)(const void *data, const void *indices, const int64_t *starts,
-                                    const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
+                                    const int64_t *ends, ptrdiff_t n_rows, int follow, ptrdiff_t n_features,
                                     const void *coef, double intercept, void *scores) {
     const real *x = data, *w = coef;
     const index_type *index = indices;
     const uint64_t width = (uint64_t)n_features;
     real *out = scores;
-    ptrdiff_t fault = -1;
-    for (ptrdiff_t i = 0; i < n_rows; i++) {
-        FN(eight) sum = FN(eight_zeros)();
-        real lane[8];
-        int64_t k = starts[i];
-        const int64_t end = ends[i];
-        int outside = 0;
-        for (; k + 8 <= end; k += 8)
-            IX(add_products)(&sum, x + k, index + k, 8, w, width, &outside);
-        if (k < end)
-            IX(add_products)(&sum, x + k, index + k, end - k, w, width, &outside);
-        FN(store_eight)(lane, sum);
-        out[i] = (((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))) +
-                 (real)intercept;
-        fault = outside && fault < 0 ? i : fault;
+    for (ptrdiff_t at = 0, n; at < n_rows; at += n) {
+        n = n_rows - at < STRIP_ROWS ? n_rows - at : STRIP_ROWS;
+        if (n >= 4)
+            n = n / 4 * 4;
+        if (follow && ends[at + n - 1] == starts[at]) {
+            for (ptrdiff_t i = at; i < at + n; i++)
+                out[i] = 0 + (real)intercept;
+            continue;
+        }
+        if (follow && n >= 4 && ends[at + n - 1] - starts[at] <= n * FLAT_ENTRIES) {
+            const ptrdiff_t fault = IX(csr_score_strip)(x, index, starts + at, ends + at, n, w, width,
+                                                        (real)intercept, out + at);
+            if (fault >= 0)
+                return at + fault;
+            continue;
+        }
+        for (ptrdiff_t i = at; i < at + n; i++)
+            if (!IX(csr_score_row)(x + starts[i], index + starts[i], ends[i] - starts[i], w, width,
+                                   (real)intercept, out + i))
+                return i;
     }
-    return fault;
+    return -1;
 }
 
 /* One row of n entries times `lines` lines of classes (a constant where this is inlined): csr_score_classes says more. */

@@ -4,7 +4,7 @@
  *
  *   part     one vector register of the level: PART_LANES numbers, 16 to 64 bytes; one number where there are no vectors
  *   line     64 bytes, a cache line, in PARTS parts: LANES numbers, 16 float32 or 8 float64, at every level
- *   eight    eight numbers: the lanes of a CSR row (eight.h)
+ *   four     four numbers: half of the lanes of a CSR row (four.h)
  *   sixteen  sixteen numbers: the lanes of values and of classes or rows side by side, HF_VALUE_LANES (sixteen.h);
  *            `wide` are sixteen sums in float64
  *

@@ -63,10 +63,18 @@ REAL_LOOP(ONE, void, transpose_columns,
 /* CSR score and accumulate; [0] int32, [1] int64 column indices */
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_score_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
-           ptrdiff_t n_rows, ptrdiff_t n_features, const void *coef, double intercept, void *scores))
+           ptrdiff_t n_rows, int follow, ptrdiff_t n_features, const void *coef, double intercept, void *scores))
 REAL_LOOP(PER_INDEX, void, csr_accumulate_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad))
+
+/* ... of rows that store every column (csr_full.h) */
+REAL_LOOP(ONE, void, csr_score_full,
+          (const void *data, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable, const void *coef,
+           double intercept, void *scores))
+REAL_LOOP(ONE, void, csr_accumulate_full,
+          (const void *data, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable,
+           double *grad))
 
 /* sums of squares of rows and columns (squares.h, csr_squares.h) */
 REAL_LOOP(ONE, void, square_rows,
@@ -168,6 +176,9 @@ LOOP(PER_SIZE, void, swap_bytes, (void *x, ptrdiff_t n))
 LOOP(PER_INDEX, ptrdiff_t, csr_spans,
      (const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step, ptrdiff_t n, int64_t n_stored,
       int64_t *starts, int64_t *ends))
+LOOP(PER_INDEX, int, csr_are_full,
+     (const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features))
+LOOP(ONE, void, touch, (const void *x, size_t bytes))
 LOOP(PER_INDEX, void, assign_slots, (void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots))
 LOOP(ONE, double, merge_lanes, (const double *lanes))
 LOOP(ONE, void, stream_piece, (void *piece, size_t bytes, int is_first, int is_last, void *out))

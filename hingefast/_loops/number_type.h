@@ -5,7 +5,7 @@
 
 #include "elementary.h"
 #include "lanes.h"
-#include "eight.h"
+#include "four.h"
 #include "sixteen.h"
 #include "transpose.h"
 
@@ -41,6 +41,8 @@
 #include "column_accumulate.h"
 #include "class_score.h"
 #include "class_accumulate.h"
+#include "csr_flat.h"
+#include "csr_full.h"
 #define index_type int32_t
 #define IX(name) FN(HF_JOIN(name, i32))
 #include "csr.h"
@@ -63,9 +65,13 @@
 #undef LANES
 #undef PARTS
 #undef PART_LANES
+#undef PIECE_BYTES
+#undef PIECES
+#undef PIECE_NUMBERS
 #undef SIXTEEN_PARTS
 #undef CAN_TRANSPOSE
 #undef SHORT_ROW_BYTES
 #undef LONG_ROW_BYTES
 #undef AHEAD_BYTES
 #undef NARROW_LINES
+#undef FULL_PARTS

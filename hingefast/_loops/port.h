@@ -143,12 +143,14 @@ HF_INLINE int hf_lowest_bit(unsigned x) {
 #endif
 }
 
-/* Whether eight numbers can be gathered under a mask by one instruction (gather.h). AVX2 has no such masks, and its
- * gathers are no faster than eight loads. */
-#if defined(__AVX512F__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
-#define HF_HAVE_GATHER 1
-#else
-#define HF_HAVE_GATHER 0
+/* Whether vectors can be put together from numbers of two others, by names that gcc and clang share. */
+#if HF_VECTOR_BYTES && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#define HF_HAVE_SHUFFLE 1
+#endif
+#endif
+#ifndef HF_HAVE_SHUFFLE
+#define HF_HAVE_SHUFFLE 0
 #endif
 
 /* One cache line written past the caches, in the level's longest stores: with shorter ones a core gives up

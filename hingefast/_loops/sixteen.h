@@ -203,16 +203,20 @@ HF_INLINE double hf_merge_wide(hf_wide sums) {
 }
 #endif
 
+/* As many numbers as a register holds doubles, as such. */
+HF_INLINE hf_doubles FN(widen_part)(const real *x) {
+#ifdef HF_REAL_IS_F64
+    return FN(load_part)(x);
+#else
+    return hf_widen(x);
+#endif
+}
+
 /* sums[k] += x[k] for sixteen numbers, which it widens. */
 HF_INLINE void FN(add_wide)(hf_wide *sums, const real *x) {
     HF_UNROLL
-    for (int p = 0; p < HF_WIDE_PARTS; p++) {
-#ifdef HF_REAL_IS_F64
-        sums->p[p] += FN(load_part)(x + p * HF_DOUBLES);
-#else
-        sums->p[p] += hf_widen(x + p * HF_DOUBLES);
-#endif
-    }
+    for (int p = 0; p < HF_WIDE_PARTS; p++)
+        sums->p[p] += FN(widen_part)(x + p * HF_DOUBLES);
 }
 HF_INLINE void FN(add_sixteen)(hf_wide *sums, FN(sixteen) x) {
     real lane[HF_VALUE_LANES];
