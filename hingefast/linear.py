@@ -130,7 +130,7 @@ def linear_value_and_grad(
         what = f"coef has {len(coefs)} rows"
         declared = arguments.classes_of_columns(classes, len(coefs), what, found._bound)
     arrays.check_size(layout.n_features, declared.width)
-    given = arguments.intercept_array(intercept)
+    given = intercept if type(intercept) is float else arguments.intercept_array(intercept)
     intercepts = arguments.as_intercept(given, declared.width)
     batch = arguments.as_rows(rows, layout.n_rows)
     of_classes = arguments.as_class_weights(class_weight, declared.count)
@@ -157,7 +157,7 @@ def linear_value_and_grad(
     if intercept_out is not None and isinstance(out, tuple):
         intercept_out[:] = grad_intercept
         return value, grad, out[1]
-    if given.shape == (1,):
+    if given is not intercept and given.shape == (1,):
         with default_environment():  # rounded to the dtype of coef
             return value, grad, np.array([grad_intercept], coefs.dtype)
     return value, grad, grad_intercept

@@ -288,8 +288,8 @@ cdef class CSR(Layout):
             fault_at = score_empty_rows(span, real, n, coef, scores[0])
         elif coef.given.width == 1 and span.are_full:
             fault_at = -1
-            real.csr_score_full(<const char*>span.data + span.starts[0] * worker.itemsize, n, d, span.readable,
-                                coef.data, coef.intercept, scores[0])
+            real.score_even_rows(<const char*>span.data + span.starts[0] * worker.itemsize, d, n, d, span.readable,
+                                 coef.data, coef.intercept, scores[0])
         elif coef.given.width == 1:
             fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n, span.follow, d,
                                                       coef.data, coef.intercept, scores[0])
@@ -315,8 +315,8 @@ cdef class CSR(Layout):
         if n_columns == 0 or n_entries(span, n) == 0:
             return 0
         if worker.width == 1 and span.are_full and worker.slots == NULL:
-            real.csr_accumulate_full(<const char*>span.data + span.starts[0] * worker.itemsize, slopes, n, n_columns,
-                                     span.readable, worker.grad)
+            real.accumulate_even_rows(<const char*>span.data + span.starts[0] * worker.itemsize, n_columns, slopes, n,
+                                      n_columns, span.readable, worker.grad)
         elif worker.width == 1:
             real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends, slopes, n, n_columns,
                                                 worker.grad)

@@ -5,6 +5,8 @@ from hingefast._kernels.worker cimport Worker
 cdef enum:
     # Rows of a chunk, over which float32 gradients are summed before they are widened to float64.
     CHUNK = 64
+    # Features of narrow rows, at most (even_rows.h).
+    NARROW = 16
 
 cdef struct Queue:
     const void* rows[CHUNK]              # of the open block
@@ -13,6 +15,7 @@ cdef struct Queue:
     const void* pending[2 * CHUNK]
     double pending_slopes[2 * CHUNK]     # in the computing dtype
     Py_ssize_t n_pending
+    const char* narrow                   # not NULL: the block's rows are narrow and lie in X, the first one here
     void* grad                           # float32 gradient of a chunk, or NULL
     bint is_open                         # it may hold something
 
@@ -26,6 +29,7 @@ cdef class Dense(Layout):
     cdef Py_ssize_t itemsize         # of the computing dtype
     cdef Py_ssize_t tile_capacity    # rows of a tile
     cdef Py_ssize_t block_rows       # of a block of one score a row, at most
+    cdef bint is_narrow              # rows in place, of few numbers and apart
     cdef Py_ssize_t class_block_rows(self, Py_ssize_t width) noexcept nogil
     cdef void point_at_rows(self, Worker worker, const void** rows) noexcept nogil
     cdef void accumulate(self, Worker worker, Py_ssize_t n) noexcept nogil

@@ -5,6 +5,9 @@ blocks of as many rows as a second-level cache holds comfortably. Rows with a sl
 in a queue; the loops that score the next block add them to the gradient, as a rule in the same sweep over the columns
 (score.h), so that X comes from memory once and both halves of the arithmetic overlap with reading it.
 
+Narrow rows, of up to sixteen numbers, have no queue: all that are loaded together are a block, which is accumulated from
+the first-level cache (even_rows.h).
+
 K classes have no queue: a block of their scores costs K products a number of X, and X stays in a cache meanwhile.
 """
 from libc.stdint cimport int32_t
@@ -84,6 +87,9 @@ cdef class Dense(Layout):
         self.block_rows = BLOCK_BYTES // max(self.n_features * self.itemsize, <Py_ssize_t>1)
         self.block_rows = max(self.block_rows // table.tile_rows, <Py_ssize_t>1) * table.tile_rows
         self.block_rows = min(self.block_rows, <Py_ssize_t>CHUNK) if self.data != NULL else self.tile_capacity
+        self.is_narrow = (self.data != NULL and 0 < self.n_features <= NARROW
+                          and self.row_stride >= self.n_features * self.itemsize
+                          and self.row_stride % self.itemsize == 0)
 
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
@@ -125,7 +131,8 @@ cdef class Dense(Layout):
         cdef Queue* queue = <Queue*>worker.get(ROWS, sizeof(Queue))
         cdef Py_ssize_t width = worker.width
         cdef size_t size
-        worker.block_rows = self.block_rows if width == 1 else self.class_block_rows(width)
+        worker.block_rows = (self.class_block_rows(width) if width > 1 else MAX_LOAD if self.is_narrow
+                             else self.block_rows)
         queue.n_pending = 0
         queue.is_open = False
         queue.grad = NULL
@@ -150,6 +157,11 @@ cdef class Dense(Layout):
     cdef int open(self, Worker worker) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         worker.n = min(worker.n, worker.block_rows)
+        queue.narrow = NULL
+        if self.is_narrow and worker.width == 1 and worker.loaded.row_index == NULL and worker.loaded.row_step > 0:
+            queue.narrow = self.data + row_at(worker.loaded, worker.at) * self.row_stride
+            return 0
+        worker.n = min(worker.n, self.block_rows) if worker.width == 1 else worker.n
         if worker.width == 1:   # a block lies in one chunk
             worker.n = min(worker.n, CHUNK - (worker.start + worker.at) % CHUNK)
         if self.data == NULL:
@@ -177,12 +189,16 @@ cdef class Dense(Layout):
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
-        cdef Py_ssize_t d = self.n_features, n = worker.n, ahead = 0, fused, left
+        cdef Py_ssize_t d = self.n_features, n = worker.n, ahead = 0, fused, left, stride
         cdef bint begins_chunk
         if coef.given.width > 1:
             if self.data != NULL and worker.loaded.row_index == NULL:
                 ahead = PANEL_ROWS * self.row_stride * worker.loaded.row_step
             real.score_classes(queue.rows, n, d, coef.data, coef.given.width, coef.biases, ahead, scores[0])
+            return 0
+        if queue.narrow != NULL:
+            stride = worker.loaded.row_step * self.row_stride // self.itemsize
+            real.score_even_rows(queue.narrow, stride, n, d, (n - 1) * stride + d, coef.data, coef.intercept, scores[0])
             return 0
         # As far as rows are waiting, they are accumulated in the loop that scores others.
         fused = min(queue.n_pending, n) // table.tile_rows * table.tile_rows
@@ -221,8 +237,15 @@ cdef class Dense(Layout):
 
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        cdef Py_ssize_t stride
         if worker.width > 1:
             self.add_classes(worker, slopes)
+            return 0
+        if queue.narrow != NULL:   # a block begins where a chunk does
+            stride = worker.loaded.row_step * self.row_stride // self.itemsize
+            table.real[self.is_f64].accumulate_narrow_rows(
+                queue.narrow, stride, slopes, worker.n, self.n_features, (worker.n - 1) * stride + self.n_features, CHUNK,
+                worker.grad)
             return 0
         # Rows without a slope do not join the queue, and are never multiplied with anything.
         if self.is_f64:
@@ -241,10 +264,16 @@ cdef class Dense(Layout):
 
     cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
-        if of_columns:
-            table.real[self.is_f64].square_columns(queue.rows, worker.n, self.n_features, out)
-        else:
-            table.real[self.is_f64].square_rows(queue.rows, worker.n, self.n_features, out)
+        cdef Py_ssize_t stride = worker.loaded.row_step * self.row_stride, at = 0, n, i
+        while at < worker.n:   # of narrow rows, so many pointers at a time as there is room for
+            n = min(worker.n - at, <Py_ssize_t>CHUNK)
+            for i in range(n if queue.narrow != NULL else 0):
+                queue.rows[i] = queue.narrow + (at + i) * stride
+            if of_columns:
+                table.real[self.is_f64].square_columns(queue.rows, n, self.n_features, out)
+            else:
+                table.real[self.is_f64].square_rows(queue.rows, n, self.n_features, out + at)
+            at += n
         return 0
 
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil:

@@ -134,10 +134,13 @@ cdef extern from "../_loops/table.h" nogil:
         void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                        const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
                                        Py_ssize_t n_features, double* grad) noexcept nogil
-        void (*csr_score_full)(const void* data, Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t readable,
-                               const void* coef, double intercept, void* scores) noexcept nogil
-        void (*csr_accumulate_full)(const void* data, const void* slopes, Py_ssize_t n_rows, Py_ssize_t n_features,
-                                    Py_ssize_t readable, double* grad) noexcept nogil
+        void (*score_even_rows)(const void* data, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                Py_ssize_t readable, const void* coef, double intercept, void* scores) noexcept nogil
+        void (*accumulate_even_rows)(const void* data, Py_ssize_t stride, const void* slopes, Py_ssize_t n_rows,
+                                     Py_ssize_t n_features, Py_ssize_t readable, double* grad) noexcept nogil
+        void (*accumulate_narrow_rows)(const void* data, Py_ssize_t stride, const void* slopes, Py_ssize_t n_rows,
+                                       Py_ssize_t n_features, Py_ssize_t readable, Py_ssize_t chunk,
+                                       double* grad) noexcept nogil
         void (*square_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
                             double* norms) noexcept nogil
         void (*square_columns)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,

@@ -113,6 +113,25 @@ HF_INLINE FN(four) FN(sums_of_fours)(FN(four) a, FN(four) b, FN(four) c, FN(four
 #endif
 }
 
+/* a0 + a1, a2 + a3, b0 + b1, b2 + b3. */
+HF_INLINE FN(four) FN(sums_of_pairs)(FN(four) a, FN(four) b) {
+#if HF_HAVE_SHUFFLE && HF_VECTOR_BYTES == 16 && defined(HF_REAL_IS_F64)
+    const FN(four) sums = {
+        {__builtin_shufflevector(a.p[0], a.p[1], 0, 2) + __builtin_shufflevector(a.p[0], a.p[1], 1, 3),
+         __builtin_shufflevector(b.p[0], b.p[1], 0, 2) + __builtin_shufflevector(b.p[0], b.p[1], 1, 3)}};
+    return sums;
+#elif HF_HAVE_SHUFFLE
+    const FN(four) sums = {{__builtin_shufflevector(a.p[0], b.p[0], 0, 2, 4, 6) +
+                            __builtin_shufflevector(a.p[0], b.p[0], 1, 3, 5, 7)}};
+    return sums;
+#else
+    real x[4], y[4];
+    FN(store_four)(x, a);
+    FN(store_four)(y, b);
+    return FN(four_of)(x[0] + x[1], x[2] + x[3], y[0] + y[1], y[2] + y[3]);
+#endif
+}
+
 /* The places of those of n rows that have a slope, without a branch that would be guessed wrong; how many. O(n). */
 HF_INLINE ptrdiff_t FN(rows_with_slope)(const real *slopes, ptrdiff_t n, int32_t *places) {
     ptrdiff_t n_active = 0, i = 0;

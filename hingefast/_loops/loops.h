@@ -68,13 +68,16 @@ REAL_LOOP(PER_INDEX, void, csr_accumulate_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad))
 
-/* ... of rows that store every column (csr_full.h) */
-REAL_LOOP(ONE, void, csr_score_full,
-          (const void *data, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable, const void *coef,
-           double intercept, void *scores))
-REAL_LOOP(ONE, void, csr_accumulate_full,
-          (const void *data, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable,
-           double *grad))
+/* rows that store all columns and lie at equal distances: full CSR rows, narrow dense rows (even_rows.h) */
+REAL_LOOP(ONE, void, score_even_rows,
+          (const void *data, ptrdiff_t stride, ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable,
+           const void *coef, double intercept, void *scores))
+REAL_LOOP(ONE, void, accumulate_even_rows,
+          (const void *data, ptrdiff_t stride, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
+           ptrdiff_t readable, double *grad))
+REAL_LOOP(ONE, void, accumulate_narrow_rows,
+          (const void *data, ptrdiff_t stride, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
+           ptrdiff_t readable, ptrdiff_t chunk, double *grad))
 
 /* sums of squares of rows and columns (squares.h, csr_squares.h) */
 REAL_LOOP(ONE, void, square_rows,

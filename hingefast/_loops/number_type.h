@@ -42,7 +42,7 @@
 #include "class_score.h"
 #include "class_accumulate.h"
 #include "csr_flat.h"
-#include "csr_full.h"
+#include "even_rows.h"
 #define index_type int32_t
 #define IX(name) FN(HF_JOIN(name, i32))
 #include "csr.h"
@@ -74,4 +74,5 @@
 #undef LONG_ROW_BYTES
 #undef AHEAD_BYTES
 #undef NARROW_LINES
-#undef FULL_PARTS
+#undef EVEN_PARTS
+#undef EVEN_ROWS

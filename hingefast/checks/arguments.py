@@ -502,7 +502,8 @@ def intercept_array(intercept: Any) -> Array:
 
 def _contiguous(array: Array) -> Array:
     """`array` as it is if it is contiguous native float32 or float64, else as such a copy."""
-    if array.dtype in FLOATS and array.flags.c_contiguous and array.flags.aligned:
+    flags = array.flags
+    if array.dtype in FLOATS and flags.c_contiguous and flags.aligned:
         return array
     dtype = array.dtype.newbyteorder("=")
     if dtype not in FLOATS:

@@ -338,8 +338,10 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int, Array] | None:
         )
     if indices.shape[0] != data.shape[0]:
         raise InvalidCSRError(f"X.indices has {indices.shape[0]} entries but X.data has {data.shape[0]}")
-    indptr = np.require(given_indptr, given_indptr.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
-    first, last = indptr[0], indptr[-1]
+    indptr = given_indptr
+    if not (indptr.flags.c_contiguous and indptr.flags.aligned and indptr.dtype.isnative):
+        indptr = np.require(indptr, indptr.dtype.newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED"])
+    first, last = indptr.item(0), indptr.item(-1)
     if first != 0:
         raise InvalidCSRError(f"X.indptr[0] is {first}, must be 0")
     if not 0 <= last <= data.shape[0]:
@@ -360,12 +362,17 @@ def matrix(X: Any) -> Array:
 
 def _matrix_shape(shape: Any) -> tuple[int, int]:
     """The shape that a CSR matrix says it has: two integers."""
-    try:
-        n_rows, n_features = (operator.index(size) for size in shape)
-    except MemoryError:
-        raise
-    except Exception:
-        raise ValueError(f"X must have two dimensions, both integers, got shape {quote(shape)}") from None
+    if type(shape) is tuple and len(shape) == 2 and type(shape[0]) is int and type(shape[1]) is int:
+        n_rows, n_features = shape
+    else:
+        try:
+            n_rows, n_features = (operator.index(size) for size in shape)
+        except MemoryError:
+            raise
+        except Exception:
+            raise ValueError(
+                f"X must have two dimensions, both integers, got shape {quote(shape)}"
+            ) from None
     if n_rows < 0 or n_features < 0:
         raise InvalidCSRError(f"X.shape is {quote((n_rows, n_features))}, must not be negative")
     if n_rows > sys.maxsize - 1:
@@ -399,6 +406,8 @@ def euclidean_norm(*arrays: npt.ArrayLike) -> float:
 
 def as_number(value: Any, name: str) -> float:
     """A real number as a float."""
+    if type(value) is float:
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if type(value) in (int, float, np.float64):
@@ -422,6 +431,8 @@ def to_float(array: Array) -> float:
 
 def as_integer(value: Any, name: str) -> int:
     """An integer, of any kind but bool, as an int."""
+    if type(value) is int:
+        return value
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     try:
