@@ -345,6 +345,7 @@ cdef class Targets:
             return <const char*>loaded.cast_buffer
         if loaded.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
             if <size_t>vector.data % <size_t>step == 0:
+                table.prefetch(vector.data + (loaded.first_row + n) * step, n * step)   # the next load
                 return vector.data + loaded.first_row * vector.stride
         if loaded.row_index == NULL:
             table.gather[vector.log2_itemsize](vector.data + loaded.first_row * vector.stride, step, NULL, n,

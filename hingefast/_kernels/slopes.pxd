@@ -32,6 +32,7 @@ cdef class StrongestRival(ScoreLoss):
     cdef void curve_pairs(self, Worker worker, Pairs* pairs) noexcept nogil
 
 cdef class AllRivals(ScoreLoss):
+    cdef StrongestRival of_two            # the same loss of two classes
     cdef void curve_rivals(self, Worker worker) noexcept nogil
 
 cdef class EachClass(ScoreLoss):

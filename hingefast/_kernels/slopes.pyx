@@ -161,8 +161,13 @@ cdef class StrongestRival(ScoreLoss):
 cdef class AllRivals(ScoreLoss):
     """Sum of phi(s_c - s_j) over j != c."""
 
+    def __cinit__(self, BoundLoss margin):
+        self.of_two = StrongestRival(margin)
+
     cdef int reserve(self, Worker worker, bint curved) except -1:
         cdef Py_ssize_t n = worker.block_rows * worker.width
+        if worker.width == 2:   # of two classes, the only rival is the strongest
+            self.of_two.reserve(worker, curved)
         if curved:
             worker.get(DIFFERENCES, n * worker.itemsize)
             table.real[worker.is_f64].fill(1, n, worker.get(SIGNS, n * worker.itemsize))
@@ -170,6 +175,9 @@ cdef class AllRivals(ScoreLoss):
 
     cdef void slopes(self, Worker worker, int want, const double* weights, double factor) noexcept nogil:
         cdef const hf_loss* loss = &self.losses[worker.is_f64]
+        if worker.width == 2:
+            self.of_two.slopes(worker, want, weights, factor)
+            return
         table.real[worker.is_f64].weston_watkins[loss.family](
             loss, worker.scores, worker.loaded.columns + worker.at, worker.n, worker.width,
             factor if weights == NULL else 1, values_of(worker), worker.slopes)

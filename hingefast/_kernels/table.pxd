@@ -232,6 +232,7 @@ cdef extern from "../_loops/table.h" nogil:
         int (*csr_are_full[2])(const void* indices, const int64_t* starts, const int64_t* ends, Py_ssize_t n_rows,
                                Py_ssize_t n_features) noexcept nogil
         void (*touch)(const void* x, size_t bytes) noexcept nogil
+        void (*prefetch)(const void* x, size_t bytes) noexcept nogil
         void (*assign_slots[2])(void* indices, int64_t n, Py_ssize_t n_features, hf_slots* slots) noexcept nogil
         double (*merge_lanes)(const double* lanes) noexcept nogil
         void (*stream_piece)(void* piece, size_t bytes, int is_first, int is_last, void* out) noexcept nogil

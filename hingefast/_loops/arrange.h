@@ -50,6 +50,32 @@ static void FN(cost_keys)(const void *scores, const int32_t *columns, ptrdiff_t 
     }
 }
 
+/* rival_margins of two classes: the rival is the other one. Both differences are formed, because one is not the other with
+ * its sign changed where they are zero. O(n). */
+HF_INLINE void FN(margins_of_two)(const real *HF_RESTRICT key, const int add_own,
+                                  const int32_t *HF_RESTRICT columns, ptrdiff_t n, int32_t *HF_RESTRICT rivals,
+                                  real *HF_RESTRICT margins) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real first = key[2 * i], second = key[2 * i + 1];
+        const real of_first = (add_own ? first : 0) - second, of_second = (add_own ? second : 0) - first;
+        margins[i] = columns[i] == 0 ? of_first : of_second;
+        rivals[i] = 1 - columns[i];
+    }
+}
+
+/* pair_slopes of two classes; returns whether a slope is NaN. O(n). */
+HF_INLINE int FN(slopes_of_two)(const int32_t *HF_RESTRICT columns, const real *HF_RESTRICT slopes, ptrdiff_t n,
+                                real *HF_RESTRICT out) {
+    int has_nan = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const real at = slopes[i], other = 0 - at;
+        out[2 * i] = columns[i] == 0 ? at : other;
+        out[2 * i + 1] = columns[i] == 0 ? other : at;
+        has_nan |= at != at;
+    }
+    return has_nan;
+}
+
 /* rivals[i] = the class other than c with the largest key, the lowest one on ties and the first NaN before all;
  * margins[i] = s_c - key of the rival, or 0 - key where `scores` is NULL. O(n*K). */
 static void FN(rival_margins)(const void *keys, const void *scores, const int32_t *columns, ptrdiff_t n,
@@ -57,6 +83,14 @@ static void FN(rival_margins)(const void *keys, const void *scores, const int32_
     enum { N = HF_VALUE_LANES };
     const real *key = keys;
     real *margin = margins;
+    if (n_classes == 2 && scores) {
+        FN(margins_of_two)(key, 1, columns, n, rivals, margin);
+        return;
+    }
+    if (n_classes == 2) {
+        FN(margins_of_two)(key, 0, columns, n, rivals, margin);
+        return;
+    }
     for (ptrdiff_t i = 0, end; i < n; i = end) {
         if (n_classes < N) {
             end = i + N < n ? i + N : n;
@@ -83,6 +117,8 @@ static void FN(pair_slopes)(const void *scores, const int32_t *columns, const in
                             const void *slopes, ptrdiff_t n, ptrdiff_t n_classes, void *out) {
     const real *s = scores, *slope = slopes;
     real *to = out;
+    if (n_classes == 2 && !FN(slopes_of_two)(columns, slope, n, to))
+        return;
     memset(out, 0, (size_t)(n * n_classes) * sizeof(real));
     for (ptrdiff_t i = 0; i < n; i++, s += n_classes, to += n_classes) {
         const real at = slope[i];

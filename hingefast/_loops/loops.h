@@ -182,6 +182,7 @@ LOOP(PER_INDEX, ptrdiff_t, csr_spans,
 LOOP(PER_INDEX, int, csr_are_full,
      (const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features))
 LOOP(ONE, void, touch, (const void *x, size_t bytes))
+LOOP(ONE, void, prefetch, (const void *x, size_t bytes))
 LOOP(PER_INDEX, void, assign_slots, (void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots))
 LOOP(ONE, double, merge_lanes, (const double *lanes))
 LOOP(ONE, void, stream_piece, (void *piece, size_t bytes, int is_first, int is_last, void *out))

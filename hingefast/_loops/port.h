@@ -75,14 +75,17 @@
 #define HF_CSR_LINES 2
 #endif
 
-/* Fetches the cache line at an address, which need not be mapped. */
+/* Fetches the cache line at an address, which need not be mapped; HF_PREFETCH_L2: into the second-level cache. */
 #if defined(__GNUC__) || defined(__clang__)
 #define HF_PREFETCH(address) __builtin_prefetch(address)
+#define HF_PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 #elif defined(_M_X64)
 #include <xmmintrin.h>
 #define HF_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#define HF_PREFETCH_L2(address) _mm_prefetch((const char *)(address), _MM_HINT_T1)
 #else
 #define HF_PREFETCH(address) ((void)(address))
+#define HF_PREFETCH_L2(address) ((void)(address))
 #endif
 
 /* What was read from memory that others may change, and is now in a register: the compiler may not read it again. Without
