@@ -494,7 +494,7 @@ def test_several_dense_tasks(dtype, n, d, n_classes):
 def test_several_csr_tasks(dtype, kind):
     n, d, per_row = (30_000 if kind.binary else 9_000), 1_200, 40
     X, y, coef, intercept = kind.random_csr(n, d, per_row, dtype, seed=43)
-    assert n * per_row > 2**18
+    assert n * per_row > 2**16
     plain = sparse.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
     scores = csr_scores(
         X.indices.reshape(n, per_row),

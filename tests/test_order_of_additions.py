@@ -69,11 +69,12 @@ def dense_ends(n, d, n_classes=1):
 
 
 def csr_ends(indptr, d):
-    """As many rows as hold at most so many entries, at least one and at most 65536."""
-    limit, ends, first, n = max(2**18, 8 * d), [], 0, len(indptr) - 1
+    """As many rows as hold at most so many entries, at least one and at most 32768, or one a column up to 65536."""
+    limit, ends, first, n = max(2**16, 8 * d), [], 0, len(indptr) - 1
+    most = min(max(d, 2**15), 2**16)
     while first < n:
         end = int(np.searchsorted(indptr, indptr[first] + limit, side="right")) - 1
-        first = min(max(end, first + 1), first + 65536, n)
+        first = min(max(end, first + 1), first + most, n)
         ends.append(first)
     return np.array(ends)
 
@@ -322,11 +323,12 @@ def test_csr_rows(n_classes, dtype):
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_all_but_empty_csr_rows(n_classes, dtype):
     """So many that rows end a task, not entries."""
-    n = 65536 + 900
-    X = csr_rows(np.where(np.arange(n) % 50 == 0, 3, 0), 40, dtype)
-    ends = csr_ends(X.indptr, 40)
-    assert ends.tolist() == [65536, n]
-    check(X, n_classes, dtype, ends)
+    for d, most in ((40, 32768), (40_000, 40_000), (70_000, 65536)):
+        n = most + 900
+        X = csr_rows(np.where(np.arange(n) % 50 == 0, 3, 0), d, dtype)
+        ends = csr_ends(X.indptr, d)
+        assert ends.tolist() == [most, n]
+        check(X, n_classes, dtype, ends)
 
 
 @every_dtype

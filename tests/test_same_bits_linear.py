@@ -313,11 +313,11 @@ def test_dense_parts_cut_at_tasks(dtype):
 
 @every_dtype
 def test_csr_parts_cut_at_tasks(dtype):
-    """A CSR task is as many whole rows as fit into max(2^18, 8·d) nonzeros."""
+    """A CSR task is as many whole rows as fit into max(2^16, 8·d) nonzeros."""
     per_row = 50
     X, y, coef, _ = random_csr(25_000, 1_000, per_row, dtype, seed=57)
     coef = coef.astype(np.float64)
-    rows_per_task = 2**18 // per_row
+    rows_per_task = 2**16 // per_row
     keywords = {"loss": "squared_hinge", "reduction": "sum"}
     whole = hf.linear_value_and_grad(X, y, coef, **keywords)
     starts = range(0, 25_000, rows_per_task)

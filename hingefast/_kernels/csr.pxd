@@ -28,6 +28,7 @@ cdef class CSR(Layout):
     cdef int dtype                   # of data: HF_INT8 ...; -1: NumPy fills the tile
     cdef readonly int64_t n_stored
     cdef Py_ssize_t max_task_entries
+    cdef bint is_touched             # X does not fit a cache
 
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil
     cdef Py_ssize_t cut_entries(self, Targets targets, Py_ssize_t first, Py_ssize_t end,

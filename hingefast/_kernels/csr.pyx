@@ -25,10 +25,12 @@ from hingefast._kernels.worker cimport GROUPS, INDEX_TILE, ROWS, TILE, Worker
 cnp.import_array()
 
 cdef enum:
-    # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task.
-    TASK_ENTRIES = 262144
+    # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task. Fewer
+    # are shared out more evenly, but one takes less than waking a thread.
+    TASK_ENTRIES = 65536
     ENTRIES_PER_FEATURE = 8
-    # Rows of a task: so that a matrix of all but empty rows is shared out too.
+    # Rows of a task, or one a feature: so that a matrix of all but empty rows is shared out too.
+    TASK_ROWS = 32768
     MAX_TASK_ROWS = 65536
     # Entries between two looks for Ctrl-C: a few milliseconds.
     SLICE_ENTRIES = 1048576
@@ -45,8 +47,11 @@ cdef enum:
     # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.
     BLOCK_ENTRIES = 131072
-    # X of more bytes than a last-level cache holds is touched, block by block, before it is read.
+    # X of more bytes than a last-level cache holds for one core is touched before it is read, in blocks of so many
+    # entries, which stay in the second level. Reading X and waiting for coef overlap badly: imdb took 1.6 ns an entry
+    # to score, and 1.3 touched. Where X is in a cache, touching costs 8 to 25 % (Zen 4).
     TOUCH_BYTES = 16777216
+    TOUCHED_ENTRIES = 16384
 
 
 cdef class CSR(Layout):
@@ -84,6 +89,7 @@ cdef class CSR(Layout):
                     and cnp.PyArray_ISCARRAY_RO(data)):
                 self.data_at = cnp.PyArray_DATA(data)
         self.needs_numpy = self.dtype < 0
+        self.is_touched = self.n_stored * ((8 if is_f64 else 4) + (8 if self.wide_indices else 4)) > TOUCH_BYTES
 
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Entries of rows first .. end of X, as far as the row pointers can be believed."""
@@ -99,9 +105,10 @@ cdef class CSR(Layout):
 
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil:
-        cdef Py_ssize_t n
+        cdef Py_ssize_t n, limit
         if unit == TASK:
-            return self.cut_entries(targets, first, min(first + MAX_TASK_ROWS, end), self.max_task_entries)
+            limit = min(max(self.n_features, <Py_ssize_t>TASK_ROWS), <Py_ssize_t>MAX_TASK_ROWS)
+            return self.cut_entries(targets, first, min(first + limit, end), self.max_task_entries)
         if unit == SLICE:
             if width > 1:
                 n = SLICE_PRODUCTS // max(self.n_features * width, <Py_ssize_t>1) // block_rows(width)
@@ -262,7 +269,7 @@ cdef class CSR(Layout):
             return -1
         span.follow = worker.loaded.row_index == NULL and worker.loaded.row_step == 1
         if worker.width == 1:
-            worker.n = rows_of_block(span, worker.n)
+            worker.n = rows_of_block(span, worker.n, TOUCHED_ENTRIES if self.is_touched else BLOCK_ENTRIES)
         span.readable = self.n_stored - span.starts[0] if worker.n > 0 else 0
         if self.data_at == NULL and self.fill_tile(worker) != 0:
             return -1
@@ -275,7 +282,7 @@ cdef class CSR(Layout):
         cdef Py_ssize_t data_size = 8 if self.is_f64 else 4, index_size = 8 if span.wide else 4
         span.are_full = (span.follow and entries == n * self.n_features and entries > 0
                          and table.csr_are_full[span.wide](span.indices, span.starts, span.ends, n, self.n_features))
-        if span.follow and self.n_stored * (data_size + index_size) > TOUCH_BYTES:
+        if span.follow and self.is_touched:
             table.touch(<const char*>span.data + span.starts[0] * data_size, entries * data_size)
             if not span.are_full:
                 table.touch(<const char*>span.indices + span.starts[0] * index_size, entries * index_size)
@@ -468,15 +475,15 @@ cdef int64_t n_entries(const Span* span, Py_ssize_t n) noexcept nogil:
     return entries
 
 
-cdef Py_ssize_t rows_of_block(const Span* span, Py_ssize_t n) noexcept nogil:
-    """How many of n rows make a block of one score: as many as hold BLOCK_ENTRIES, in whole lines of lanes."""
+cdef Py_ssize_t rows_of_block(const Span* span, Py_ssize_t n, Py_ssize_t limit) noexcept nogil:
+    """How many of n rows make a block of one score: as many as hold `limit` entries, in whole lines of lanes."""
     cdef int64_t entries = 0
     cdef Py_ssize_t i
-    if n_entries(span, n) <= BLOCK_ENTRIES:
+    if n_entries(span, n) <= limit:
         return n
     for i in range(n):
         entries += span.ends[i] - span.starts[i]
-        if entries > BLOCK_ENTRIES and i >= 16:
+        if entries > limit and i >= 16:
             return i // 16 * 16
     return n
 
