@@ -21,25 +21,28 @@ from benchmarks.design_rows import (
     FLOAT64_X,
     LOWER_LEVELS,
     MULTIPLY,
+    REAL_BY_ACTIVITY,
+    REAL_SPEEDUPS,
     SCIPY_X_W,
-    SCIPY_X_WT,
     TWO_THREADS,
     X_W,
     X_WT,
     ceiling_at,
 )
 from benchmarks.problem import (
+    FIRST_ITERATION,
     WIDE_FEATURES,
     Problem,
     Size,
     active_problem,
     batch_problem,
+    class_csr_problem,
     class_dense_problem,
     class_scores_problem,
     dense_problem,
     imdb_problem,
-    news20_problem,
     next_to_bus,
+    real_problem,
     scores_problem,
     text_problem,
     tile_problem,
@@ -53,8 +56,8 @@ LONG_NAMES = {"f64": "float64", "f32": "float32"}
 CLASS_LOSSES = {"crammer_singer": "CS", "weston_watkins": "WW"}
 
 # What a case may need: a module, and a file of the data folder.
-MODULES = {"scipy": "scipy", "imdb": "scipy", "news20": "scipy", "torch": "torch"}
-FILES = {"imdb": data.IMDB, "news20": data.NEWS20}
+MODULES = {"scipy": "scipy", "torch": "torch"} | dict.fromkeys(data.REAL, "scipy")
+FILES = {name: file for name, (file, _) in data.REAL.items()}
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ def all_cases() -> list[Case]:
         *_dense(),
         *_tiles(),
         *_csr(),
+        *_real(),
         *_batches(),
         *_class_scores(),
         *_class_dense(),
@@ -349,6 +353,19 @@ def _csr() -> Iterable[Case]:
         yield Case(case_id, SCIPY_X_W, None, build, needs="scipy", dtype="f64", **plot)
 
 
+def _real() -> Iterable[Case]:
+    """Real sets at their class means; some of them also with other shares of active rows."""
+    for name in REAL_SPEEDUPS:
+        for dtype, number in DTYPES.items():
+            build: Callable[[Size], Problem] = partial(real_problem, name, number, None)
+            yield from design_cases(f"real-{name}", f"csr/real/{dtype}/{name}", dtype, build, needs=name)
+    for name in REAL_BY_ACTIVITY:
+        for what, activity in (("0%", 0.0), ("25%", 0.25), ("100%", 1.0), ("first", FIRST_ITERATION)):
+            build = partial(real_problem, name, np.float64, activity)
+            case_id = f"csr/real/f64/{name}-active={what}"
+            yield from design_cases(f"real-{name}-active", case_id, "f64", build, threads=(1,), needs=name)
+
+
 def _batches() -> Iterable[Case]:
     for layout, needs in (("dense", ""), ("csr", "scipy")):
         for n_rows in (1, 32):
@@ -388,15 +405,17 @@ def _class_dense() -> Iterable[Case]:
 
 
 def _class_csr() -> Iterable[Case]:
-    for dtype, number in DTYPES.items():
-        for loss, initials in CLASS_LOSSES.items():
-            key = f"class-csr-{initials}"
-            case_id = f"multiclass/csr/{dtype}-news20/{loss}"
-            build = partial(news20_problem, loss, number)
-            if key in DESIGN_ROWS:
-                yield from design_cases(key, case_id, dtype, build, needs="news20")
-            else:
-                yield Case(case_id, SCIPY_X_WT, None, build, needs="news20", dtype=dtype)
+    """With a quarter of the rows active, and at the first iteration, where all are."""
+    for name in ("news20", "letter"):
+        for dtype, number in DTYPES.items():
+            for is_first in (False, True):
+                for loss, initials in CLASS_LOSSES.items():
+                    first = "-first" if is_first else ""
+                    case_id = f"multiclass/csr/{dtype}-{name}{first}/{loss}"
+                    build = partial(class_csr_problem, loss, name, number, is_first)
+                    threads = (1, 2) if loss == "crammer_singer" and name == "news20" else (1,)
+                    key = f"class-csr-{initials}-{name}{first}"
+                    yield from design_cases(key, case_id, dtype, build, threads, needs=name)
 
 
 def _torch() -> Iterable[Case]:

@@ -20,6 +20,21 @@ IMDB = "imdb.train.svm.xz"
 NEWS20 = "news20_bydate.train.svm.xz"
 MNIST = ("mnist-train-images-idx3-ubyte.gz", "mnist-train-labels-idx1-ubyte.gz")
 
+# Real sets with two classes, or made so: the names of their files, and the labels above which rows are positive.
+REAL: dict[str, tuple[str, float]] = {
+    "a9a": ("a9a.xz", 0),
+    "agaricus": ("agaricus.txt.train.xz", 0.5),
+    "rcv1": ("rcv1_vw_small.train.svm.xz", 0),
+    "farm-ads": ("farm-ads.svm.xz", 0),
+    "cod-rna": ("cod-rna.scaled.svm.xz", 0),
+    "splice": ("splice_scale.svm.xz", 0),
+    "letter": ("letter.scale.svm.xz", 13),
+    "mq2008": ("mq2008.fold1.train.xz", 0),
+    "skin": ("skin_nonskin.scaled.svm.xz", 1.5),
+    "imdb": (IMDB, 0),
+    "news20": (NEWS20, 9),
+}
+
 # Numbers drawn at a time: keeps temporaries in the cache.
 CHUNK = 2**18
 
@@ -224,6 +239,35 @@ def _read_text(name: str, n_features: int) -> tuple[Array, Any]:
     return numbers[labels], _with_indices(X, np.int32)
 
 
+@lru_cache(maxsize=2)
+def _real(name: str) -> tuple[Array, Any]:
+    """Labels and a float64 CSR array with int32 indices of a set of `REAL`."""
+    from scipy.sparse import csr_array
+
+    from hingefast.io.svmlight import read_svmlight
+
+    file, _ = REAL[name]
+    if name in ("imdb", "news20"):
+        return _read_text(file, TEXT_FEATURES if name == "imdb" else NEWS20_FEATURES)
+    path = file_path(file)
+    if path is None:
+        raise FileNotFoundError(f"{file} is not in the folder named by {DATA_VARIABLE}")
+    X, y = read_svmlight(path)
+    return y, _with_indices(csr_array((X.data, X.indices, X.indptr), shape=X.shape), np.int32)
+
+
+def real(name: str, dtype: type) -> Linear:
+    """A set of `REAL` at the difference of the class means, scaled so that the means have the scores -1 and +1."""
+    labels, X = _real(name)
+    is_positive = labels > REAL[name][1]
+    means = [X.T @ (rows / rows.sum()) for rows in (is_positive.astype(float), (~is_positive).astype(float))]
+    coef = means[0] - means[1]
+    coef *= 2 / (coef @ coef)
+    intercept = -float(coef @ (means[0] + means[1])) / 2
+    y = np.where(is_positive, 1, -1).astype(dtype)
+    return Linear(_with_indices(X.astype(dtype), np.int32), y, coef.astype(dtype), intercept)
+
+
 def _with_indices(X: Any, index_dtype: type) -> Any:
     """The same array with the index dtype wanted: SciPy's constructor chooses the smallest one itself."""
     X.indices = X.indices.astype(index_dtype, copy=False)
@@ -320,6 +364,13 @@ def news20(dtype: type) -> Multiclass:
 
 
 @lru_cache(maxsize=1)
+def letter(dtype: type) -> Multiclass:
+    """The 26 letters, CSR rows of all 16 columns, and a trained coef."""
+    labels, X = _real("letter")
+    return trained(_with_indices(X.astype(dtype), np.int32), (labels - 1).astype(np.int64), 26)
+
+
+@lru_cache(maxsize=1)
 def _news20() -> tuple[Array, Any]:
     y, X = _read_text(NEWS20, NEWS20_FEATURES)
     lengths = np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1]))
@@ -374,5 +425,6 @@ def forget() -> None:
         mnist,
         clusters,
         news20,
+        letter,
     ):
         cached.cache_clear()

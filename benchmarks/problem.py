@@ -157,6 +157,9 @@ def flat(answer: Any) -> list[Any]:
 # ----------------------------------------------------------------------------------------------------
 # The problems
 
+# In place of a share of active rows: coef is 0, so that all are.
+FIRST_ITERATION = 2.0
+
 AnyLinear: TypeAlias = data.Linear | data.Multiclass
 
 
@@ -336,9 +339,23 @@ def imdb_problem(loss: str, activity: float, size: Size) -> Problem:
     return _csr_problem(loss, data.imdb(), activity, size)
 
 
-def news20_problem(loss: str, dtype: type, size: Size) -> Problem:
-    """The same on 20 Newsgroups, of 20 classes; the ceiling is SciPy's X @ W.T."""
-    return _sparse_problem(loss, data.news20(dtype), size, loss == "weston_watkins" and size.n_threads == 1)
+def real_problem(name: str, dtype: type, activity: float | None, size: Size) -> Problem:
+    """The hinge on a real set, at its class means; or with this share of active rows, or, for 2, where coef is 0."""
+    problem = data.real(name, dtype)
+    if activity == FIRST_ITERATION:
+        problem = problem._replace(coef=np.zeros_like(problem.coef), intercept=0.0)
+    elif activity is not None:
+        problem = data.with_activity(problem.X, activity)
+    return _sparse_problem("hinge", problem, size, False)
+
+
+def class_csr_problem(loss: str, name: str, dtype: type, is_first: bool, size: Size) -> Problem:
+    """The same on 20 Newsgroups or the 26 letters, trained or where coef is 0; the ceiling is SciPy's X @ W.T."""
+    problem = data.news20(dtype) if name == "news20" else data.letter(dtype)
+    if is_first:
+        problem = problem._replace(coef=np.zeros_like(problem.coef), intercept=np.zeros_like(problem.intercept))
+    has_others = loss == "weston_watkins" and size.n_threads == 1 and name == "news20" and not is_first
+    return _sparse_problem(loss, problem, size, has_others)
 
 
 def _csr_problem(loss: str, X: Any, activity: float, size: Size, with_others: bool = False) -> Problem:

@@ -42,7 +42,7 @@ def unequal_rows(case, rng):
 
 def full_rows(n_features, change, rng):
     """Rows that store every column, and what is nearly that."""
-    n_rows = 530
+    n_rows = 270
     indptr = np.arange(n_rows + 1) * n_features
     indices = np.tile(np.arange(n_features), n_rows)
     at = (n_rows - 7) * n_features + n_features // 2
@@ -143,8 +143,8 @@ def test_rows_that_do_not_follow_one_another(rows, n_features, dtype):
     rng = np.random.default_rng(n_features)
     indptr, indices, _ = full_rows(n_features, "none", rng)
     chosen = {
-        "slice": np.arange(5, 300),
-        "step": np.arange(500, 1, -3),
+        "slice": np.arange(5, 200),
+        "step": np.arange(260, 1, -3),
         "numbers": rng.integers(0, len(indptr) - 1, 200),
     }[rows]
     check(indptr, indices, n_features, dtype, rng, rows=chosen)
