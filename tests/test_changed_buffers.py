@@ -18,8 +18,9 @@ import os
 import signal
 import time
 
-N_ROWS, PER_ROW, D = 500, 7, 50
-PLACES = [250 * PER_ROW + 1, 250 * PER_ROW + 5]
+N_ROWS, PER_ROW, D, IS_FULL = SHAPE
+PLACES = [N_ROWS // 2 * PER_ROW + 1, N_ROWS // 2 * PER_ROW + 5]
+GOOD = [1, 5] if IS_FULL else [3, 3]
 FAR = {"i": [2**30, -(2**30)], "q": [2**40, -(2**40)]}
 shared = mmap.mmap(-1, 65536)
 views = {"i": memoryview(shared)[:16384].cast("i"), "q": memoryview(shared)[16384:49152].cast("q")}
@@ -34,10 +35,10 @@ if other == 0:
             continue
         for _ in range(100):
             for code, view in views.items():
-                for place, far in zip(PLACES, FAR[code]):
+                for place, far, good in zip(PLACES, FAR[code], GOOD):
                     view[place] = far
                     os.getpid()   # each state lasts for a moment: two writes at once are seen as one
-                    view[place] = 3
+                    view[place] = good
                     os.getpid()
     os._exit(0)
 
@@ -47,8 +48,8 @@ from conftest import DTYPES, bits
 from kinds import namespace
 
 rng = np.random.default_rng(0)
-columns = rng.integers(0, D, N_ROWS * PER_ROW)
-columns[PLACES] = 3
+columns = np.tile(np.arange(D), N_ROWS) if IS_FULL else rng.integers(0, D, N_ROWS * PER_ROW)
+columns[PLACES] = GOOD
 numbers = rng.standard_normal(N_ROWS * PER_ROW)
 indptr = np.arange(N_ROWS + 1) * PER_ROW
 problems = []
@@ -56,7 +57,7 @@ for code, view in views.items():
     indices = np.frombuffer(view, code)[: columns.size]
     for dtype in DTYPES:
         X = namespace(indptr.astype(code), indices, numbers.astype(dtype), (N_ROWS, D))
-        for loss, n_classes in (("logistic", 2), ("crammer_singer:logistic", 3), ("weston_watkins:logistic", 20)):
+        for loss, n_classes in LOSSES:
             y = rng.integers(0, n_classes, N_ROWS)
             keywords = {"loss": loss, "classes": (0, 1) if n_classes == 2 else n_classes, "n_threads": 1}
             problems.append((X, y, keywords))
@@ -96,7 +97,7 @@ try:
     settle(True)
     for objective, theta in zip(objectives, thetas):
         least = min(least, call_often(lambda: objective.step(theta, 1e-3)))
-        least = min(least, call_often(lambda: objective.step(theta, 1e-3, rows=slice(200, 300))))
+        least = min(least, call_often(lambda: objective.step(theta, 1e-3, rows=slice(N_ROWS // 2 - 20, N_ROWS // 2 + 20))))
 finally:
     os.kill(other, signal.SIGKILL)
     os.waitpid(other, 0)
@@ -104,9 +105,18 @@ print(least)
 """
 
 
+ALL_LOSSES = (("logistic", 2), ("crammer_singer:logistic", 3), ("weston_watkins:logistic", 20))
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="makes a process that shares memory")
-def test_indices_changed_between_scoring_and_accumulating():
-    assert int(run_python(_STORM).stdout) >= 0
+@pytest.mark.parametrize(
+    "shape,losses",
+    [((500, 7, 50, False), ALL_LOSSES), ((150, 24, 50, False), ALL_LOSSES[:1]), ((500, 7, 7, True), ALL_LOSSES[:1])],
+    ids=["short rows", "long rows", "full rows"],
+)
+def test_indices_changed_between_scoring_and_accumulating(shape, losses):
+    given = f"SHAPE, LOSSES = {shape}, {losses}\n"
+    assert int(run_python(given + _STORM).stdout) >= 0
 
 
 # As above, but the other process changes the numbers of the rows of a batch.

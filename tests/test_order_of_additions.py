@@ -323,7 +323,7 @@ def test_csr_rows(n_classes, dtype):
 @pytest.mark.parametrize("n_classes", [1, 3])
 def test_all_but_empty_csr_rows(n_classes, dtype):
     """So many that rows end a task, not entries."""
-    for d, most in ((40, 32768), (40_000, 40_000), (70_000, 65536)):
+    for d, most in ((40, 32768), (40_000, 40_000), (70_000, 65536))[: None if n_classes == 1 else 1]:
         n = most + 900
         X = csr_rows(np.where(np.arange(n) % 50 == 0, 3, 0), d, dtype)
         ends = csr_ends(X.indptr, d)

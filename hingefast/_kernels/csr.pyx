@@ -344,6 +344,7 @@ cdef class CSR(Layout):
         cdef Py_ssize_t n = worker.n, before = worker.slots.n
         cdef Py_ssize_t stride = self.class_stride(worker.width, sizeof(double))
         table.real[self.is_f64].drop_inactive(slopes, n, worker.width, span.starts, span.ends)
+        span.follow = False
         if self.data_at != NULL and self.fill_tile(worker) != 0:
             return -1
         # The tile is ours: only here and when they were scored have the caller's indices been read.

@@ -13,9 +13,10 @@ static ptrdiff_t IX(csr_spans)(const void *indptr, const int64_t *rows, ptrdiff_
                                ptrdiff_t n, int64_t n_stored, int64_t *HF_RESTRICT starts,
                                int64_t *HF_RESTRICT ends) {
     const index_type *HF_RESTRICT pointer = indptr;
+    const int follow = rows == NULL && step == 1 && n > 0;
+    uint64_t bad = 0;
     ptrdiff_t fault = -1;
-    if (rows == NULL && step == 1 && n > 0) { /* each pointer is read once, the end of a row and the start of the next */
-        uint64_t bad = 0;
+    if (follow) { /* each pointer is read once: the end of a row is the start of the next, whatever others write */
         for (ptrdiff_t i = 0; i < n; i++)
             starts[i] = (int64_t)pointer[first + i];
         HF_READ_AGAIN(); /* what was written is looked at, not what was read */
@@ -30,8 +31,8 @@ static ptrdiff_t IX(csr_spans)(const void *indptr, const int64_t *rows, ptrdiff_
     }
     for (ptrdiff_t i = 0; i < n; i++) {
         const ptrdiff_t row = rows ? (ptrdiff_t)rows[i] : first + i * step;
-        const int64_t start = hf_pinned((int64_t)pointer[row]);
-        const int64_t end = hf_pinned((int64_t)pointer[row + 1]);
+        const int64_t start = follow ? starts[i] : hf_pinned((int64_t)pointer[row]);
+        const int64_t end = follow ? ends[i] : hf_pinned((int64_t)pointer[row + 1]);
         const int fits = start >= 0 && start <= end && end <= n_stored;
         starts[i] = fits ? start : 0;
         ends[i] = fits ? end : 0;
