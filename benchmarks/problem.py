@@ -353,7 +353,9 @@ def class_csr_problem(loss: str, name: str, dtype: type, is_first: bool, size: S
     """The same on 20 Newsgroups or the 26 letters, trained or where coef is 0; the ceiling is SciPy's X @ W.T."""
     problem = data.news20(dtype) if name == "news20" else data.letter(dtype)
     if is_first:
-        problem = problem._replace(coef=np.zeros_like(problem.coef), intercept=np.zeros_like(problem.intercept))
+        problem = problem._replace(
+            coef=np.zeros_like(problem.coef), intercept=np.zeros_like(problem.intercept)
+        )
     has_others = loss == "weston_watkins" and size.n_threads == 1 and name == "news20" and not is_first
     return _sparse_problem(loss, problem, size, has_others)
 

@@ -97,7 +97,8 @@ try:
     settle(True)
     for objective, theta in zip(objectives, thetas):
         least = min(least, call_often(lambda: objective.step(theta, 1e-3)))
-        least = min(least, call_often(lambda: objective.step(theta, 1e-3, rows=slice(N_ROWS // 2 - 20, N_ROWS // 2 + 20))))
+        middle = slice(N_ROWS // 2 - 20, N_ROWS // 2 + 20)
+        least = min(least, call_often(lambda: objective.step(theta, 1e-3, rows=middle)))
 finally:
     os.kill(other, signal.SIGKILL)
     os.waitpid(other, 0)
@@ -111,7 +112,11 @@ ALL_LOSSES = (("logistic", 2), ("crammer_singer:logistic", 3), ("weston_watkins:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="makes a process that shares memory")
 @pytest.mark.parametrize(
     "shape,losses",
-    [((500, 7, 50, False), ALL_LOSSES), ((150, 24, 50, False), ALL_LOSSES[:1]), ((500, 7, 7, True), ALL_LOSSES[:1])],
+    [
+        ((500, 7, 50, False), ALL_LOSSES),
+        ((150, 24, 50, False), ALL_LOSSES[:1]),
+        ((500, 7, 7, True), ALL_LOSSES[:1]),
+    ],
     ids=["short rows", "long rows", "full rows"],
 )
 def test_indices_changed_between_scoring_and_accumulating(shape, losses):

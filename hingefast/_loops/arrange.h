@@ -53,8 +53,8 @@ static void FN(cost_keys)(const void *scores, const int32_t *columns, ptrdiff_t 
 /* rival_margins of two classes: the rival is the other one. Both differences are formed, because one is not the other with
  * its sign changed where they are zero. O(n). */
 HF_INLINE void FN(margins_of_two)(const real *HF_RESTRICT key, const int add_own,
-                                  const int32_t *HF_RESTRICT columns, ptrdiff_t n, int32_t *HF_RESTRICT rivals,
-                                  real *HF_RESTRICT margins) {
+                                  const int32_t *HF_RESTRICT columns, ptrdiff_t n,
+                                  int32_t *HF_RESTRICT rivals, real *HF_RESTRICT margins) {
     for (ptrdiff_t i = 0; i < n; i++) {
         const real first = key[2 * i], second = key[2 * i + 1];
         const real of_first = (add_own ? first : 0) - second, of_second = (add_own ? second : 0) - first;
@@ -64,8 +64,8 @@ HF_INLINE void FN(margins_of_two)(const real *HF_RESTRICT key, const int add_own
 }
 
 /* pair_slopes of two classes; returns whether a slope is NaN. O(n). */
-HF_INLINE int FN(slopes_of_two)(const int32_t *HF_RESTRICT columns, const real *HF_RESTRICT slopes, ptrdiff_t n,
-                                real *HF_RESTRICT out) {
+HF_INLINE int FN(slopes_of_two)(const int32_t *HF_RESTRICT columns, const real *HF_RESTRICT slopes,
+                                ptrdiff_t n, real *HF_RESTRICT out) {
     int has_nan = 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         const real at = slopes[i], other = 0 - at;

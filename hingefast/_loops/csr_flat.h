@@ -9,8 +9,8 @@
 
 /* The lanes of a row whose products these are, l0 .. l3 and l4 .. l7 added, if it has at most 4*n_fours, of 1 to 4 (a
  * constant where this is inlined). All but the last four are known to be its own where `are_whole`. */
-HF_INLINE FN(four) FN(add_row_products)(const real *products, ptrdiff_t length, const int n_fours,
-                                        const int are_whole) {
+HF_INLINE FN(four)
+    FN(add_row_products)(const real *products, ptrdiff_t length, const int n_fours, const int are_whole) {
     FN(four) lanes[4];
     HF_UNROLL
     for (int q = 0; q < n_fours; q++) {

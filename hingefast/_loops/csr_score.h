@@ -24,16 +24,15 @@ HF_INLINE int IX(four_products)(const real *x, const index_type *index, const in
             return 0;
     }
     if (n == 4)
-        *products =
-            FN(multiply_four)(FN(load_four)(x), FN(four_of)(w[j[0]], w[j[1]], w[j[2]], w[j[3]]));
+        *products = FN(multiply_four)(FN(load_four)(x), FN(four_of)(w[j[0]], w[j[1]], w[j[2]], w[j[3]]));
     else
         *products = FN(four_of)(x[0] * w[j[0]], n > 1 ? x[1] * w[j[1]] : 0, n > 2 ? x[2] * w[j[2]] : 0, 0);
     return 1;
 }
 
 /* The same for n of 0 to 3, which is no constant. */
-HF_INLINE int IX(few_products)(const real *x, const index_type *index, int64_t n, const real *w, uint64_t width,
-                               FN(four) *products) {
+HF_INLINE int IX(few_products)(const real *x, const index_type *index, int64_t n, const real *w,
+                               uint64_t width, FN(four) *products) {
     if (n == 1)
         return IX(four_products)(x, index, 1, w, width, products);
     if (n == 2)
@@ -46,8 +45,8 @@ HF_INLINE int IX(few_products)(const real *x, const index_type *index, int64_t n
 
 /* The sum of the products of one row of n entries, plus the intercept, into `out`; returns whether all indices are
  * inside. O(n). */
-HF_INLINE int IX(csr_score_row)(const real *x, const index_type *index, int64_t n, const real *w, uint64_t width,
-                                real intercept, real *out) {
+HF_INLINE int IX(csr_score_row)(const real *x, const index_type *index, int64_t n, const real *w,
+                                uint64_t width, real intercept, real *out) {
     FN(four) sum = FN(no_four)(), next = FN(no_four)(), products, added;
     int64_t k = 0;
     for (; k + 4 <= n; k += 4) {
@@ -118,8 +117,8 @@ static ptrdiff_t IX(csr_score_rows)(const void *data, const void *indices, const
             continue;
         }
         if (follow && n >= 4 && ends[at + n - 1] - starts[at] <= n * FLAT_ENTRIES) {
-            const ptrdiff_t fault = IX(csr_score_strip)(x, index, starts + at, ends + at, n, w, width,
-                                                        (real)intercept, out + at);
+            const ptrdiff_t fault =
+                IX(csr_score_strip)(x, index, starts + at, ends + at, n, w, width, (real)intercept, out + at);
             if (fault >= 0)
                 return at + fault;
             continue;

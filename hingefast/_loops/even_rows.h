@@ -35,7 +35,8 @@ HF_INLINE FN(four) FN(lanes_of_row)(const real *row, const real *rest, ptrdiff_t
 
 /* The same of a row of at most 4*n_fours numbers (n_fours a constant where this is inlined), the last four of which are
  * masked by `n_last`; a sum of lanes may be -0 where it should be +0. */
-HF_INLINE FN(four) FN(lanes_of_narrow)(const real *row, const int n_fours, ptrdiff_t n_last, const FN(four) *w) {
+HF_INLINE FN(four)
+    FN(lanes_of_narrow)(const real *row, const int n_fours, ptrdiff_t n_last, const FN(four) *w) {
     FN(four) lanes[4];
     HF_UNROLL
     for (int q = 0; q < n_fours; q++)
@@ -66,7 +67,8 @@ HF_INLINE void FN(score_narrow_fours)(const real *row, ptrdiff_t stride, ptrdiff
 }
 
 /* The same of rows of two numbers, one behind the other: two of them are four. */
-HF_INLINE void FN(score_pairs)(const real *row, ptrdiff_t n_rows, const real *w, real intercept, real *scores) {
+HF_INLINE void FN(score_pairs)(const real *row, ptrdiff_t n_rows, const real *w, real intercept,
+                               real *scores) {
     const FN(four) bias = FN(four_of)(intercept, intercept, intercept, intercept);
     const FN(four) coef = FN(four_of)(w[0], w[1], w[0], w[1]);
     for (ptrdiff_t i = 0; i < n_rows; i += 4, row += 8) {
@@ -107,8 +109,7 @@ static void FN(score_even_rows)(const void *data, ptrdiff_t stride, ptrdiff_t n_
             FN(score_narrow_fours)(row, stride, n, 4, n_last, padded, (real)intercept, out);
         i = n;
     } else {
-        const FN(four) bias =
-            FN(four_of)((real)intercept, (real)intercept, (real)intercept, (real)intercept);
+        const FN(four) bias = FN(four_of)((real)intercept, (real)intercept, (real)intercept, (real)intercept);
         const ptrdiff_t n = FN(rows_within)(n_rows, stride, 8 * n_eights + 8, readable) / 4 * 4;
         memcpy(padded, w + 8 * n_eights, (size_t)n_rest * sizeof(real));
         for (; i < n; i += 4) {
@@ -118,8 +119,8 @@ static void FN(score_even_rows)(const void *data, ptrdiff_t stride, ptrdiff_t n_
                 const real *x = row + (i + r) * stride;
                 lanes[r] = FN(lanes_of_row)(x, x + 8 * n_eights, n_eights, n_rest, w, padded);
             }
-            FN(store_four)
-            (out + i, FN(add_four)(FN(sums_of_fours)(lanes[0], lanes[1], lanes[2], lanes[3]), bias));
+            FN(store_four)(out + i,
+                           FN(add_four)(FN(sums_of_fours)(lanes[0], lanes[1], lanes[2], lanes[3]), bias));
         }
     }
     memset(padded, 0, sizeof padded);
@@ -143,7 +144,8 @@ typedef double hf_few_doubles;
 #endif
 HF_INLINE hf_few_doubles FN(few_doubles)(const real *x) {
 #if HF_VECTOR_BYTES
-    typedef real few __attribute__((vector_size(HF_FEW_BYTES / 8 * sizeof(real)), aligned(sizeof(real)), may_alias));
+    typedef real few
+        __attribute__((vector_size(HF_FEW_BYTES / 8 * sizeof(real)), aligned(sizeof(real)), may_alias));
     return __builtin_convertvector(*(const few *)x, hf_few_doubles);
 #else
     return (double)*x;
@@ -156,7 +158,8 @@ HF_INLINE hf_few_doubles FN(few_doubles)(const real *x) {
 
 /* grad += slopes[places[a]] * row places[a] in `parts` registers (a constant where this is inlined), in order. */
 HF_INLINE void FN(accumulate_even_parts)(const real *x, ptrdiff_t stride, const int32_t *places,
-                                         ptrdiff_t n_active, const real *slopes, const int parts, double *grad) {
+                                         ptrdiff_t n_active, const real *slopes, const int parts,
+                                         double *grad) {
     hf_few_doubles g[EVEN_PARTS];
     HF_UNROLL
     for (int p = 0; p < parts; p++)
@@ -172,8 +175,8 @@ HF_INLINE void FN(accumulate_even_parts)(const real *x, ptrdiff_t stride, const 
     for (int p = 0; p < parts; p++)
         memcpy(grad + p * HF_FEW_DOUBLES, &g[p], sizeof g[p]);
 }
-static void FN(accumulate_even_columns)(const real *x, ptrdiff_t stride, const int32_t *places, ptrdiff_t n_active,
-                                        const real *slopes, int parts, double *grad) {
+static void FN(accumulate_even_columns)(const real *x, ptrdiff_t stride, const int32_t *places,
+                                        ptrdiff_t n_active, const real *slopes, int parts, double *grad) {
     switch (parts) {
     case 1:
         FN(accumulate_even_parts)(x, stride, places, n_active, slopes, 1, grad);
@@ -213,8 +216,8 @@ static void FN(accumulate_even_rows)(const void *data, ptrdiff_t stride, const v
         for (ptrdiff_t at = 0; at < n_features; at += COLUMNS) {
             const ptrdiff_t left = n_features - at < COLUMNS ? n_features - at : COLUMNS;
             const int parts = (int)((left + HF_FEW_DOUBLES - 1) / HF_FEW_DOUBLES);
-            const ptrdiff_t safe = FN(rows_within)(n, stride, at + parts * HF_FEW_DOUBLES,
-                                                   readable - first * stride);
+            const ptrdiff_t safe =
+                FN(rows_within)(n, stride, at + parts * HF_FEW_DOUBLES, readable - first * stride);
             double g[COLUMNS] = {0};
             ptrdiff_t n_safe = n_active;
             while (n_safe > 0 && places[n_safe - 1] >= safe)
@@ -234,7 +237,8 @@ static void FN(accumulate_even_rows)(const void *data, ptrdiff_t stride, const v
 
 /* sums += slopes[places[a]] * row places[a] in n_fours fours (a constant where this is inlined), in order. */
 HF_INLINE void FN(accumulate_even_fours)(const real *x, ptrdiff_t stride, const int32_t *places,
-                                         ptrdiff_t n_active, const real *slopes, const int n_fours, real *sums) {
+                                         ptrdiff_t n_active, const real *slopes, const int n_fours,
+                                         real *sums) {
     FN(four) sum[4];
     HF_UNROLL
     for (int q = 0; q < n_fours; q++)
@@ -250,8 +254,8 @@ HF_INLINE void FN(accumulate_even_fours)(const real *x, ptrdiff_t stride, const 
     for (int q = 0; q < n_fours; q++)
         FN(store_four)(sums + 4 * q, sum[q]);
 }
-HF_INLINE void FN(accumulate_narrow)(const real *x, ptrdiff_t stride, const int32_t *places, ptrdiff_t n_active,
-                                     const real *slopes, int n_fours, real *sums) {
+HF_INLINE void FN(accumulate_narrow)(const real *x, ptrdiff_t stride, const int32_t *places,
+                                     ptrdiff_t n_active, const real *slopes, int n_fours, real *sums) {
     if (n_fours == 1)
         FN(accumulate_even_fours)(x, stride, places, n_active, slopes, 1, sums);
     else if (n_fours == 2)
@@ -264,8 +268,9 @@ HF_INLINE void FN(accumulate_narrow)(const real *x, ptrdiff_t stride, const int3
 
 /* The same for at most sixteen numbers, of float32 in float32 over each `chunk` of rows, at most EVEN_ROWS, as those of
  * longer dense rows are. */
-static void FN(accumulate_narrow_rows)(const void *data, ptrdiff_t stride, const void *slopes, ptrdiff_t n_rows,
-                                       ptrdiff_t n_features, ptrdiff_t readable, ptrdiff_t chunk, double *grad) {
+static void FN(accumulate_narrow_rows)(const void *data, ptrdiff_t stride, const void *slopes,
+                                       ptrdiff_t n_rows, ptrdiff_t n_features, ptrdiff_t readable,
+                                       ptrdiff_t chunk, double *grad) {
 #ifdef HF_REAL_IS_F64
     (void)chunk;
     FN(accumulate_even_rows)(data, stride, slopes, n_rows, n_features, readable, grad);

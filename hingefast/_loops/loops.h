@@ -63,7 +63,8 @@ REAL_LOOP(ONE, void, transpose_columns,
 /* CSR score and accumulate; [0] int32, [1] int64 column indices */
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_score_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
-           ptrdiff_t n_rows, int follow, ptrdiff_t n_features, const void *coef, double intercept, void *scores))
+           ptrdiff_t n_rows, int follow, ptrdiff_t n_features, const void *coef, double intercept,
+           void *scores))
 REAL_LOOP(PER_INDEX, void, csr_accumulate_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad))
@@ -180,7 +181,8 @@ LOOP(PER_INDEX, ptrdiff_t, csr_spans,
      (const void *indptr, const int64_t *rows, ptrdiff_t first, ptrdiff_t step, ptrdiff_t n, int64_t n_stored,
       int64_t *starts, int64_t *ends))
 LOOP(PER_INDEX, int, csr_are_full,
-     (const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features))
+     (const void *indices, const int64_t *starts, const int64_t *ends, ptrdiff_t n_rows,
+      ptrdiff_t n_features))
 LOOP(ONE, void, touch, (const void *x, size_t bytes))
 LOOP(ONE, void, prefetch, (const void *x, size_t bytes))
 LOOP(PER_INDEX, void, assign_slots, (void *indices, int64_t n, ptrdiff_t n_features, hf_slots *slots))

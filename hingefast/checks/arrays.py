@@ -376,9 +376,7 @@ def _matrix_shape(shape: Any) -> tuple[int, int]:
         except MemoryError:
             raise
         except Exception:
-            raise ValueError(
-                f"X must have two dimensions, both integers, got shape {quote(shape)}"
-            ) from None
+            raise ValueError(f"X must have two dimensions, both integers, got shape {quote(shape)}") from None
     if n_rows < 0 or n_features < 0:
         raise InvalidCSRError(f"X.shape is {quote((n_rows, n_features))}, must not be negative")
     if n_rows > sys.maxsize - 1:
