@@ -25,8 +25,8 @@ from hingefast._kernels.worker cimport GROUPS, INDEX_TILE, ROWS, TILE, Worker
 cnp.import_array()
 
 cdef enum:
-    # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task. Fewer
-    # are shared out more evenly, but one takes less than waking a thread.
+    # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task.
+    # Fewer are shared out more evenly, but one takes less than waking a thread.
     TASK_ENTRIES = 65536
     ENTRIES_PER_FEATURE = 8
     # Rows of a task, or one a feature: so that a matrix of all but empty rows is shared out too.
@@ -298,8 +298,8 @@ cdef class CSR(Layout):
             real.score_even_rows(<const char*>span.data + span.starts[0] * worker.itemsize, d, n, d, span.readable,
                                  coef.data, coef.intercept, scores[0])
         elif coef.given.width == 1:
-            fault_at = real.csr_score_rows[span.wide](span.data, span.indices, span.starts, span.ends, n, span.follow, d,
-                                                      coef.data, coef.intercept, scores[0])
+            fault_at = real.csr_score_rows[span.wide](
+                span.data, span.indices, span.starts, span.ends, n, span.follow, d, coef.data, coef.intercept, scores[0])
         elif coef.data != NULL:
             fault_at = real.csr_score_classes[span.wide](
                 span.data, span.indices, span.starts, span.ends, n, d, coef.data, coef.stride, coef.given.width,

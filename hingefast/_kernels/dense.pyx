@@ -5,8 +5,8 @@ blocks of as many rows as a second-level cache holds comfortably. Rows with a sl
 in a queue; the loops that score the next block add them to the gradient, as a rule in the same sweep over the columns
 (score.h), so that X comes from memory once and both halves of the arithmetic overlap with reading it.
 
-Narrow rows, of up to sixteen numbers, have no queue: all that are loaded together are a block, which is accumulated from
-the first-level cache (even_rows.h).
+Narrow rows, of up to sixteen numbers, have no queue: all that are loaded together are a block, which is accumulated
+from the first-level cache (even_rows.h).
 
 K classes have no queue: a block of their scores costs K products a number of X, and X stays in a cache meanwhile.
 """
@@ -244,8 +244,8 @@ cdef class Dense(Layout):
         if queue.narrow != NULL:   # a block begins where a chunk does
             stride = worker.loaded.row_step * self.row_stride // self.itemsize
             table.real[self.is_f64].accumulate_narrow_rows(
-                queue.narrow, stride, slopes, worker.n, self.n_features, (worker.n - 1) * stride + self.n_features, CHUNK,
-                worker.grad)
+                queue.narrow, stride, slopes, worker.n, self.n_features, (worker.n - 1) * stride + self.n_features,
+                CHUNK, worker.grad)
             return 0
         # Rows without a slope do not join the queue, and are never multiplied with anything.
         if self.is_f64:

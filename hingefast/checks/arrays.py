@@ -5,7 +5,6 @@ Knows dtypes, shapes and memory, but no loss; `arguments` builds the arguments o
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 import sys
@@ -131,12 +130,7 @@ def attribute(x: Any, name: str) -> Any:
 
 def is_frame(x: Any) -> bool:
     """Whether `x` is a table of pandas, polars or Arrow. Asks its class: a column may have any name."""
-    return _is_frame_class(type(x))
-
-
-@functools.lru_cache(maxsize=64)  # a name that is not there costs as much as several checks
-def _is_frame_class(cls: type) -> bool:
-    return hasattr(cls, "columns") and any(hasattr(cls, name) for name in ("dtypes", "column_names"))
+    return hasattr(type(x), "columns") and any(hasattr(type(x), name) for name in ("dtypes", "column_names"))
 
 
 def _columns(frame: Any) -> list[tuple[Any, Any]]:
