@@ -299,7 +299,8 @@ cdef class CSR(Layout):
                                  coef.data, coef.intercept, scores[0])
         elif coef.given.width == 1:
             fault_at = real.csr_score_rows[span.wide](
-                span.data, span.indices, span.starts, span.ends, n, span.follow, d, coef.data, coef.intercept, scores[0])
+                span.data, span.indices, span.starts, span.ends, n, span.follow, d, coef.data, coef.intercept,
+                scores[0])
         elif coef.data != NULL:
             fault_at = real.csr_score_classes[span.wide](
                 span.data, span.indices, span.starts, span.ends, n, d, coef.data, coef.stride, coef.given.width,
