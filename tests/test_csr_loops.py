@@ -64,7 +64,7 @@ CASES = ["0 to 200", "0 to 40, shuffled", "below 4", "5 to 8", "9 to 12", "12 to
 CASES += ["no entries", "one entry in a thousand rows", "20 on average"]
 CHANGES = ["none", "one repeated", "one missing", "two exchanged", "one row longer, the next shorter"]
 CHANGES += ["all rows reversed"]
-WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 60, 64, 65, 130]
+WIDTHS = [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 60, 65, 130]
 
 
 def in_eight_lanes(products, dtype):
@@ -120,7 +120,7 @@ def test_rows_of_every_length(case, dtype):
 
 
 @every_dtype
-@pytest.mark.parametrize("slack", [0, 1, 9])
+@pytest.mark.parametrize("slack", [0, 5])
 @pytest.mark.parametrize("n_features", WIDTHS)
 def test_full_rows(n_features, slack, dtype):
     """Behind the last row may be nothing, or something that is none of its own."""

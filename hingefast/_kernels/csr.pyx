@@ -273,11 +273,15 @@ cdef class CSR(Layout):
         span.readable = self.n_stored - span.starts[0] if worker.n > 0 else 0
         if self.data_at == NULL and self.fill_tile(worker) != 0:
             return -1
-        self.look_at_block(span, worker.n)
+        if worker.width == 1:
+            self.look_at_block(span, worker.n)
         return 0
 
     cdef void look_at_block(self, Span* span, Py_ssize_t n) noexcept nogil:
-        """Find out how the rows of a block of one score are best read, and bring them into the caches."""
+        """Find out how the rows of a block of one score are best read, and bring them into the caches.
+
+        Full rows are read as dense ones, others as `csr_score.h` decides for every 32 of them.
+        """
         cdef int64_t entries = n_entries(span, n)
         cdef Py_ssize_t data_size = 8 if self.is_f64 else 4, index_size = 8 if span.wide else 4
         span.are_full = (span.follow and entries == n * self.n_features and entries > 0

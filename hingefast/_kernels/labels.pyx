@@ -332,6 +332,7 @@ cdef class Targets:
         """
         cdef Vector* vector = &self.labels if labels else &self.weights
         cdef Py_ssize_t step = self.row_step * vector.stride, i
+        cdef const char* found
         dtype[0] = vector.dtype if vector.dtype >= 0 else HF_FLOAT64
         if vector.dtype < 0 and vector.convertible < 0:
             return <const char*>loaded.cast_buffer if self.cast_by_numpy(loaded, labels, n, dtype, fault) == 0 else NULL
@@ -345,8 +346,9 @@ cdef class Targets:
             return <const char*>loaded.cast_buffer
         if loaded.row_index == NULL and not vector.is_swapped and step == (<Py_ssize_t>1 << vector.log2_itemsize):
             if <size_t>vector.data % <size_t>step == 0:
-                table.prefetch(vector.data + (loaded.first_row + n) * step, n * step)   # the next load
-                return vector.data + loaded.first_row * vector.stride
+                found = vector.data + loaded.first_row * vector.stride
+                table.prefetch(found + n * step, n * step)   # of the next load
+                return found
         if loaded.row_index == NULL:
             table.gather[vector.log2_itemsize](vector.data + loaded.first_row * vector.stride, step, NULL, n,
                                                loaded.cast_buffer)

@@ -62,9 +62,10 @@ HF_INLINE int IX(csr_score_row)(const real *x, const index_type *index, int64_t 
     return 1;
 }
 
-/* Rows that are scored together. */
+/* Rows that are scored together, if they have no more entries than so many each, on average. Over the time that
+ * they take one by one, on Zen 4: rows of 14 entries 0.93, of 0 to 114, 12 on average, 0.6 (there the end of a row is
+ * guessed wrong), of 22 1.02, of 78 1.17 (products are stored and read again). For full rows see CSR.look_at_block. */
 #define STRIP_ROWS 32
-/* ... if they have no more entries than so many each, on average. */
 #define FLAT_ENTRIES 20
 
 /* The scores of n_rows rows that follow one another, a multiple of four and at most STRIP_ROWS; returns the place of the
