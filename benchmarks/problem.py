@@ -412,7 +412,8 @@ def _linear_problem(
 ) -> Problem:
     X, y, coef, _ = problem
     idiomatic = partial(baselines.idiomatic_linear, loss, *problem)
-    notes = [source, _active(*problem.active())] if isinstance(problem, data.Multiclass) else []
+    is_known = isinstance(problem, data.Linear) or not problem.coef.any()  # in which rows are active
+    notes = [] if is_known else [source, _active(*problem.active())]
     return Problem(
         hingefast=_hingefast_linear(loss, problem, size),
         ceiling=ceiling,
