@@ -30,7 +30,6 @@ from benchmarks.design_rows import (
     ceiling_at,
 )
 from benchmarks.problem import (
-    FIRST_ITERATION,
     WIDE_FEATURES,
     Problem,
     Size,
@@ -357,11 +356,11 @@ def _real() -> Iterable[Case]:
     """Real sets at their class means; some of them also with other shares of active rows."""
     for name in REAL_SPEEDUPS:
         for dtype, number in DTYPES.items():
-            build: Callable[[Size], Problem] = partial(real_problem, name, number, None)
+            build: Callable[[Size], Problem] = partial(real_problem, name, number, "means")
             yield from design_cases(f"real-{name}", f"csr/real/{dtype}/{name}", dtype, build, needs=name)
     for name in REAL_BY_ACTIVITY:
-        for what, activity in (("0%", 0.0), ("25%", 0.25), ("100%", 1.0), ("first", FIRST_ITERATION)):
-            build = partial(real_problem, name, np.float64, activity)
+        for what, at in (("0%", 0.0), ("25%", 0.25), ("100%", 1.0), ("first", "zero")):
+            build = partial(real_problem, name, np.float64, at)
             case_id = f"csr/real/f64/{name}-active={what}"
             yield from design_cases(f"real-{name}-active", case_id, "f64", build, threads=(1,), needs=name)
 

@@ -157,8 +157,6 @@ def flat(answer: Any) -> list[Any]:
 # ----------------------------------------------------------------------------------------------------
 # The problems
 
-# In place of a share of active rows: coef is 0, so that all are.
-FIRST_ITERATION = 2.0
 
 AnyLinear: TypeAlias = data.Linear | data.Multiclass
 
@@ -339,13 +337,13 @@ def imdb_problem(loss: str, activity: float, size: Size) -> Problem:
     return _csr_problem(loss, data.imdb(), activity, size)
 
 
-def real_problem(name: str, dtype: type, activity: float | None, size: Size) -> Problem:
-    """The hinge on a real set, at its class means; or with this share of active rows, or, for 2, where coef is 0."""
+def real_problem(name: str, dtype: type, at: float | str, size: Size) -> Problem:
+    """The hinge on a real set, at its class "means", where coef is "zero", or with this share of active rows."""
     problem = data.real(name, dtype)
-    if activity == FIRST_ITERATION:
+    if at == "zero":
         problem = problem._replace(coef=np.zeros_like(problem.coef), intercept=0.0)
-    elif activity is not None:
-        problem = data.with_activity(problem.X, activity)
+    elif isinstance(at, float):
+        problem = data.with_activity(problem.X, at)
     return _sparse_problem("hinge", problem, size, False)
 
 

@@ -157,7 +157,7 @@ def linear_value_and_grad(
     if intercept_out is not None and isinstance(out, tuple):
         intercept_out[:] = grad_intercept
         return value, grad, out[1]
-    if given is not intercept and given.shape == (1,):
+    if given is not intercept and given.shape == (1,):  # it is a float where it is the same
         with default_environment():  # rounded to the dtype of coef
             return value, grad, np.array([grad_intercept], coefs.dtype)
     return value, grad, grad_intercept

@@ -83,7 +83,7 @@ def check(indptr, indices, n_features, dtype, rng, slack=0, rows=None):
     data[rng.random(len(data)) < 0.1] = -0.0
     coef = rng.standard_normal(n_features).astype(dtype)
     y = rng.choice([-1.0, 1.0], n_rows)
-    chosen = range(n_rows) if rows is None else rows
+    chosen = np.arange(n_rows) if rows is None else np.arange(n_rows)[rows]
     spans = [slice(indptr[i], indptr[i + 1]) for i in chosen]
     scores = np.array([in_eight_lanes(data[k] * coef[indices[k]], dtype) for k in spans], dtype)
     scores = scores + dtype(INTERCEPT)
@@ -143,8 +143,8 @@ def test_rows_that_do_not_follow_one_another(rows, n_features, dtype):
     rng = np.random.default_rng(n_features)
     indptr, indices, _ = full_rows(n_features, "none", rng)
     chosen = {
-        "slice": np.arange(5, 200),
-        "step": np.arange(260, 1, -3),
+        "slice": slice(5, 200),
+        "step": slice(260, 1, -3),
         "numbers": rng.integers(0, len(indptr) - 1, 200),
     }[rows]
     check(indptr, indices, n_features, dtype, rng, rows=chosen)
@@ -159,7 +159,7 @@ def test_numbers_behind_a_full_row_do_not_matter(dtype):
     X[::2] = [1, 2, 3]
     X[1::2] = [np.nan, np.inf, -np.inf]
     y, coef = np.ones(40), np.zeros(3)
-    X = sparse.csr_array(np.where(X == 0, 1, X))
+    X = sparse.csr_array(X)
     weights = np.tile([1.0, 0.0], 20)
     value, grad, _ = hf.linear_value_and_grad(X, y, coef, sample_weight=weights)
     assert value == 1
@@ -167,6 +167,27 @@ def test_numbers_behind_a_full_row_do_not_matter(dtype):
     scores = hf.decision_function(X, [1.0, 1.0, 1.0])
     np.testing.assert_array_equal(scores[::2], 6)
     assert np.isnan(scores[1::2]).all()
+
+
+@pytest.mark.parametrize("per_row", [5, 40, 50])
+def test_entries_beyond_the_caches(per_row):
+    """X of more than 16 MB is read in other blocks, with the bits of its parts; 50 of 50 columns are full rows."""
+    n_rows, n_features = 1_600_000 // per_row, 50
+    rng = np.random.default_rng(per_row)
+    indices = rng.integers(0, n_features, n_rows * per_row).astype(np.int32)
+    if per_row == n_features:
+        indices = np.tile(np.arange(n_features, dtype=np.int32), n_rows)
+    data, coef = rng.standard_normal(len(indices)), rng.standard_normal(n_features)
+    assert data.nbytes + indices.nbytes > 2**24
+
+    def rows(first, end):
+        part = slice(first * per_row, end * per_row)
+        indptr = np.arange(end - first + 1) * per_row
+        return namespace(indptr, indices[part], data[part], (end - first, n_features))
+
+    half = n_rows // 2
+    parts = [hf.decision_function(rows(*part), coef) for part in ((0, half), (half, n_rows))]
+    assert bits(hf.decision_function(rows(0, n_rows), coef)) == bits(np.concatenate(parts))
 
 
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])

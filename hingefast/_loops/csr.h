@@ -4,4 +4,3 @@
 #include "csr_squares.h"
 #undef index_type
 #undef IX
-#undef INDEX_IS_I64

@@ -6,7 +6,7 @@
  * nothing anywhere but to column 0, of a gradient that is thrown away.
  */
 #ifndef index_type /* opened alone */
-#include "four.h"
+#include "accumulate.h"
 #define index_type int64_t
 #define IX(name) FN(HF_JOIN(name, i64))
 #endif

@@ -6,7 +6,6 @@
  */
 #ifndef index_type /* opened alone */
 #include "csr_flat.h"
-#define INDEX_IS_I64
 #define index_type int64_t
 #define IX(name) FN(HF_JOIN(name, i64))
 #endif
@@ -73,7 +72,8 @@ HF_INLINE int IX(csr_score_row)(const real *x, const index_type *index, int64_t 
 HF_INLINE ptrdiff_t IX(csr_score_strip)(const real *x, const index_type *index, const int64_t *starts,
                                         const int64_t *ends, ptrdiff_t n_rows, const real *w, uint64_t width,
                                         real intercept, real *out) {
-    real products[STRIP_ROWS * FLAT_ENTRIES + 20];
+    real products[STRIP_ROWS * FLAT_ENTRIES + 4 +
+                  16]; /* a last group of four, and what is read behind a row */
     const int64_t first = starts[0], n = ends[n_rows - 1] - first;
     FN(four) four;
     int64_t k = 0;

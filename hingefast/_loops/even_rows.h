@@ -9,7 +9,7 @@
  * least those of the rows; what is read behind a row is thrown away.
  */
 #ifndef real /* opened alone */
-#include "sixteen.h"
+#include "accumulate.h"
 #include "four.h"
 #endif
 

@@ -131,28 +131,3 @@ HF_INLINE FN(four) FN(sums_of_pairs)(FN(four) a, FN(four) b) {
     return FN(four_of)(x[0] + x[1], x[2] + x[3], y[0] + y[1], y[2] + y[3]);
 #endif
 }
-
-/* The places of those of n rows that have a slope, without a branch that would be guessed wrong; how many. O(n). */
-HF_INLINE ptrdiff_t FN(rows_with_slope)(const real *slopes, ptrdiff_t n, int32_t *places) {
-    ptrdiff_t n_active = 0, i = 0;
-#if HF_VECTOR_BYTES == 64
-    __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    for (; i + 8 <= n; i += 8) { /* writes eight, no further than place i + 8 */
-#ifdef HF_REAL_IS_F64
-        const __mmask8 active =
-            _mm512_cmp_pd_mask(_mm512_loadu_pd(slopes + i), _mm512_setzero_pd(), _CMP_NEQ_UQ);
-#else
-        const __mmask8 active =
-            _mm256_cmp_ps_mask(_mm256_loadu_ps(slopes + i), _mm256_setzero_ps(), _CMP_NEQ_UQ);
-#endif
-        _mm256_storeu_si256((__m256i *)(places + n_active), _mm256_maskz_compress_epi32(active, place));
-        n_active += _mm_popcnt_u32(active);
-        place = _mm256_add_epi32(place, _mm256_set1_epi32(8));
-    }
-#endif
-    for (; i < n; i++) {
-        places[n_active] = (int32_t)i;
-        n_active += slopes[i] != 0;
-    }
-    return n_active;
-}

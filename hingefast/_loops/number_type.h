@@ -46,7 +46,6 @@
 #define index_type int32_t
 #define IX(name) FN(HF_JOIN(name, i32))
 #include "csr.h"
-#define INDEX_IS_I64
 #define index_type int64_t
 #define IX(name) FN(HF_JOIN(name, i64))
 #include "csr.h"

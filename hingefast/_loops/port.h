@@ -93,11 +93,9 @@
  * known to read twice. HF_READ_AGAIN: and here it must, what it has written. */
 #if defined(__GNUC__) || defined(__clang__)
 #define HF_PIN(number) __asm__("" : "+r"(number))
-#define HF_PIN_VECTOR(vector) __asm__("" : "+v"(vector))
 #define HF_READ_AGAIN() __asm__ volatile("" : : : "memory")
 #else
 #define HF_PIN(number) ((void)(number))
-#define HF_PIN_VECTOR(vector) ((void)(vector))
 #define HF_READ_AGAIN() ((void)0)
 #endif
 HF_INLINE int64_t hf_pinned(int64_t x) {
