@@ -22,7 +22,7 @@ FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" 
 # X in MiB: a full run is far beyond any level-2 cache and most last-level ones; a short one only beyond the former.
 FULL_X, SHORT_X = 256, 48
 # Seconds of timing a case, when a few rounds do not take longer. With the making of data and the comparing of answers
-# a full run then takes less than 10 minutes on two cores of 2023.
+# a full run then takes 7 to 20 minutes on two cores of 2023, the longer with the real sets.
 FULL_SECONDS, SHORT_SECONDS = 0.5, 0.3
 
 
