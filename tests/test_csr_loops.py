@@ -169,6 +169,20 @@ def test_numbers_behind_a_full_row_do_not_matter(dtype):
     assert np.isnan(scores[1::2]).all()
 
 
+@every_dtype
+@pytest.mark.parametrize("n_features", WIDTHS)
+def test_no_sum_of_lanes_is_minus_zero(n_features, dtype):
+    """They begin at +0: products of -0 alone, and an intercept of -0, make +0, dense or CSR, full or not."""
+    dense = np.full((40, n_features), -0.0, dtype)
+    indices = np.tile(np.arange(n_features), 40)
+    coef = np.ones(n_features)
+    for columns in (n_features, n_features + 1):  # full rows, and rows that are not
+        X = namespace(np.arange(41) * n_features, indices, dense.ravel(), (40, columns))
+        assert not np.signbit(hf.decision_function(X, np.ones(columns), -0.0)).any()
+    assert not np.signbit(hf.decision_function(dense, coef, -0.0)).any()
+    assert not np.signbit(hf.decision_function(dense[::2], coef, -0.0)).any()
+
+
 @pytest.mark.parametrize("per_row", [5, 40, 50])
 def test_entries_beyond_the_caches(per_row):
     """X of more than 16 MB is read in other blocks, with the bits of its parts; 50 of 50 columns are full rows."""
