@@ -5,7 +5,7 @@ indices into [0, n_features) each time one is used, so another thread that chang
 change numbers.
 """
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
@@ -14,7 +14,7 @@ import numpy as np
 
 from hingefast._kernels.table import default_environment
 
-from hingefast._kernels.labels cimport Targets, convertible_type
+from hingefast._kernels.labels cimport Targets, convertible_type, is_plain
 from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, round_coef
 from hingefast._kernels.loaded cimport MAX_LOAD, SLOPE, Fault, Loaded, LoadedSpace, keep_error, loaded_in, row_at
 from hingefast._kernels.table cimport (
@@ -52,6 +52,33 @@ cdef enum:
     # to score, and 1.3 touched. Where X is in a cache, touching costs 8 to 25 % (Zen 4).
     TOUCH_BYTES = 16777216
     TOUCHED_ENTRIES = 16384
+
+
+def plain_parts(data, indices, indptr, shape):
+    """Views of the parts of a CSR matrix as most are, and its number of columns, so that small batches cost little.
+
+    None where anything is unusual, for `checks` to convert or to refuse: parts that are not plain, lengths that do
+    not fit, more than 2^31 - 1 columns.
+    """
+    cdef Py_ssize_t n_stored, n_pointers
+    if not (is_plain(data, False) and is_plain(indices, True) and is_plain(indptr, True)
+            and type(shape) is tuple and len(shape) == 2
+            and type(shape[0]) is int and type(shape[1]) is int and 0 <= shape[1] <= INT32_MAX):
+        return None
+    # Views are returned: whoever holds the arrays may reshape them at any later moment.
+    n_stored, n_pointers = cnp.PyArray_DIM(<cnp.ndarray>data, 0), cnp.PyArray_DIM(<cnp.ndarray>indptr, 0)
+    if (cnp.PyArray_DIM(<cnp.ndarray>indices, 0) != n_stored or n_pointers == 0 or shape[0] != n_pointers - 1
+            or pointer_at(<cnp.ndarray>indptr, 0) != 0
+            or not 0 <= pointer_at(<cnp.ndarray>indptr, n_pointers - 1) <= n_stored):
+        return None
+    return data.view(), indices.view(), indptr.view(), shape[1]
+
+
+cdef int64_t pointer_at(cnp.ndarray indptr, Py_ssize_t at) noexcept:
+    """A number of contiguous int32 or int64."""
+    if cnp.PyArray_ITEMSIZE(indptr) == 8:
+        return (<const int64_t*>cnp.PyArray_DATA(indptr))[at]
+    return (<const int32_t*>cnp.PyArray_DATA(indptr))[at]
 
 
 cdef class CSR(Layout):
@@ -318,7 +345,7 @@ cdef class CSR(Layout):
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Span* span = <Span*>worker.buffers[ROWS].start
-        cdef Py_ssize_t n = worker.n, n_columns = self.n_features
+        cdef Py_ssize_t n = worker.n, n_columns = self.n_features, fault_at
         cdef double* few_slopes
         if worker.slots != NULL:
             if self.in_slots(worker, slopes) != 0:
@@ -330,8 +357,10 @@ cdef class CSR(Layout):
             real.accumulate_even_rows(<const char*>span.data + span.starts[0] * worker.itemsize, n_columns, slopes, n,
                                       n_columns, span.readable, worker.grad)
         elif worker.width == 1:
-            real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends, slopes, n, n_columns,
-                                                worker.grad)
+            fault_at = real.csr_accumulate_rows[span.wide](span.data, span.indices, span.starts, span.ends, slopes, n,
+                                                           n_columns, worker.grad)
+            if fault_at >= 0:
+                return self.note_index(worker, fault_at)
         else:
             few_slopes = <double*>worker.buffers[GROUPS].start
             real.csr_accumulate_classes[span.wide](

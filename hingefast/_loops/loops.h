@@ -65,7 +65,7 @@ REAL_LOOP(PER_INDEX, ptrdiff_t, csr_score_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            ptrdiff_t n_rows, int follow, ptrdiff_t n_features, const void *coef, double intercept,
            void *scores))
-REAL_LOOP(PER_INDEX, void, csr_accumulate_rows,
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_accumulate_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features, double *grad))
 
