@@ -117,7 +117,7 @@ def linear_value_and_grad(
     """
     found = get_loss(loss)
     parts: dict[str, Any] = {}
-    layout = as_layout(X, inputs=parts)
+    layout = as_layout(X, inputs=None if out is None else parts)
     is_mean = arguments.as_linear_reduction(reduction) == "mean"
     labels = arguments.as_labels(y, layout.n_rows, "X")
     weights = arguments.as_weights(sample_weight, layout.n_rows, "X")
@@ -207,7 +207,7 @@ def decision_function(
            [2.25, 5.  ]])
     """
     parts: dict[str, Any] = {}
-    layout = as_layout(X, inputs=parts)
+    layout = as_layout(X, inputs=None if out is None else parts)
     given = arrays.real_array(coef, "coef")
     source = coef if isinstance(coef, (list, tuple)) else given  # what a hint in a message is about
     if given.ndim == 2 and given.shape[0] != 1:
@@ -237,14 +237,15 @@ def as_layout(X: Any, *, float64: bool = False, inputs: dict[str, Any] | None = 
     inputs : dict, optional
         Gets what X consists of, by name, for `arrays.check_out`.
     """
-    inputs = {} if inputs is None else inputs
     parts = arrays.csr_parts(X)
     if parts is not None:
         data, indices, indptr, n_features, given_indptr = parts
-        inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
+        if inputs is not None:
+            inputs |= {"X.data": data, "X.indices": indices, "X.indptr": given_indptr}
         return CSR(data, indices, indptr, n_features, float64 or arrays.computes_in_float64(data.dtype))
     array = arrays.matrix(X)
-    inputs |= {"X": array} if type(X) is np.ndarray or not arrays.is_frame(X) else arrays.memory(X, "X")
+    if inputs is not None:
+        inputs |= {"X": array} if type(X) is np.ndarray or not arrays.is_frame(X) else arrays.memory(X, "X")
     is_f64 = float64 or arrays.computes_in_float64(array.dtype)
     kind = Fortran if has_contiguous_columns(array, is_f64) else Dense
     return kind(array, is_f64)

@@ -57,6 +57,7 @@ cdef class Targets:
     cdef int weigh(self, int is_f64, bint mean, int* exponent) except -1
     cdef double weight_of_batch(self, int is_f64, int exponent, double* largest, Fault* fault) except? -1
 
+cdef bint is_plain(object x, bint of_integers) noexcept
 cdef int element_type(cnp.ndarray x)
 cdef int convertible_type(cnp.ndarray x)
 cdef Vector describe(cnp.ndarray x)

@@ -57,6 +57,23 @@ cdef double as_float64(value) except? -1:
     return value if float(value) == value else float("nan")
 
 
+cdef bint is_plain(object x, bint of_integers) noexcept:
+    """Whether x is a vector in one piece, aligned and native, of float32 or float64, or of int32 or int64."""
+    cdef int number
+    if not (cnp.PyArray_CheckExact(x) and cnp.PyArray_NDIM(<cnp.ndarray>x) == 1
+            and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x)):
+        return False
+    number = cnp.PyArray_TYPE(<cnp.ndarray>x)
+    if of_integers:
+        return number == cnp.NPY_INT64 or number == cnp.NPY_INT32
+    return number == cnp.NPY_FLOAT64 or number == cnp.NPY_FLOAT32
+
+
+def plain_vector(x, Py_ssize_t n):
+    """A view of x if it is a plain vector of n floats, as most are, so that small batches cost little; else None."""
+    return x.view() if is_plain(x, False) and cnp.PyArray_DIM(<cnp.ndarray>x, 0) == n else None
+
+
 cdef int element_type(cnp.ndarray x):
     """HF_INT8 ... for a native dtype that all loops read, -1 for another."""
     return number_type(x) if cnp.PyArray_ISNOTSWAPPED(x) else -1

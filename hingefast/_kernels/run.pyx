@@ -164,7 +164,7 @@ cdef class Pass(Job):
         # What is left for a second thread must be worth waking it.
         is_shared = (first_end < n_rows and 2 * n_rows >= 3 * first_end and not self.layout.is_small
                      and not self.layout.needs_numpy and not self.targets.needs_numpy())
-        if n_threads is not None or is_shared:
+        if is_shared or n_threads is not None and (type(n_threads) is not int or n_threads != 1):   # or to check it
             n = _threads.resolve_threads(n_threads)
         if not is_shared or self.is_ordered and self.one_accumulator and not self.in_turn:
             return 1

@@ -131,9 +131,9 @@ cdef extern from "../_loops/table.h" nogil:
         Py_ssize_t (*csr_score_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                         const int64_t* ends, Py_ssize_t n_rows, int follow, Py_ssize_t n_features,
                                         const void* coef, double intercept, void* scores) noexcept nogil
-        void (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
-                                       const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
-                                       Py_ssize_t n_features, double* grad) noexcept nogil
+        Py_ssize_t (*csr_accumulate_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                             const int64_t* ends, const void* slopes, Py_ssize_t n_rows,
+                                             Py_ssize_t n_features, double* grad) noexcept nogil
         void (*score_even_rows)(const void* data, Py_ssize_t stride, Py_ssize_t n_rows, Py_ssize_t n_features,
                                 Py_ssize_t readable, const void* coef, double intercept, void* scores) noexcept nogil
         void (*accumulate_even_rows)(const void* data, Py_ssize_t stride, const void* slopes, Py_ssize_t n_rows,

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hingefast._kernels.given import Given
-from hingefast._kernels.labels import Classes, Targets
+from hingefast._kernels.labels import Classes, Targets, plain_vector
 from hingefast._kernels.questions import WANT_SLOPE, WANT_VALUE
 from hingefast._kernels.slopes import OneMargin, ScoreLoss
 from hingefast._kernels.table import default_environment
 from hingefast.checks import explain
 from hingefast.checks.arrays import (
+    DOUBLE,
     as_number,
     as_vector,
     call_foreign,
@@ -84,7 +85,8 @@ INT64 = np.dtype(np.int64)  # of row numbers that need no conversion
 # The pairs of labels that binary losses take undeclared.
 SIGNS, BOOLS = Classes((-1, 1)), Classes((0, 1))
 # Of gradients, theta and coef; comparing with dtypes is faster than with types.
-FLOATS = DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+SINGLE = np.dtype(np.float32)
+FLOATS = DOUBLE, SINGLE
 
 
 # ---- the keywords that all calls share ----------------------------------------------------------------
@@ -244,6 +246,9 @@ def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
 
 def as_labels(y: Any, n_rows: int, of: str) -> Array:
     """`y` as a real array of shape (n_rows,)."""
+    plain = plain_vector(y, n_rows)
+    if plain is not None:
+        return plain
     array = real_array(y, "y", is_vector=True)
     if array.ndim == 2 and array.shape[0] == n_rows and array.shape[1] > 1:
         hint = "y.argmax(axis=1)" if type(y) is np.ndarray else "np.argmax(np.asarray(y), axis=1)"
@@ -414,6 +419,9 @@ def _score_results(
 
 def as_coef(coef: Any, n_features: int) -> Array:
     """The coefficients of a binary loss, contiguous float32 or float64, in their shape: (d,) or (1, d)."""
+    plain = plain_vector(coef, n_features)
+    if plain is not None:
+        return plain
     array = real_array(coef, "coef")
     shape = array.shape
     if shape not in ((n_features,), (1, n_features)):

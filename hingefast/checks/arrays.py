@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.csr import plain_parts
 from hingefast._kernels.table import default_environment
 
 __all__ = [
+    "DOUBLE",
     "InvalidCSRError",
     "as_integer",
     "as_number",
@@ -49,6 +51,7 @@ __all__ = [
 
 Array = npt.NDArray[Any]
 
+DOUBLE = np.dtype(np.float64)
 REAL = "biuf"  # kinds of dtypes: bool, signed and unsigned integers, floats
 MAX_SHOWN = 100  # characters of anything foreign in a message, of which there are at most three
 # Coefficients: kernels count bytes of up to eight float64 for each in a Py_ssize_t.
@@ -229,6 +232,8 @@ def ravel_hint(x: Any, array: Array, name: str) -> str:
 
 def computes_in_float64(dtype: np.dtype[Any]) -> bool:
     """Whether scores of data of this dtype are computed in float64: all but small types are."""
+    if dtype is DOUBLE:  # as most are
+        return True
     return not (dtype.kind == "b" or dtype.itemsize <= 2 or (dtype.kind == "f" and dtype.itemsize == 4))
 
 
@@ -303,11 +308,12 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int, Array] | None:
         For lengths and first and last row pointers that do not fit together. The rest of the structure is
         checked while it is read.
     """
-    if isinstance(X, (np.ndarray, list, tuple)) or is_frame(X):
+    if isinstance(X, (np.ndarray, list, tuple)):
         return None
     indptr = attribute(X, "indptr")
-    if indptr is None and attribute(X, "tocsr") is None:
-        return None
+    if type(indptr) is not np.ndarray:  # which no column of a table is
+        if is_frame(X) or (indptr is None and attribute(X, "tocsr") is None):
+            return None
     layout = attribute(X, "format")
     if indptr is None or (isinstance(layout, str) and layout != "csr"):
         raise TypeError(f"X is a sparse matrix in format {quote(layout)}, must be 'csr'; pass X.tocsr()")
@@ -319,6 +325,10 @@ def csr_parts(X: Any) -> tuple[Array, Array, Array, int, Array] | None:
         raise TypeError(
             f"X must be an array or a CSR matrix with indptr, indices, data and shape: {shorten(error)}"
         ) from None
+    plain = plain_parts(data, indices, indptr, shape)
+    if plain is not None:
+        data, indices, indptr, n_features = plain
+        return data, indices, indptr, n_features, indptr
     n_rows, n_features = _matrix_shape(shape)
     data = real_array(data, "X.data")
     numbers = []
@@ -362,15 +372,12 @@ def matrix(X: Any) -> Array:
 
 def _matrix_shape(shape: Any) -> tuple[int, int]:
     """The shape that a CSR matrix says it has: two integers."""
-    if type(shape) is tuple and len(shape) == 2 and type(shape[0]) is int and type(shape[1]) is int:
-        n_rows, n_features = shape
-    else:
-        try:
-            n_rows, n_features = (operator.index(size) for size in shape)
-        except MemoryError:
-            raise
-        except Exception:
-            raise ValueError(f"X must have two dimensions, both integers, got shape {quote(shape)}") from None
+    try:
+        n_rows, n_features = (operator.index(size) for size in shape)
+    except MemoryError:
+        raise
+    except Exception:
+        raise ValueError(f"X must have two dimensions, both integers, got shape {quote(shape)}") from None
     if n_rows < 0 or n_features < 0:
         raise InvalidCSRError(f"X.shape is {quote((n_rows, n_features))}, must not be negative")
     if n_rows > sys.maxsize - 1:
