@@ -58,10 +58,13 @@ HF_INLINE void FN(score_narrow_fours)(const real *row, ptrdiff_t stride, ptrdiff
     for (int q = 0; q < n_fours; q++)
         coef[q] = FN(load_four)(w + 4 * q);
     for (ptrdiff_t i = 0; i < n_rows; i += 4, row += 4 * stride) {
-        FN(four) sums = FN(sums_of_fours)(FN(lanes_of_narrow)(row, n_fours, n_last, coef),
-                                          FN(lanes_of_narrow)(row + stride, n_fours, n_last, coef),
-                                          FN(lanes_of_narrow)(row + 2 * stride, n_fours, n_last, coef),
-                                          FN(lanes_of_narrow)(row + 3 * stride, n_fours, n_last, coef));
+        FN(four) lanes[4];
+        HF_UNROLL
+        for (int r = 0; r < 4; r++) {
+            lanes[r] = FN(lanes_of_narrow)(row + r * stride, n_fours, n_last, coef);
+            HF_READ_AGAIN(); /* not what is read, but when: in the order of addresses, which hardware follows */
+        }
+        const FN(four) sums = FN(sums_of_fours)(lanes[0], lanes[1], lanes[2], lanes[3]);
         FN(store_four)(scores + i, FN(add_four)(FN(add_four)(sums, FN(no_four)()), bias));
     }
 }

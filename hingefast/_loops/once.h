@@ -25,15 +25,12 @@ static void hf_stream(void *to, const void *from, size_t bytes) {
     memcpy(target, source, bytes);
 }
 
-/* Reads a word of every cache line of some bytes, and throws it away: they come into the caches one behind the other,
- * faster than to who waits for coefficients between them. O(bytes). */
+/* Reads a byte of every cache line of some bytes, and throws it away: they come into the caches one behind the other,
+ * faster than to who waits for coefficients between them. Volatile: what nobody uses is not read otherwise. O(bytes). */
 static void touch(const void *x, size_t bytes) {
-    const char *line = x;
-    for (size_t at = 0; at + sizeof(int64_t) <= bytes; at += HF_LINE_BYTES) {
-        int64_t word;
-        memcpy(&word, line + at, sizeof word);
-        (void)hf_pinned(word);
-    }
+    const volatile char *line = x;
+    for (size_t at = 0; at < bytes; at += HF_LINE_BYTES)
+        (void)line[at];
 }
 
 /* Asks for every cache line of some bytes, which need not be mapped. Hardware that fetches ahead stops where a page does, so
