@@ -183,9 +183,43 @@ def test_no_sum_of_lanes_is_minus_zero(n_features, dtype):
     assert not np.signbit(hf.decision_function(dense[::2], coef, -0.0)).any()
 
 
+@every_dtype
+@pytest.mark.parametrize("loss", ["crammer_singer", "weston_watkins"])
+@pytest.mark.parametrize("n_classes", [2, 5, 11, 20, 40])
+def test_many_columns_of_classes(n_classes, loss, dtype):
+    """Where K numbers a column do not fit a cache they are asked for ahead: with the bits of few columns."""
+    rng = np.random.default_rng(n_classes)
+    indptr, indices, few = unequal_rows("0 to 200", rng)
+    many = 70_000
+    data = rng.standard_normal(len(indices)).astype(dtype)
+    coef, intercept = rng.standard_normal((n_classes, few)), rng.standard_normal(n_classes)
+    y = rng.integers(0, n_classes, len(indptr) - 1)
+    place = np.sort(rng.choice(many, few, replace=False))
+    place[-1] = many - 1
+    wide_coef = np.zeros((n_classes, many))
+    wide_coef[:, place] = coef
+    for rows in (None, rng.permutation(len(y)), slice(None, None, -2)):
+        for scale in (1.0, 0.05):  # a few classes active, all
+            got, want = (
+                hf.linear_value_and_grad(
+                    namespace(indptr, columns, data, (len(y), d)),
+                    y,
+                    w * scale,
+                    intercept * scale,
+                    loss=loss,
+                    rows=rows,
+                )
+                for columns, d, w in ((place[indices], many, wide_coef), (indices, few, coef))
+            )
+            assert bits(got[0]) == bits(want[0])
+            assert bits(got[1][:, place]) == bits(want[1])
+            assert bits(got[2]) == bits(want[2])
+            assert np.count_nonzero(got[1]) == np.count_nonzero(want[1])
+
+
 @pytest.mark.parametrize("per_row", [5, 40, 50])
 def test_entries_beyond_the_caches(per_row):
-    """X of more than 16 MB is read in other blocks, with the bits of its parts; 50 of 50 columns are full rows."""
+    """X of more than 12 MB is read in other blocks, with the bits of its parts; 50 of 50 columns are full rows."""
     n_rows, n_features = 1_600_000 // per_row, 50
     rng = np.random.default_rng(per_row)
     indices = rng.integers(0, n_features, n_rows * per_row).astype(np.int32)

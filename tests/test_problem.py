@@ -96,6 +96,20 @@ def test_square_norms_of_broken_rows():
             problem_of(A)(lambda problem, rows, of=of_columns: problem.square_norms(of, rows), None)
 
 
+@pytest.mark.parametrize("which", [0, N // 2, -1])
+def test_given_slopes_of_broken_rows(which):
+    """Nobody has scored them: an index outside is found where it is used, and nowhere if the row has no slope."""
+    A = random_csr(N, D, 3)[0]
+    row = np.flatnonzero(np.diff(A.indptr))[: N // 2 + 1][which]
+    at = A.indptr[row + 1] - 1
+    A.indices[at] = -1
+    slopes = np.ones(N)
+    with pytest.raises(ValueError, match=rf"^X\.indices\[{at}\] \(row {row}\) is -1, must be in \[0, {D}\)$"):
+        problem_of(A)(lambda problem, rows: problem.add_slopes(slopes, rows), None)
+    slopes[row] = 0
+    problem_of(A)(lambda problem, rows: problem.add_slopes(slopes, rows), None)
+
+
 @every_kind
 def test_totals_are_owned_and_pickle(kind):
     """Sums of parts of the rows, merged in order, are those of all rows, also over a pickle."""

@@ -50,7 +50,7 @@ cdef enum:
     # X of more bytes than a last-level cache holds for one core is touched before it is read, in blocks of so many
     # entries, which stay in the second level. Reading X and waiting for coef overlap badly: imdb took 1.6 ns an entry
     # to score, and 1.3 touched. Where X is in a cache, touching costs 8 to 25 % (Zen 4).
-    TOUCH_BYTES = 16777216
+    TOUCH_BYTES = 12582912
     TOUCHED_ENTRIES = 16384
 
 
@@ -256,10 +256,13 @@ cdef class CSR(Layout):
             fault.seen[1] = (<const int32_t*>self.indptr_at)[row + 1]
 
     cdef Py_ssize_t class_stride(self, Py_ssize_t n_classes, Py_ssize_t itemsize) noexcept nogil:
-        """Numbers a feature where classes stand side by side: no feature straddles more lines than it must."""
+        """Numbers a feature where classes stand side by side: whole lines, or a part of one; of float32 half lines.
+
+        20 classes of 20 Newsgroups in float32 took a third less with 24 numbers than with 32: more stay in a cache.
+        """
         cdef Py_ssize_t lanes = HF_LINE_BYTES // itemsize, stride = 1
         if n_classes > lanes:
-            return (n_classes + lanes - 1) // lanes * lanes
+            return (n_classes + 7) // 8 * 8
         while stride < n_classes:
             stride *= 2
         return stride

@@ -6,7 +6,7 @@
  * outside the loop over rows of one score ends; those of K scores add to column 0, of a gradient that is thrown away.
  */
 #ifndef index_type /* opened alone */
-#include "accumulate.h"
+#include "csr_score.h"
 #define index_type int64_t
 #define IX(name) FN(HF_JOIN(name, i64))
 #endif
@@ -79,13 +79,16 @@ HF_INLINE double *IX(sums_of_feature)(double *grad, const index_type *index, uin
     const uint64_t j = (uint64_t)hf_pinned((int64_t)*index);
     return grad + (int64_t)(j < width ? j : 0) * stride;
 }
-HF_INLINE void IX(csr_accumulate_all)(const real *x, const index_type *index, int64_t n, uint64_t width,
-                                      const double *HF_RESTRICT slopes, ptrdiff_t stride, ptrdiff_t n_classes,
-                                      double *grad) {
+HF_INLINE void IX(csr_accumulate_all)(const real *x, const index_type *index, int64_t n, const int asks,
+                                      uint64_t width, const double *HF_RESTRICT slopes, ptrdiff_t stride,
+                                      ptrdiff_t n_classes, double *grad) {
     const int64_t step = hf_pinned(stride);
     for (int64_t e = 0; e < n; e++) {
         double *HF_RESTRICT g = IX(sums_of_feature)(grad, index + e, width, step);
         const double entry = (double)x[e];
+        if (asks)
+            IX(prefetch_column)(grad, index + e + COLUMNS_AHEAD, step * (ptrdiff_t)sizeof *grad,
+                                n_classes * (ptrdiff_t)sizeof *grad);
         HF_VECTORISE
         for (ptrdiff_t k = 0; k < n_classes; k++) {
             const double sum = g[k] + entry * slopes[k];
@@ -93,23 +96,39 @@ HF_INLINE void IX(csr_accumulate_all)(const real *x, const index_type *index, in
         }
     }
 }
-HF_INLINE void IX(csr_accumulate_two)(const real *x, const index_type *index, int64_t n, uint64_t width,
-                                      const double *slopes, ptrdiff_t stride, const int32_t *active,
-                                      double *grad) {
+HF_INLINE void IX(csr_accumulate_lines)(const real *x, const index_type *index, int64_t n, int64_t n_ahead,
+                                        uint64_t width, const double *slopes, ptrdiff_t stride,
+                                        const int lines, double *grad) {
+    const int64_t first = n_ahead < 0 ? 0 : n_ahead < n ? n_ahead : n;
+    if (first > 0)
+        IX(csr_accumulate_all)(x, index, first, 1, width, slopes, stride, lines * HF_F64_LANES, grad);
+    IX(csr_accumulate_all)(x + first, index + first, n - first, 0, width, slopes, stride,
+                           lines * HF_F64_LANES, grad);
+}
+HF_INLINE void IX(csr_accumulate_two)(const real *x, const index_type *index, int64_t n, int64_t n_ahead,
+                                      uint64_t width, const double *slopes, ptrdiff_t stride,
+                                      const int32_t *active, double *grad) {
     const int64_t step = hf_pinned(stride), first = active[0], second = active[1];
     const double first_slope = slopes[0], second_slope = slopes[1];
     for (int64_t e = 0; e < n; e++) {
+        if (e < n_ahead) {
+            IX(prefetch_column)(grad + first, index + e + COLUMNS_AHEAD, step * (ptrdiff_t)sizeof *grad, 1);
+            IX(prefetch_column)(grad + second, index + e + COLUMNS_AHEAD, step * (ptrdiff_t)sizeof *grad, 1);
+        }
         double *g = IX(sums_of_feature)(grad, index + e, width, step);
         const double entry = (double)x[e];
         g[first] += entry * first_slope;
         g[second] += entry * second_slope;
     }
 }
-HF_INLINE void IX(csr_accumulate_few)(const real *x, const index_type *index, int64_t n, uint64_t width,
-                                      const double *HF_RESTRICT slopes, ptrdiff_t stride,
+HF_INLINE void IX(csr_accumulate_few)(const real *x, const index_type *index, int64_t n, int64_t n_ahead,
+                                      uint64_t width, const double *HF_RESTRICT slopes, ptrdiff_t stride,
                                       const int32_t *HF_RESTRICT active, ptrdiff_t n_active, double *grad) {
     const int64_t step = hf_pinned(stride);
     for (int64_t e = 0; e < n; e++) {
+        for (ptrdiff_t a = 0; e < n_ahead && a < n_active; a++)
+            IX(prefetch_column)(grad + active[a], index + e + COLUMNS_AHEAD, step * (ptrdiff_t)sizeof *grad,
+                                1);
         double *HF_RESTRICT g = IX(sums_of_feature)(grad, index + e, width, step);
         const double entry = (double)x[e];
         for (ptrdiff_t a = 0; a < n_active; a++)
@@ -127,10 +146,11 @@ static void IX(csr_accumulate_classes)(const void *data, const void *indices, co
     const real *slope = slopes;
     const uint64_t width = (uint64_t)n_features;
     const ptrdiff_t lines = stride / HF_F64_LANES;
+    const int64_t ahead_end = IX(end_of_asking)(ends, n_rows, n_features * stride * (ptrdiff_t)sizeof *grad);
     for (ptrdiff_t i = 0; i < n_rows; i++, slope += n_classes) {
         const real *x = (const real *)data + starts[i];
         const index_type *index = (const index_type *)indices + starts[i];
-        const int64_t n = ends[i] - starts[i];
+        const int64_t n = ends[i] - starts[i], n_ahead = ahead_end - starts[i];
         ptrdiff_t n_active = 0;
         for (ptrdiff_t k = 0; k < n_classes; k++) {
             active[n_active] = (int32_t)k;
@@ -139,27 +159,28 @@ static void IX(csr_accumulate_classes)(const void *data, const void *indices, co
         }
         if (4 * n_active < n_classes) {
             if (n_active == 2)
-                IX(csr_accumulate_two)(x, index, n, width, active_slopes, stride, active, grad);
+                IX(csr_accumulate_two)(x, index, n, n_ahead, width, active_slopes, stride, active, grad);
             else if (n_active > 0)
-                IX(csr_accumulate_few)(x, index, n, width, active_slopes, stride, active, n_active, grad);
+                IX(csr_accumulate_few)(x, index, n, n_ahead, width, active_slopes, stride, active, n_active,
+                                       grad);
             continue;
         }
         if (lines == 0 || lines > HF_CSR_LINES) {
             for (ptrdiff_t k = 0; k < n_classes; k++)
                 active_slopes[k] = (double)slope[k];
-            IX(csr_accumulate_all)(x, index, n, width, active_slopes, stride, n_classes, grad);
+            IX(csr_accumulate_all)(x, index, n, 0, width, active_slopes, stride, n_classes, grad);
             continue;
         }
         double padded[HF_CSR_LINES * HF_F64_LANES] = {0};
         for (ptrdiff_t k = 0; k < n_classes; k++)
             padded[k] = (double)slope[k];
         if (lines == 1)
-            IX(csr_accumulate_all)(x, index, n, width, padded, stride, HF_F64_LANES, grad);
+            IX(csr_accumulate_lines)(x, index, n, n_ahead, width, padded, stride, 1, grad);
         else if (lines == 2 || HF_CSR_LINES == 2)
-            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 2 * HF_F64_LANES, grad);
+            IX(csr_accumulate_lines)(x, index, n, n_ahead, width, padded, stride, 2, grad);
         else if (lines == 3)
-            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 3 * HF_F64_LANES, grad);
+            IX(csr_accumulate_lines)(x, index, n, n_ahead, width, padded, stride, 3, grad);
         else
-            IX(csr_accumulate_all)(x, index, n, width, padded, stride, 4 * HF_F64_LANES, grad);
+            IX(csr_accumulate_lines)(x, index, n, n_ahead, width, padded, stride, 4, grad);
     }
 }
