@@ -246,7 +246,7 @@ def as_class_weights(class_weight: Any, n_classes: int) -> Array | None:
 
 def as_labels(y: Any, n_rows: int, of: str) -> Array:
     """`y` as a real array of shape (n_rows,)."""
-    plain = plain_vector(y, n_rows)
+    plain: Array | None = plain_vector(y, n_rows)
     if plain is not None:
         return plain
     array = real_array(y, "y", is_vector=True)
@@ -419,7 +419,7 @@ def _score_results(
 
 def as_coef(coef: Any, n_features: int) -> Array:
     """The coefficients of a binary loss, contiguous float32 or float64, in their shape: (d,) or (1, d)."""
-    plain = plain_vector(coef, n_features)
+    plain: Array | None = plain_vector(coef, n_features)
     if plain is not None:
         return plain
     array = real_array(coef, "coef")
