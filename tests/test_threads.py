@@ -440,6 +440,7 @@ def test_a_block_bounds_its_thread():
 import threading
 import numpy as np
 import hingefast as hf
+from hingefast import _threads
 
 def told():
     return hf.show_config(mode="dicts")["threads"]
@@ -458,7 +459,7 @@ with hf.threads(1):
     assert told() == 1
     hf.linear_value_and_grad(X, y, coef)
     objective.value(np.zeros(2_001))
-    assert threading.active_count() == 1   # no helper was started
+    assert _threads._n_helpers == 0
     with hf.threads(7):
         assert told() == 7
         with hf.threads(None):   # as without a block
@@ -540,9 +541,8 @@ def test_the_quota_of_the_process_s_own_control_group(files, want):
 
 def test_small_work_starts_no_threads():
     code = """
-import threading
-import numpy as np
 import hingefast as hf
+from hingefast import _threads
 from kinds import KINDS, as_csr
 for kind in (KINDS["hinge"], KINDS["crammer_singer:hinge"]):
     case = kind.problem(64, 20, seed=96)
@@ -550,7 +550,19 @@ for kind in (KINDS["hinge"], KINDS["crammer_singer:hinge"]):
         kind.call(X, case, n_threads=8)
         scores = hf.decision_function(X, case.coef, n_threads=8)
     kind.loss.value_and_grad(case.y, scores, n_threads=8)
-assert threading.active_count() == 1
+# Two tasks and more of CSR are still less than waking a thread: 150,000 entries, or 300,000 of full rows.
+for n, d, per_row in ((5_000, 1_000, 30), (15_000, 20, 20)):
+    case = KINDS["hinge"].problem(n, d, seed=96)
+    case.X[:, per_row:] = 0
+    X = as_csr(case.X)
+    assert len(X.data) == n * per_row
+    KINDS["hinge"].call(X, case, n_threads=8)
+assert _threads._n_helpers == 0
+n = 30_000   # twice as many are shared out
+case = KINDS["hinge"].problem(n, 30, seed=96)
+case.X[0, 0] = 0
+KINDS["hinge"].call(as_csr(case.X), case, n_threads=8)
+assert _threads._n_helpers == 7
 print("fine")
 """
     assert run_python(code).stdout.strip() == b"fine"

@@ -118,7 +118,7 @@ cdef class Given(Layout):
         worker.n = min(worker.n, self.block_rows)
         if self.width == 1:
             return 0
-        if self.data != NULL:   # the next block, while this one is worked on
+        if self.data != NULL and self.width < LANES:   # the next block, while this one is worked on
             table.prefetch(self.data + (place + worker.n) * size, worker.n * size)
         if self.grad != NULL and self.grad_is_f64 == self.is_f64 and not self.stream:   # slopes are written in place
             worker.slopes = self.grad + place * size

@@ -39,6 +39,7 @@ cdef class Layout:
     # Which rows
     cdef Py_ssize_t cut(self, Targets targets, Py_ssize_t first, Py_ssize_t end, Py_ssize_t width,
                         int unit) noexcept nogil
+    cdef Py_ssize_t rows_alone(self, Targets targets, Py_ssize_t width) noexcept nogil
     cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t width) noexcept nogil
     # Before and after the rows
     cdef Py_ssize_t grad_size(self, Py_ssize_t width) noexcept nogil

@@ -45,6 +45,10 @@ cdef class Layout:
         """
         return end
 
+    cdef Py_ssize_t rows_alone(self, Targets targets, Py_ssize_t width) noexcept nogil:
+        """How many rows of the batch one thread does before a second one would have begun: a task, as a rule."""
+        return self.cut(targets, 0, targets.n_rows, width, TASK)
+
     cdef Py_ssize_t few_entries(self, Targets targets, Py_ssize_t width) noexcept nogil:
         """Entries of the batch, if it is one task and they are few beside the numbers of coef; else 0.
 

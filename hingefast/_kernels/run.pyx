@@ -159,8 +159,10 @@ cdef class Pass(Job):
         cdef Py_ssize_t n_rows = self.targets.n_rows, first_end = 0, n = 1
         cdef size_t grad_bytes = self.total.size * sizeof(double)
         cdef bint is_shared
-        if n_rows > 0:
-            first_end = self.layout.cut(self.targets, 0, n_rows, self.width, LOAD if self.in_turn else TASK)
+        if n_rows > 0 and self.in_turn:
+            first_end = self.layout.cut(self.targets, 0, n_rows, self.width, LOAD)
+        elif n_rows > 0:
+            first_end = self.layout.rows_alone(self.targets, self.width)
         # What is left for a second thread must be worth waking it.
         is_shared = (first_end < n_rows and 2 * n_rows >= 3 * first_end and not self.layout.is_small
                      and not self.layout.needs_numpy and not self.targets.needs_numpy())
