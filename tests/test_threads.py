@@ -558,7 +558,7 @@ for n, d, per_row in ((5_000, 1_000, 30), (15_000, 20, 20)):
     assert len(X.data) == n * per_row
     KINDS["hinge"].call(X, case, n_threads=8)
 assert _threads._n_helpers == 0
-n = 30_000   # twice as many are shared out
+n = 30_000   # 900,000 are shared out
 case = KINDS["hinge"].problem(n, 30, seed=96)
 case.X[0, 0] = 0
 KINDS["hinge"].call(as_csr(case.X), case, n_threads=8)
