@@ -44,12 +44,12 @@ cdef enum:
     # for steps K/4 times as many entries are few, where K is above 4.
     ENTRIES_WORTH_PACKING = 4
     CLASSES_WORTH_SLOTS = 4
-    # Entries of a block, of at most MAX_BLOCK rows: 1.5 MB. Each change between scoring and accumulating brings other
+    # Entries of a block, of at most MAX_LOAD rows: 1.5 MB. Each change between scoring and accumulating brings other
     # numbers into the second-level cache, which costs more than reading the entries again from the third.
     BLOCK_ENTRIES = 131072
     # X of more bytes than a last-level cache holds for one core is touched before it is read, in blocks of so many
-    # entries, which stay in the second level. Reading X and waiting for coef overlap badly: imdb took 1.6 ns an entry
-    # to score, and 1.3 touched. Where X is in a cache, touching costs 8 to 25 % (Zen 4).
+    # entries, which stay in the second level. Reading X and waiting for coef overlap badly: imdb took 2.1 ns an entry
+    # in all, and 1.8 touched; where X is in a cache, nothing is gained (Zen 4, loops alone).
     TOUCH_BYTES = 12582912
     TOUCHED_ENTRIES = 16384
 

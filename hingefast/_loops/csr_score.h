@@ -11,8 +11,8 @@
 #endif
 
 /* K numbers a column that take more than FAR_BYTES together are asked for COLUMNS_AHEAD entries ahead: the few entries that
- * a processor has in hand need fewer lines than it could wait for. Scores of 20 classes of 20 Newsgroups take 0.6 of the
- * time (Zen 4). */
+ * a processor has in hand need fewer lines than it could wait for. Scores of 20 classes of 20 Newsgroups take 0.85 of the
+ * time in float64, 0.5 in float32 (Zen 4, loops alone). FAR_BYTES, a quarter of a second-level cache, is not tuned. */
 #define COLUMNS_AHEAD 16
 #define FAR_BYTES 262144
 
