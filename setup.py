@@ -29,6 +29,7 @@ KERNELS = [
     "run",
     "given",
     "problem",
+    "dual",
     "entry",
 ]
 LOOPS_C = "hingefast/_loops/loops.c"

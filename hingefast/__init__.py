@@ -8,6 +8,7 @@
 from hingefast._config import VERSION, show_config
 from hingefast._threads import threads
 from hingefast.checks.arrays import InvalidCSRError
+from hingefast.fit import FitResult, minimize
 from hingefast.linear import decision_function, linear_value_and_grad
 from hingefast.losses import (
     AlgebraicHinge,
@@ -34,6 +35,7 @@ __all__ = [
     "AlgebraicHinge",
     "CostSensitiveHinge",
     "CrammerSinger",
+    "FitResult",
     "GaussianHinge",
     "Hinge",
     "HuberMargin",
@@ -55,6 +57,7 @@ __all__ = [
     "get_loss",
     "linear_value_and_grad",
     "margin_report",
+    "minimize",
     "show_config",
     "threads",
 ]

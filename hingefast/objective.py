@@ -55,8 +55,8 @@ class Objective:
         Strength of the penalty; the attribute `C` is what the SVM literature gives instead.
     fit_intercept : bool, default True
         Whether theta ends with an intercept; without, it is 0.
-    penalize_intercept : bool, default False
-        Whether the penalty takes the intercept in.
+    penalize_intercept : bool or float, default False
+        Whether the penalty takes the intercept in; a number >= 0 is how many times as strong it is there.
     sample_weight : array_like of shape (n,), optional
     class_weight : array_like of shape (2,) or (K,), or "balanced", optional
         Weights of the classes in the order of `classes`. ``"balanced"`` is N/(K*N_k) for class k of N_k rows, with
@@ -102,7 +102,7 @@ class Objective:
         loss: str | Loss,
         alpha: float = 0.0,
         fit_intercept: bool = True,
-        penalize_intercept: bool = False,
+        penalize_intercept: bool | float = False,
         sample_weight: npt.ArrayLike | None = None,
         class_weight: npt.ArrayLike | str | None = None,
         classes: npt.ArrayLike | None = None,
@@ -114,7 +114,8 @@ class Objective:
         self._loss = get_loss(loss)
         self._alpha = arguments.as_alpha(alpha)
         self._fit_intercept = arguments.as_flag(fit_intercept, "fit_intercept")
-        self._penalize_intercept = arguments.as_flag(penalize_intercept, "penalize_intercept")
+        self._penalize_intercept = arguments.as_share(penalize_intercept, "penalize_intercept")
+        self._intercept_alpha = arguments.as_alpha(self._alpha * self._penalize_intercept)
         self._reduction = arguments.as_linear_reduction(reduction)
         self._n_threads = None if n_threads is None else arrays.as_threads(n_threads)
         self._arguments = (
@@ -158,7 +159,7 @@ class Objective:
             layout,
             Targets(n_rows, declared, labels, weights, self._class_weight),
             self._loss._bound,
-            (self._alpha, self._alpha if self._penalize_intercept else 0.0),
+            (self._alpha, self._intercept_alpha),
             self._reduction == "mean",
             self._n_threads,
         )
@@ -168,7 +169,9 @@ class Objective:
     loss = _read_only("_loss", "The loss, an object.")
     alpha = _read_only("_alpha", "Strength of the penalty.")
     fit_intercept = _read_only("_fit_intercept", "Whether theta ends with intercepts.")
-    penalize_intercept = _read_only("_penalize_intercept", "Whether the penalty takes the intercepts in.")
+    penalize_intercept = _read_only(
+        "_penalize_intercept", "Whether, or how many times, the intercepts are penalised."
+    )
     reduction = _read_only("_reduction", 'Either "mean" or "sum".')
     n_threads = _read_only("_n_threads", "Threads to use at most; None leaves it to the process.")
 

@@ -212,7 +212,7 @@ def spoil_a_label_lookup(monkeypatch, n_classes, meanwhile):
     monkeypatch.setattr(labels, name, spoilt)
 
 
-def problem_of(X, n_classes=None, y=None, loss=None, sample_weight=None):
+def problem_of(X, n_classes=None, y=None, loss=None, sample_weight=None, n_threads=None):
     """What calls a method of a `Problem` with a batch: ``call(lambda problem, rows: ..., rows)``."""
     from hingefast._kernels.labels import Classes, Targets
     from hingefast._kernels.problem import Problem
@@ -224,5 +224,5 @@ def problem_of(X, n_classes=None, y=None, loss=None, sample_weight=None):
     layout = as_layout(X)
     classes = Classes((-1, 1)) if n_classes is None else Classes(None, n_classes)
     bound = None if loss is None else hf.get_loss(loss)._bound
-    problem = Problem(layout, Targets(layout.n_rows, classes, y, sample_weight), bound)
+    problem = Problem(layout, Targets(layout.n_rows, classes, y, sample_weight), bound, n_threads=n_threads)
     return lambda ask, rows: explained(ask, problem, arguments.as_rows(rows, layout.n_rows))

@@ -74,26 +74,77 @@ def test_given_slopes(layout, dtype, rows, n_classes):
 @over_dtypes
 @over_layouts
 @pytest.mark.parametrize("shape", [(N, D), (N, 1500), (N, 0), (700, 41)], ids=str)
-def test_square_norms(layout, dtype, rows, shape):
+def test_sums_of_squares(layout, dtype, rows, shape):
+    """Of rows, of columns, and products of every two columns; weighted, where a row without weight is left out."""
     X = matrix(dtype, *shape)
     call = problem_of(layout(X))
     batch = X[slice(None) if rows is None else rows].astype(np.float64)
-    for of_columns in (False, True):
-        got = call(lambda problem, rows, of=of_columns: problem.square_norms(of, rows), rows)
-        want = (batch**2).sum(axis=0 if of_columns else 1)
+    weights = np.random.default_rng(1).random(len(batch))
+    weights[::3] = 0
+    got = call(lambda problem, rows: problem.square_rows(rows), rows)
+    assert got.dtype == np.float64
+    assert np.allclose(got, (batch**2).sum(axis=1), rtol=1500 * 2.0**-52, atol=0)
+    for given in (None, weights):
+        factors = np.ones(len(batch)) if given is None else given
+        got = call(lambda problem, rows, given=given: problem.square_columns(given, rows), rows)
         assert got.dtype == np.float64
-        assert np.allclose(got, want, rtol=1500 * 2.0**-52, atol=0)
+        assert np.allclose(got, factors @ batch**2, rtol=1500 * 2.0**-52, atol=0)
+        if shape[1] <= 100:
+            got = call(lambda problem, rows, given=given: problem.product_columns(given, rows), rows)
+            assert (got == got.T).all() and got.shape == (shape[1], shape[1])
+            size = (factors[:, np.newaxis] * np.abs(batch)).T @ np.abs(batch)
+            assert (np.abs(got - (factors[:, np.newaxis] * batch).T @ batch) <= 1500 * 2.0**-52 * size).all()
 
 
-def test_square_norms_of_broken_rows():
+@over_layouts
+def test_rows_without_weight_are_not_multiplied(layout):
+    X = matrix(np.float64)
+    weights = np.ones(N)
+    weights[[3, 200]] = 0
+    call = problem_of(layout(X))
+    before = [call(lambda problem, _: problem.product_columns(weights), None)]
+    before.append(call(lambda problem, _: problem.square_columns(weights), None))
+    X[3], X[200] = np.nan, np.inf
+    call = problem_of(layout(X))
+    assert (call(lambda problem, _: problem.product_columns(weights), None) == before[0]).all()
+    assert (call(lambda problem, _: problem.square_columns(weights), None) == before[1]).all()
+
+
+def test_contiguous_columns_after_narrow_rows():
+    """What one layout left in the buffers of the thread is nothing to the next."""
+    X = matrix(np.float64, 2000, 3)
+    problem_of(X.copy())(lambda problem, _: problem.square_rows(), None)
+    problem_of(np.asfortranarray(X))(lambda problem, _: problem.square_rows(), None)
+    problem_of(X.copy())(lambda problem, _: problem.add_slopes(np.ones(2000)), None)
+    got = problem_of(np.asfortranarray(X))(lambda problem, _: problem.square_rows(), None)
+    assert np.allclose(got, (X**2).sum(axis=1), rtol=2.0**-50, atol=0)
+
+
+SQUARES = {
+    "rows": lambda problem, rows: problem.square_rows(rows),
+    "columns": lambda problem, rows: problem.square_columns(None, rows),
+    "products": lambda problem, rows: problem.product_columns(None, rows),
+}
+
+
+@pytest.mark.parametrize("squares", SQUARES.values(), ids=SQUARES.keys())
+def test_squares_of_broken_rows(squares):
     """As in every pass: the lowest position, and nothing is read or written outside."""
     A = random_csr(N, D, 3)[0]
     A.indices[11] = D
-    for of_columns in (False, True):
-        with pytest.raises(
-            ValueError, match=rf"^X\.indices\[11\] \(row \d+\) is {D}, must be in \[0, {D}\)$"
-        ):
-            problem_of(A)(lambda problem, rows, of=of_columns: problem.square_norms(of, rows), None)
+    with pytest.raises(ValueError, match=rf"^X\.indices\[11\] \(row \d+\) is {D}, must be in \[0, {D}\)$"):
+        problem_of(A)(squares, None)
+
+
+@over_layouts
+def test_squares_have_the_same_bits_for_any_number_of_threads(layout):
+    X = layout(np.random.default_rng(2).normal(size=(20000, 60)))
+    weights = np.random.default_rng(3).random(20000)
+    results = []
+    for n_threads in (1, 2, 3):
+        call = problem_of(X, n_threads=n_threads)
+        results.append(call(lambda problem, _: problem.product_columns(weights), None))
+        assert (results[-1] == results[0]).all()
 
 
 @pytest.mark.parametrize("which", [0, N // 2, -1])

@@ -43,4 +43,3 @@ cdef class CSR(Layout):
     cdef int fill_tile(self, Worker worker) noexcept nogil
     cdef int grow_tile(self, Worker worker, Py_ssize_t n_entries) noexcept with gil
     cdef int cast_entries(self, Worker worker) noexcept with gil
-    cdef int note_index(self, Worker worker, Py_ssize_t row) noexcept nogil

@@ -15,7 +15,9 @@ import numpy as np
 from hingefast._kernels.table import default_environment
 
 from hingefast._kernels.labels cimport Targets, convertible_type, is_plain
-from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, round_coef
+from hingefast._kernels.layout cimport (
+    OF_COLUMNS, OF_PAIRS, OF_ROWS, SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, Rows, round_coef,
+)
 from hingefast._kernels.loaded cimport MAX_LOAD, SLOPE, Fault, Loaded, LoadedSpace, keep_error, loaded_in, row_at
 from hingefast._kernels.table cimport (
     HF_FAULT_INDEX, HF_FAULT_INDPTR, HF_LINE_BYTES, hf_pinned, hf_real_loops, table,
@@ -337,6 +339,14 @@ cdef class CSR(Layout):
             if not span.are_full:
                 table.touch(<const char*>span.indices + span.starts[0] * index_size, entries * index_size)
 
+    cdef int point(self, Worker worker, Rows* rows) noexcept nogil:
+        cdef Span* span = <Span*>worker.buffers[ROWS].start
+        rows.dense = NULL
+        rows.data, rows.indices, rows.wide = span.data, span.indices, span.wide
+        rows.starts, rows.ends = span.starts, span.ends
+        rows.n_numbers = n_entries(span, worker.n)
+        return 0
+
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Span* span = <Span*>worker.buffers[ROWS].start
@@ -406,17 +416,20 @@ cdef class CSR(Layout):
         memset(worker.grad + before * stride, 0, (worker.slots.n - before) * stride * sizeof(double))
         return 0
 
-    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+    cdef int squares(self, Worker worker, int of, const double* weights, double* out) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
         cdef Span* span = <Span*>worker.buffers[ROWS].start
         cdef Py_ssize_t fault_at
         if self.n_features == 0:
             fault_at = first_with_entries(span, worker.n)
-            if not of_columns:
+            if of == OF_ROWS:
                 memset(out, 0, worker.n * sizeof(double))
-        elif of_columns:
-            fault_at = real.csr_square_columns[span.wide](span.data, span.indices, span.starts, span.ends, worker.n,
-                                                          self.n_features, out)
+        elif of == OF_COLUMNS:
+            fault_at = real.csr_square_columns[span.wide](span.data, span.indices, span.starts, span.ends, weights,
+                                                          worker.n, self.n_features, out)
+        elif of == OF_PAIRS:
+            fault_at = real.csr_product_columns[span.wide](span.data, span.indices, span.starts, span.ends, weights,
+                                                           worker.n, self.n_features, out)
         else:
             fault_at = real.csr_square_rows[span.wide](span.data, span.indices, span.starts, span.ends, worker.n,
                                                        self.n_features, out)

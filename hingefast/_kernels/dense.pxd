@@ -35,6 +35,7 @@ cdef class Dense(Layout):
     cdef void accumulate(self, Worker worker, Py_ssize_t n) noexcept nogil
     cdef void widen(self, Worker worker) noexcept nogil
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil
+    cdef int add_products(self, Worker worker, const double* weights, Py_ssize_t n, double* out) noexcept nogil
     cdef int reserve_tile(self, Worker worker, Py_ssize_t n) except -1
     cdef int fill_tile(self, Worker worker) noexcept nogil
     cdef int cast_rows(self, Worker worker) noexcept with gil

@@ -20,10 +20,12 @@ import numpy as np
 from hingefast._kernels.table import default_environment
 
 from hingefast._kernels.labels cimport Targets, convertible_type
-from hingefast._kernels.layout cimport SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, round_coef
+from hingefast._kernels.layout cimport (
+    OF_COLUMNS, OF_ROWS, SLICE, SLICE_PRODUCTS, TASK, Coef, Layout, Point, Rows, round_coef,
+)
 from hingefast._kernels.loaded cimport MAX_LOAD, SLOPE, Loaded, keep_error, row_at
-from hingefast._kernels.table cimport HF_LINE_BYTES, hf_real_loops, table
-from hingefast._kernels.worker cimport BLOCK_GRAD, COLUMNS, GROUPS, ROWS, TILE, Worker
+from hingefast._kernels.table cimport HF_FLOAT32, HF_FLOAT64, HF_LINE_BYTES, hf_real_loops, table
+from hingefast._kernels.worker cimport BLOCK_GRAD, COLUMNS, GROUPS, PANELS, ROWS, TILE, Worker
 
 cnp.import_array()
 
@@ -136,6 +138,7 @@ cdef class Dense(Layout):
         queue.n_pending = 0
         queue.is_open = False
         queue.grad = NULL
+        queue.narrow = NULL
         if width == 1 and not self.is_f64 and worker.want & SLOPE:
             queue.grad = worker.get(BLOCK_GRAD, self.n_features * self.itemsize)
             memset(queue.grad, 0, self.n_features * self.itemsize)
@@ -185,6 +188,11 @@ cdef class Dense(Layout):
             stride = loaded.row_step * self.row_stride
         for i in range(worker.n):
             rows[i] = first + i * stride
+
+    cdef int point(self, Worker worker, Rows* rows) noexcept nogil:
+        rows.dense, rows.starts = (<Queue*>worker.buffers[ROWS].start).rows, NULL
+        rows.n_numbers = worker.n * self.n_features
+        return 0
 
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.is_f64]
@@ -262,18 +270,47 @@ cdef class Dense(Layout):
         if reached % CHUNK == 0 or reached == worker.end:
             self.widen(worker)
 
-    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+    cdef int squares(self, Worker worker, int of, const double* weights, double* out) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t stride = worker.loaded.row_step * self.row_stride, at = 0, n, i
+        cdef const double* of_these
         while at < worker.n:   # of narrow rows, so many pointers at a time as there is room for
             n = min(worker.n - at, <Py_ssize_t>CHUNK)
+            of_these = weights + at if weights != NULL else NULL
             for i in range(n if queue.narrow != NULL else 0):
                 queue.rows[i] = queue.narrow + (at + i) * stride
-            if of_columns:
-                table.real[self.is_f64].square_columns(queue.rows, n, self.n_features, out)
-            else:
+            if of == OF_ROWS:
                 table.real[self.is_f64].square_rows(queue.rows, n, self.n_features, out + at)
+            elif of == OF_COLUMNS:
+                table.real[self.is_f64].square_columns(queue.rows, of_these, n, self.n_features, out)
+            elif self.add_products(worker, of_these, n, out) != 0:
+                return -1
             at += n
+        return 0
+
+    cdef int add_products(self, Worker worker, const double* weights, Py_ssize_t n, double* out) noexcept nogil:
+        """OF_PAIRS of n rows, at most CHUNK, from two panels of them in float64, as they are and weighted."""
+        cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        cdef Py_ssize_t d = self.n_features, lanes = HF_LINE_BYTES // <Py_ssize_t>sizeof(double)
+        cdef Py_ssize_t stride = (d + lanes - 1) // lanes * lanes, m = 0, i, j
+        cdef size_t size = 2 * CHUNK * stride * sizeof(double)
+        cdef double* panel
+        cdef double* weighted
+        if worker.buffers[PANELS].start == NULL or worker.buffers[PANELS].size < size:
+            if grow_panels(worker, size) != 0:
+                return -1
+        panel = <double*>worker.buffers[PANELS].start
+        weighted = panel + CHUNK * stride
+        for i in range(n):
+            if weights != NULL and weights[i] == 0:
+                continue
+            table.real[1].convert[HF_FLOAT64 if self.is_f64 else HF_FLOAT32](queue.rows[i], self.itemsize, d,
+                                                                             panel + m * stride)
+            memset(panel + m * stride + d, 0, (stride - d) * sizeof(double))
+            for j in range(stride):
+                weighted[m * stride + j] = (weights[i] if weights != NULL else 1) * panel[m * stride + j]
+            m += 1
+        table.product_columns(panel, weighted, m, stride, d, out)
         return 0
 
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil:
@@ -342,6 +379,16 @@ cdef class Dense(Layout):
         except BaseException as error:
             keep_error(&worker.fault, error)
         return -1   # not inside: Cython lets go of a traceback there that need not exist
+
+
+cdef int grow_panels(Worker worker, size_t size) noexcept with gil:
+    """Memory for `add_products`; 0, or -1 with the error noted."""
+    try:
+        worker.get(PANELS, size)
+        return 0
+    except BaseException as error:
+        keep_error(&worker.fault, error)
+    return -1   # not inside: Cython lets go of a traceback there that need not exist
 
 
 cdef Py_ssize_t queue_f64(Queue* queue, const void* slopes, Py_ssize_t n) noexcept nogil:

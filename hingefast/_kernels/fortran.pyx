@@ -8,7 +8,7 @@ cimport numpy as cnp
 
 from hingefast._kernels.dense cimport CHUNK, Dense, Queue
 from hingefast._kernels.labels cimport Targets
-from hingefast._kernels.layout cimport LOAD, Coef
+from hingefast._kernels.layout cimport LOAD, OF_ROWS, Coef, Rows
 from hingefast._kernels.loaded cimport MAX_LOAD, Loaded, row_at
 from hingefast._kernels.table cimport HF_COLUMN_ROWS, HF_LINE_BYTES, hf_real_loops, table
 from hingefast._kernels.worker cimport COLUMNS, ROWS, TILE, Worker
@@ -78,6 +78,13 @@ cdef class Fortran(Dense):
             return Dense.open(self, worker)
         return 0
 
+    cdef int point(self, Worker worker, Rows* rows) noexcept nogil:
+        if self.reads_in_place(worker.targets, worker.width):   # rows to visit come in any order: a tile of them
+            worker.n = min(worker.n, self.tile_capacity)
+            self.fill_tile(worker)
+            self.point_at_rows(worker, (<Queue*>worker.buffers[ROWS].start).rows)
+        return Dense.point(self, worker, rows)
+
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         if not self.reads_in_place(worker.targets, coef.given.width):
             return Dense.score(self, worker, coef, scores)
@@ -104,16 +111,18 @@ cdef class Fortran(Dense):
                 self.widen(worker)
         return 0
 
-    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
+    cdef int squares(self, Worker worker, int of, const double* weights, double* out) noexcept nogil:
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t n = worker.n, at = worker.at, done = 0
         if not self.reads_in_place(worker.targets, worker.width):
-            return Dense.norms(self, worker, of_columns, out)
+            return Dense.squares(self, worker, of, weights, out)
         while done < n:   # through the tile, which holds fewer rows
             worker.at, worker.n = at + done, min(n - done, self.tile_capacity)
             self.fill_tile(worker)
             self.point_at_rows(worker, queue.rows)
-            Dense.norms(self, worker, of_columns, out if of_columns else out + done)
+            if Dense.squares(self, worker, of, weights + done if weights != NULL else NULL,
+                             out + done if of == OF_ROWS else out) != 0:
+                return -1
             done += worker.n
         worker.at, worker.n = at, n
         return 0

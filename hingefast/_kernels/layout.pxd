@@ -1,4 +1,6 @@
 # X as the kernels read it: what a layout answers, about rows only.
+from libc.stdint cimport int64_t
+
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.worker cimport Worker
 
@@ -7,6 +9,12 @@ cdef enum:
     TASK        # rows whose sums are added to the total together
     SLICE       # of a task: rows between two looks for Ctrl-C
     LOAD        # of a slice: rows whose labels are loaded together
+
+cdef enum:
+    # Which sums of squares `Layout.squares` makes.
+    OF_ROWS
+    OF_COLUMNS
+    OF_PAIRS    # products of every two columns
 
 cdef enum:
     # K classes: products between two looks for Ctrl-C, some 20 ms.
@@ -29,6 +37,16 @@ cdef struct Coef:
     double intercept        # of one score a row
     const void* biases      # of K classes, in the computing dtype
 
+cdef struct Rows:
+    # Where the numbers of the open rows are: of dense rows a pointer each, of others the entries of a CSR matrix.
+    const void* const* dense
+    const void* data
+    const void* indices
+    const int64_t* starts     # NULL: they are dense
+    const int64_t* ends
+    int wide                  # whether indices are int64
+    Py_ssize_t n_numbers      # in all rows together
+
 cdef class Layout:
     cdef readonly Py_ssize_t n_rows, n_features
     cdef readonly int is_f64           # whether scores are computed in float64
@@ -48,9 +66,11 @@ cdef class Layout:
     cdef void finish(self, const double* total, Point* at, double divisor, double alpha, void* out) noexcept nogil
     # The rows of a block
     cdef int open(self, Worker worker) noexcept nogil
+    cdef int point(self, Worker worker, Rows* rows) noexcept nogil
+    cdef int note_index(self, Worker worker, Py_ssize_t row) noexcept nogil
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil
     cdef int add(self, Worker worker, const void* slopes) noexcept nogil
     cdef void drain(self, Worker worker) noexcept nogil
-    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil
+    cdef int squares(self, Worker worker, int of, const double* weights, double* out) noexcept nogil
 
 cdef int round_coef(Layout layout, Worker worker, Coef* coef, int which) except -1

@@ -12,13 +12,13 @@ from `Worker.begin` on:
     cut(SLICE), cut(LOAD)               in turn, as the walk goes on
         open                            a block
         score                           if the question needs scores; once more for a direction
-        add, or norms                   if it has a gradient; if it is squares
+        add, or squares                 if it has a gradient; if it is of squares
         drain                           where no `score` follows that would take along what `add` has left
     drain                               at the end of a slice
     finish                              of the total, once
 
 `pack` and `reserve` may raise, and so may `first_fault`, which is called when something has been found wrong. The
-others raise nothing: what `open`, `score`, `add` and `norms` find wrong is the worker's fault, and -1. From `open` on
+others raise nothing: what `open`, `score`, `add` and `squares` find wrong is the worker's fault, and -1. From `open` on
 all work under the default floating-point environment, and so does `pack`.
 
 `score` may add to the gradient the rows of earlier blocks that `add` has left for it.
@@ -76,6 +76,14 @@ cdef class Layout:
         """Get the block's n rows ready to be read; n may become less."""
         return 0
 
+    cdef int point(self, Worker worker, Rows* rows) noexcept nogil:
+        """Where the numbers of the open rows are, for solvers that visit them one by one; n may become less."""
+        return -1
+
+    cdef int note_index(self, Worker worker, Py_ssize_t row) noexcept nogil:
+        """Keep that a row of the block has a column index outside; -1."""
+        return -1
+
     cdef int score(self, Worker worker, Coef* coef, void** scores) noexcept nogil:
         """Scores of the open rows into `scores[0]`, or, where they stand somewhere already, `scores[0]` to there."""
         return 0
@@ -88,8 +96,13 @@ cdef class Layout:
         """Add what `add` has left for later."""
         pass
 
-    cdef int norms(self, Worker worker, bint of_columns, double* out) noexcept nogil:
-        """Sums of squares of the open rows' entries, n numbers; or add the squares to `n_features` sums of columns."""
+    cdef int squares(self, Worker worker, int of, const double* weights, double* out) noexcept nogil:
+        """OF_ROWS: sums of squares of the open rows' entries, n numbers.
+
+        Or add, of each row times its weight, where weights are given, and nothing of a row whose weight is 0:
+        OF_COLUMNS the squares to `n_features` sums; OF_PAIRS the products of every two columns to as many sums as there
+        are pairs, (n_features, n_features), that together with their transpose are X.T @ diag(weights) @ X.
+        """
         return 0
 
 

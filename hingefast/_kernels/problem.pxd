@@ -3,7 +3,7 @@ cimport numpy as cnp
 
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Layout, Point
-from hingefast._kernels.questions cimport FindSlopes
+from hingefast._kernels.questions cimport FindSlopes, Question
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport ScoreLoss
 from hingefast._kernels.total cimport Total
@@ -20,6 +20,8 @@ cdef class Problem:
     cdef Total sum_up(self, Pass work, int want, Point* at, rows)
     cdef tuple finished(self, Total total, Point* at, intercept, cnp.ndarray out)
     cdef Total go(self, Pass work)
+    cdef Total sum_columns(self, int of, cnp.ndarray weights, rows)
+    cdef Total sum_squares(self, Question question, Targets batch)
     cdef double divisor(self, Total total) except? -1
     cdef double reduced(self, Total total, double divisor, Point* at) noexcept nogil
     cdef void finish_biases(self, Total total, double divisor, Point* at, int is_f64, void* out) noexcept nogil

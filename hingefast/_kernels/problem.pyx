@@ -12,11 +12,11 @@ import numpy as np
 from hingefast._kernels.run import DataFault
 from hingefast._kernels.total import ForeignTotal
 
-from hingefast._kernels.labels cimport Targets
-from hingefast._kernels.layout cimport Layout, Point
+from hingefast._kernels.labels cimport SIGNS, Targets
+from hingefast._kernels.layout cimport OF_COLUMNS, OF_PAIRS, Layout, Point
 from hingefast._kernels.loaded cimport SLOPE, SLOPE_SUM, VALUE
 from hingefast._kernels.questions cimport (
-    CurveDirection, SquareRows, TakeSlopes, WriteScores, find_slopes,
+    CurveDirection, Question, SquareColumns, SquareRows, TakeSlopes, WriteScores, find_slopes,
 )
 from hingefast._kernels.run cimport Pass
 from hingefast._kernels.slopes cimport ScoreLoss
@@ -204,19 +204,47 @@ cdef class Problem:
         finally:
             work.release()
 
-    def square_norms(self, bint of_columns, rows=None):
-        """Sums of the squares of the batch's entries, of each row or of each column, as a new float64 array."""
+    def square_rows(self, rows=None):
+        """Sums of the squares of the entries of each row of the batch, as a new float64 array."""
         cdef SquareRows question = SquareRows.__new__(SquareRows)
         cdef Targets batch = self.targets.batch(rows)
+        norms = np.zeros(batch.n_rows)
+        question.out = <double*>cnp.PyArray_DATA(<cnp.ndarray>norms)
+        self.sum_squares(question, batch)
+        return norms
+
+    def square_columns(self, cnp.ndarray weights=None, rows=None):
+        """Sums of the squares of each column over the batch, as a new float64 array.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (number of rows,), optional
+            Contiguous float64: what each row's squares are multiplied by.
+        """
+        return self.sum_columns(OF_COLUMNS, weights, rows).gradient()
+
+    def product_columns(self, cnp.ndarray weights=None, rows=None):
+        """X.T @ diag(weights) @ X over the batch, new, float64 (d, d); weights as in `square_columns`."""
+        cdef Py_ssize_t d = self.layout.n_features
+        half = self.sum_columns(OF_PAIRS, weights, rows).gradient().reshape(d, d)
+        return half + half.T
+
+    cdef Total sum_columns(self, int of, cnp.ndarray weights, rows):
+        cdef SquareColumns question = SquareColumns.__new__(SquareColumns)
+        question.of = of
+        question.given = <const double*>cnp.PyArray_DATA(weights) if weights is not None else NULL
+        return self.sum_squares(question, self.targets.batch(rows))
+
+    cdef Total sum_squares(self, Question question, Targets batch):
         cdef Pass work = Pass.__new__(Pass)
-        norms = np.zeros(self.layout.n_features if of_columns else batch.n_rows)
-        question.out, question.of_columns = <double*>cnp.PyArray_DATA(<cnp.ndarray>norms), of_columns
+        # One score a row, whatever the loss: rows are read as for its gradient.
+        cdef Targets of_one = batch if self.width == 1 else Targets(batch.n_total, SIGNS, rows=batch.rows)
         try:
-            work.begin(self.layout, batch, question)
-            work.run(1 if of_columns else self.n_threads)   # all rows add to the same columns
+            work.begin(self.layout, of_one, question)
+            work.run(self.n_threads)
+            return work.total
         finally:
             work.release()
-        return norms
 
     def step(self, cnp.ndarray theta, double rate, rows=None):
         """theta -= rate * gradient of the batch, in place; returns the value before the step.

@@ -8,7 +8,9 @@ cdef class Question:
     cdef bint reads_rows           # else labels and weights alone
     cdef bint reads_scores
     cdef int reserve(self, Worker worker) except -1
+    cdef Py_ssize_t grad_size(self, Layout layout, Py_ssize_t width) noexcept nogil
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil
+    cdef int add(self, Layout layout, Worker worker) noexcept nogil
     cdef void note_values(self, Worker worker, Py_ssize_t n) noexcept nogil
 
 cdef class WriteScores(Question):
@@ -36,8 +38,11 @@ cdef class TakeSlopes(Question):
     cdef const char* given
 
 cdef class SquareRows(Question):
-    cdef bint of_columns
     cdef double* out
+
+cdef class SquareColumns(Question):
+    cdef int of                    # OF_COLUMNS, OF_PAIRS
+    cdef const double* given       # weights of rows, or NULL: all one
 
 cdef FindSlopes find_slopes(ScoreLoss loss, int want)
 cdef SumWeights SUM_WEIGHTS

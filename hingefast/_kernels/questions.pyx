@@ -6,7 +6,7 @@ another direction, it asks the layout that it is handed.
 """
 from libc.string cimport memcpy
 
-from hingefast._kernels.layout cimport Layout
+from hingefast._kernels.layout cimport OF_PAIRS, OF_ROWS, Layout
 from hingefast._kernels.loaded cimport CURVATURE, SLOPE, SLOPE_SUM, VALUE, Loaded
 from hingefast._kernels.slopes cimport ScoreLoss, weigh_rows
 from hingefast._kernels.table cimport hf_real_loops, table
@@ -26,9 +26,17 @@ cdef class Question:
         """Get the buffers that `ask` needs."""
         return 0
 
+    cdef Py_ssize_t grad_size(self, Layout layout, Py_ssize_t width) noexcept nogil:
+        """Numbers in the sums that each task makes with `add`."""
+        return layout.grad_size(width)
+
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil:
         """Make of the scores of the block what is asked; 0, or -1 with the fault noted."""
         return 0
+
+    cdef int add(self, Layout layout, Worker worker) noexcept nogil:
+        """Add what is asked of the block to the worker's sums; likewise. As a rule, its rows times their slopes."""
+        return layout.add(worker, worker.slopes)
 
     cdef void note_values(self, Worker worker, Py_ssize_t n) noexcept nogil:
         """What is to be done with the n rows whose labels were loaded together, when all their slopes are known."""
@@ -116,14 +124,28 @@ cdef class TakeSlopes(Question):
 
 
 cdef class SquareRows(Question):
-    """Sums of squares of the entries of each row, or of each column, as float64."""
+    """Sums of squares of the entries of each row, as float64."""
 
     def __cinit__(self):
         self.reads_scores = False
 
     cdef int ask(self, Layout layout, Worker worker) noexcept nogil:
-        return layout.norms(worker, self.of_columns,
-                            self.out if self.of_columns else self.out + worker.start + worker.at)
+        return layout.squares(worker, OF_ROWS, NULL, self.out + worker.start + worker.at)
+
+
+cdef class SquareColumns(Question):
+    """Sums of weighted squares of each column, or of products of every two columns: `Layout.squares`."""
+
+    def __cinit__(self):
+        self.reads_scores = False
+        self.want = SLOPE
+
+    cdef Py_ssize_t grad_size(self, Layout layout, Py_ssize_t width) noexcept nogil:
+        return layout.n_features * (layout.n_features if self.of == OF_PAIRS else 1)
+
+    cdef int add(self, Layout layout, Worker worker) noexcept nogil:
+        cdef const double* weights = self.given + worker.start + worker.at if self.given != NULL else NULL
+        return layout.squares(worker, self.of, weights, worker.grad)
 
 
 cdef FindSlopes find_slopes(ScoreLoss loss, int want):

@@ -66,7 +66,7 @@ cdef class Pass(Job):
         self.total.by_feature = layout.by_feature and self.width > 1
         self.caller = borrow_worker()
         self.caller.begin(targets, layout.is_f64, self.width)
-        self.layout_size = layout.grad_size(self.width)
+        self.layout_size = question.grad_size(layout, self.width)
         return 0
 
     cdef int set_coef(self, Coef* coef, Point* at, int which) except -1:
@@ -301,7 +301,7 @@ cdef class Pass(Job):
                 if self.question.ask(self.layout, worker) != 0:
                     return -1
                 if adds:
-                    if self.layout.add(worker, worker.slopes) != 0:
+                    if self.question.add(self.layout, worker) != 0:
                         return -1
                     if worker.width > 1 and worker.grad != NULL:
                         table.real[worker.is_f64].add_columns(worker.slopes, worker.n, worker.width,
@@ -330,7 +330,7 @@ cdef class Pass(Job):
             total.add(&worker.sums)
             if worker.grad != total.grad:
                 table.move_into(total.grad, worker.grad, total.size)
-            elif self.in_turn and self.layout.add(worker, worker.slopes) == 0:
+            elif self.in_turn and self.question.add(self.layout, worker) == 0:
                 table.real[worker.is_f64].add_columns(worker.slopes, worker.n, worker.width,
                                                       total.grad + self.layout_size)
             hf_fp_leave(caller)

@@ -31,6 +31,11 @@ cdef class ScoreLoss:
         self.losses = margin.real
         self.has_curvature = margin.has_curvature
 
+    @property
+    def box(self):
+        """`BoundLoss.box` of the margin loss."""
+        return self.margin.box
+
     cdef int reserve(self, Worker worker, bint curved) except -1:
         """Get the buffers of `slopes`, or with `curved` of the other two, for the rows of a block."""
         return 0

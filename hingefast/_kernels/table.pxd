@@ -45,6 +45,8 @@ cdef extern from "../_loops/table.h" nogil:
         double sharpness
         double width
         double rate
+        double steepest
+        double compliance
         double sigma
         double beta
 
@@ -90,6 +92,27 @@ cdef extern from "../_loops/table.h" nogil:
         uint64_t mask
         Py_ssize_t n
         Py_ssize_t capacity
+
+    ctypedef struct hf_dual_row:
+        double value
+        double upper
+        double diagonal
+        double step
+
+    ctypedef struct hf_descent:
+        double* coef
+        hf_dual_row* rows
+        double margin
+        double intercept
+        double intercept_rate
+        double high
+        double low
+        int64_t* order
+        Py_ssize_t n_kept
+        double largest
+        double smallest
+        double estimate
+        double moved
 
     ctypedef struct hf_real_loops:
         int (*margin_loss[HF_N_FAMILIES])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
@@ -143,14 +166,22 @@ cdef extern from "../_loops/table.h" nogil:
                                        double* grad) noexcept nogil
         void (*square_rows)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
                             double* norms) noexcept nogil
-        void (*square_columns)(const void* const* rows, Py_ssize_t n_rows, Py_ssize_t n_features,
-                               double* sums) noexcept nogil
+        void (*square_columns)(const void* const* rows, const double* weights, Py_ssize_t n_rows,
+                               Py_ssize_t n_features, double* sums) noexcept nogil
         Py_ssize_t (*csr_square_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                          const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
                                          double* norms) noexcept nogil
         Py_ssize_t (*csr_square_columns[2])(const void* data, const void* indices, const int64_t* starts,
-                                            const int64_t* ends, Py_ssize_t n_rows, Py_ssize_t n_features,
-                                            double* sums) noexcept nogil
+                                            const int64_t* ends, const double* weights, Py_ssize_t n_rows,
+                                            Py_ssize_t n_features, double* sums) noexcept nogil
+        Py_ssize_t (*csr_product_columns[2])(const void* data, const void* indices, const int64_t* starts,
+                                             const int64_t* ends, const double* weights, Py_ssize_t n_rows,
+                                             Py_ssize_t n_features, double* sums) noexcept nogil
+        void (*descend_rows)(const void* const* rows, const int64_t* places, Py_ssize_t n_rows, Py_ssize_t n_features,
+                             hf_descent* state) noexcept nogil
+        Py_ssize_t (*csr_descend_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                          const int64_t* ends, const int64_t* places, Py_ssize_t n_rows,
+                                          Py_ssize_t n_features, hf_descent* state) noexcept nogil
         void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
         void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
         void (*step_columns)(const int64_t* columns, Py_ssize_t n, const double* total, Py_ssize_t stride,
@@ -218,6 +249,8 @@ cdef extern from "../_loops/table.h" nogil:
         const hf_catalogue_row* catalogue
         Py_ssize_t n_catalogue
         hf_real_loops real[2]
+        void (*product_columns)(const double* panel, const double* weighted, Py_ssize_t n_rows, Py_ssize_t stride,
+                                Py_ssize_t n_features, double* sums) noexcept nogil
         Py_ssize_t (*decode_classes[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
                                                   int32_t* columns) noexcept nogil
         void (*class_weights)(const int32_t* columns, const double* of_class, int exponent, Py_ssize_t n,

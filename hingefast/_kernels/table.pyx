@@ -136,6 +136,16 @@ cdef class BoundLoss:
         hf_fp_leave(caller)
         self.has_curvature = row.smoothness.decode() != "nonsmooth"
 
+    @property
+    def box(self):
+        """(margin, steepest, compliance), if the dual is a box and a diagonal; else None.
+
+        c*phi is then the largest a*u - compliance/(2*c)*a^2 over 0 <= a <= c*steepest, where u is what the margin is
+        short of `margin`.
+        """
+        cdef const hf_loss* loss = &self.real[1]
+        return (loss.margin, loss.steepest, loss.compliance) if loss.steepest > 0 else None
+
     def at_margin(self, double margin, bint is_f64=True):
         """Value, slope and second derivative at one margin, by the scalar formula in float64 or float32."""
         cdef const hf_loss* loss = &self.real[is_f64]

@@ -2,5 +2,6 @@
 #include "csr_score.h"
 #include "csr_accumulate.h"
 #include "csr_squares.h"
+#include "csr_descend.h"
 #undef index_type
 #undef IX

@@ -1,4 +1,4 @@
-/* csr_squares.h - sums of squares of the entries of CSR rows, in float64.
+/* csr_squares.h - sums of squares of the entries of CSR rows, and of products of columns, in float64.
  *
  * Included once for each number type and type of column indices. Every entry has its own square, also where a row
  * stores a column twice: the norm is that of X only if no row does. Returned is the place of the first row with a column
@@ -27,24 +27,58 @@ static ptrdiff_t IX(csr_square_rows)(const void *data, const void *indices, cons
     return fault;
 }
 
-/* sums[indices[e]] += data[e]^2 over the entries of n_rows rows, in order. An index outside adds to column 0, of sums that
- * are thrown away. O(number of entries). */
+/* sums[indices[e]] += weights[i]*data[e]^2 over the entries of n_rows rows, in order; rows of weight 0 are left out, and
+ * without weights all are 1. An index outside adds to column 0, of sums that are thrown away. O(number of entries). */
 static ptrdiff_t IX(csr_square_columns)(const void *data, const void *indices, const int64_t *starts,
-                                        const int64_t *ends, ptrdiff_t n_rows, ptrdiff_t n_features,
-                                        double *sums) {
+                                        const int64_t *ends, const double *weights, ptrdiff_t n_rows,
+                                        ptrdiff_t n_features, double *sums) {
     const real *HF_RESTRICT x = data;
     const index_type *HF_RESTRICT index = indices;
     double *HF_RESTRICT sum = sums;
     ptrdiff_t fault = -1;
     for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const double weight = weights != NULL ? weights[i] : 1;
         int outside = 0;
+        if (weight == 0)
+            continue;
         for (int64_t e = starts[i]; e < ends[i]; e++) {
             const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);
             const double entry = (double)x[e];
             outside |= j >= (uint64_t)n_features;
-            sum[j < (uint64_t)n_features ? j : 0] += entry * entry;
+            sum[j < (uint64_t)n_features ? j : 0] += weight * (entry * entry);
         }
         fault = outside && fault < 0 ? i : fault;
     }
     return fault;
+}
+
+/* Products of columns: for every two entries e and f < e of a row, sums[indices[e]][indices[f]] += weights[i]*data[e]*data[f],
+ * and half of that for e = f, so that the sums plus their transpose are the products; sums is (n_features, n_features). Rows in
+ * order; those of weight 0 are left out, and without weights all are 1. At an index outside it ends.
+ * O(sum of squares of the numbers of entries). */
+static ptrdiff_t IX(csr_product_columns)(const void *data, const void *indices, const int64_t *starts,
+                                         const int64_t *ends, const double *weights, ptrdiff_t n_rows,
+                                         ptrdiff_t n_features, double *sums) {
+    const real *HF_RESTRICT x = data;
+    const index_type *HF_RESTRICT index = indices;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const double weight = weights != NULL ? weights[i] : 1;
+        if (weight == 0)
+            continue;
+        for (int64_t e = starts[i]; e < ends[i]; e++) {
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[e]);
+            const double entry = weight * (double)x[e];
+            double *HF_RESTRICT sum = sums + (j < (uint64_t)n_features ? j : 0) * (size_t)n_features;
+            if (j >= (uint64_t)n_features)
+                return i;
+            for (int64_t f = starts[i]; f < e; f++) {
+                const uint64_t k = (uint64_t)hf_pinned((int64_t)index[f]);
+                if (k >= (uint64_t)n_features)
+                    return i;
+                sum[k] += entry * (double)x[f];
+            }
+            sum[j] += 0.5 * (entry * (double)x[e]);
+        }
+    }
+    return -1;
 }

@@ -7,6 +7,7 @@
 
 #include "once.h"
 #include "labels.h"
+#include "descend.h"
 #define FOR_ELEMENTS "decode.h"
 #include "elements.h"
 

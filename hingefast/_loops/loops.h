@@ -80,17 +80,32 @@ REAL_LOOP(ONE, void, accumulate_narrow_rows,
           (const void *data, ptrdiff_t stride, const void *slopes, ptrdiff_t n_rows, ptrdiff_t n_features,
            ptrdiff_t readable, ptrdiff_t chunk, double *grad))
 
-/* sums of squares of rows and columns (squares.h, csr_squares.h) */
+/* sums of squares of rows and columns, of products of columns (squares.h, csr_squares.h) */
 REAL_LOOP(ONE, void, square_rows,
           (const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, double *norms))
 REAL_LOOP(ONE, void, square_columns,
-          (const void *const *rows, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+          (const void *const *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features,
+           double *sums))
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            ptrdiff_t n_rows, ptrdiff_t n_features, double *norms))
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_columns,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
-           ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+           const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_product_columns,
+          (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
+           const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+LOOP(ONE, void, product_columns,
+     (const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t stride, ptrdiff_t n_features,
+      double *sums))
+
+/* dual coordinate descent (dense_descend.h, csr_descend.h) */
+REAL_LOOP(ONE, void, descend_rows,
+          (const void *const *rows, const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features,
+           hf_descent *state))
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_descend_rows,
+          (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
+           const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features, hf_descent *state))
 
 /* vectors of coef's size (vectors.h, given.h); round_coef takes float32 [0] or float64 [1] */
 REAL_LOOP(PER_REAL, void, round_coef, (const void *coef, ptrdiff_t n, void *out))

@@ -32,6 +32,8 @@ typedef struct {
     double kink_slope;  /* hinge: the slope at u = 0; others: of the hinge that sharper ones approach */
     double sharpness;   /* the largest number that the formula needs, unless it is a hinge */
     double width, rate; /* S family: u at which the quadratic ends; slope per u on it */
+    double steepest;    /* hinge, S family: -slope where it is straight, for solvers of the dual; else 0 */
+    double compliance;  /* ... 1/rate, 0 for the hinge */
     double sigma;       /* psi_G, psi_M */
     double beta;        /* softplus */
 } hf_loss;
@@ -209,6 +211,8 @@ static void become_hinge(hf_loss *loss, double kink_slope) {
     loss->family = kink_slope == 0 ? HF_FLAT_HINGE : HF_HINGE;
     loss->is_simple = 1;
     loss->kink_slope = kink_slope;
+    loss->steepest = 1;
+    loss->compliance = 0;
 }
 static void bind_hinge(const double *p, hf_loss *loss) {
     become_hinge(loss, p[1]);
@@ -224,6 +228,8 @@ static void bind_s_family(hf_loss *loss, double margin, double width, double rat
     loss->margin = margin;
     loss->sharpness = loss->rate = rate;
     loss->width = width < DBL_MAX ? width : DBL_MAX;
+    loss->steepest = rate * width; /* infinite: the quadratic has no end */
+    loss->compliance = 1 / rate;
 }
 static void bind_squared_hinge(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], DBL_MAX, 2); }
 static void bind_smooth_hinge(const double *p, hf_loss *loss) { bind_s_family(loss, p[0], p[1], 1 / p[1]); }

@@ -43,6 +43,7 @@
 #include "class_accumulate.h"
 #include "csr_flat.h"
 #include "even_rows.h"
+#include "dense_descend.h"
 #define index_type int32_t
 #define IX(name) FN(HF_JOIN(name, i32))
 #include "csr.h"

@@ -68,6 +68,27 @@ typedef struct {
     ptrdiff_t n, capacity; /* slots in use, at most */
 } hf_slots;
 
+/* Dual coordinate descent (descend.h). Of a row of X: */
+typedef struct {
+    double value;    /* its dual variable */
+    double upper;    /* which is at most this */
+    double diagonal; /* its share of the diagonal */
+    double step; /* 1/(|x|^2 + diagonal + intercept_rate), with the sign of its label; +-0: not known yet */
+} hf_dual_row;
+typedef struct {
+    double *coef;
+    hf_dual_row *rows;
+    double margin;
+    double intercept,
+        intercept_rate; /* the intercept moves by so much for a change of a dual variable by y; 0: not at all */
+    double high, low;   /* rows at a bound with a gradient beyond these rest */
+    int64_t *order;     /* places of rows that do not; the visited ones are written from n_kept on */
+    ptrdiff_t n_kept;
+    double largest, smallest; /* projected gradients met */
+    double estimate;          /* of the duality gap */
+    double moved;             /* sum of y times changes of dual variables */
+} hf_descent;
+
 /* What a fault in the data was, for the message. */
 enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WEIGHT, HF_FAULT_ROW };
 

@@ -57,6 +57,7 @@ __all__ = [
     "as_rate",
     "as_reduction",
     "as_rows",
+    "as_share",
     "as_theta",
     "as_weights",
     "balanced_weights",
@@ -541,6 +542,16 @@ def as_flag(value: Any, name: str) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {type_name(value)}")
     return bool(value)
+
+
+def as_share(value: Any, name: str) -> bool | float:
+    """A flag, or a number >= 0 that says how much of it."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    number = as_number(value, name)
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {number}, must be True, False or a finite number >= 0")
+    return number
 
 
 def theta_dtype(theta: Any) -> np.dtype[Any]:

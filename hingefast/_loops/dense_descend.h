@@ -1,0 +1,46 @@
+/* dense_descend.h - dual coordinate descent over dense rows. Included once for float32 and once for float64; coef and all sums
+ * are float64.
+ */
+#ifndef real /* opened alone */
+#include "accumulate.h"
+#endif
+
+/* The dot product of a row and coef in eight lanes by column, merged by halves. */
+HF_INLINE double FN(row_dot)(const real *HF_RESTRICT x, const double *HF_RESTRICT coef, ptrdiff_t n) {
+    double lane[8] = {0};
+    ptrdiff_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        HF_UNROLL
+        for (int l = 0; l < 8; l++)
+            lane[l] += (double)x[j + l] * coef[j + l];
+    }
+    for (int l = 0; j + l < n; l++)
+        lane[l] += (double)x[j + l] * coef[j + l];
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+/* Visit n_rows rows in order, those at `places` of the state's rows. O(n_rows * n_features). */
+static void FN(descend_rows)(const void *const *rows, const int64_t *places, ptrdiff_t n_rows,
+                             ptrdiff_t n_features, hf_descent *state) {
+    double *HF_RESTRICT coef = state->coef;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const real *HF_RESTRICT x = rows[i];
+        hf_dual_row *const row = state->rows + places[i];
+        double change;
+        if (i + 1 < n_rows) {
+            HF_PREFETCH(rows[i + 1]);
+            HF_PREFETCH((const char *)rows[i + 1] + HF_LINE_BYTES);
+        }
+        if (hf_is_new(row)) {
+            double squares = 0;
+            for (ptrdiff_t j = 0; j < n_features; j++)
+                squares += (double)x[j] * (double)x[j];
+            hf_set_norm(state, row, squares);
+        }
+        change = hf_visit(state, places[i], FN(row_dot)(x, coef, n_features));
+        if (change == 0)
+            continue;
+        for (ptrdiff_t j = 0; j < n_features; j++)
+            coef[j] += change * (double)x[j];
+    }
+}

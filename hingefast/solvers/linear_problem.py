@@ -1,0 +1,189 @@
+"""A linear problem as solvers see it: sum of c_i*loss(y_i, z_i) + penalties/2 . theta^2, z = X @ coef.T + intercept.
+
+Passes over X are those of the kernels, and the loss is the loss object's. Arrays of rows are float64, whatever the
+dtype of X.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hingefast._kernels.labels import Targets
+from hingefast._kernels.problem import Problem
+from hingefast._kernels.table import default_environment
+from hingefast.checks import arguments
+from hingefast.checks.explain import explained
+from hingefast.losses import Loss
+from hingefast.multiclass import OneVsRest
+
+if TYPE_CHECKING:
+    from hingefast.objective import Objective
+
+__all__ = ["LinearProblem", "penalties_of"]
+
+Array = npt.NDArray[Any]
+
+
+class LinearProblem:
+    """An objective, or one class's share of it where classes are fitted one by one.
+
+    Parameters
+    ----------
+    objective : Objective
+    of_class : int, optional
+        With `OneVsRest`: the problem of this class against the others, of one score a row.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows that have a weight; the others are left out.
+    rows : ndarray of int64, or None
+        Their numbers in X; None where they are all.
+    n_features : int
+    width : int
+        Scores a row: 1, or K.
+    size : int
+        Numbers of theta.
+    loss : Loss
+    y : ndarray of shape (n_rows,)
+        Labels; of one score a row -1 and +1 as int8.
+    weights : ndarray of shape (n_rows,), or float
+        c, > 0; a float where it is the same for all rows.
+    penalties : ndarray of shape (size,)
+        alpha, and for intercepts the strength of their own penalty.
+    alpha, intercept_alpha : float
+    has_intercept, frees_intercept : bool
+        Whether theta ends with intercepts, and whether these have no penalty.
+    passes : float
+        Passes over the rows of X so far.
+    """
+
+    def __init__(self, objective: Objective, of_class: int | None = None) -> None:
+        whole, inputs = objective._problem, objective._inputs
+        classes = whole.targets.classes
+        self.objective = objective
+        self.layout, self.n_threads = whole.layout, objective.n_threads
+        self.n_features = objective.n_features
+        self.alpha, self.has_intercept = objective.alpha, objective.fit_intercept
+        self.intercept_alpha = objective._intercept_alpha
+        self.frees_intercept = self.has_intercept and self.intercept_alpha == 0
+        self.passes = 0.0
+        with default_environment():
+            self.weights, rows = _weights(objective)
+            self.rows = rows
+            index = arguments.columns(inputs["y"], classes, 0)
+            index = index if rows is None else index[rows]
+        self.loss: Loss = objective.loss
+        self.width = whole.width
+        if of_class is not None:
+            assert isinstance(objective.loss, OneVsRest)
+            index, self.loss, self.width = index == of_class, objective.loss.base, 1
+        self.n_rows = len(index)
+        self.y = index if self.width > 1 else np.where(index, 1, -1).astype(np.int8)
+        self.n_coefs = self.width * self.n_features
+        self.size = self.n_coefs + self.has_intercept * self.width
+        self.penalties = penalties_of(objective, self.width)
+        self.dtype = np.float64 if self.layout.is_f64 else np.float32
+        targets = Targets(objective.n_rows, arguments.SIGNS if self.width == 1 else classes, rows=rows)
+        self._problem = Problem(self.layout, targets, n_threads=self.n_threads)
+
+    # Passes over X
+
+    def scores(self, theta: Array) -> Array:
+        """z, (n_rows,) or (n_rows, K)."""
+        self.passes += 0.5
+        out = np.empty((self.n_rows, self.width) if self.width > 1 else self.n_rows, self.dtype)
+        explained(self._problem.scores, theta, None, out)
+        return out.astype(np.float64, copy=False)
+
+    def combine(self, slopes: Array) -> Array:
+        """What `scores` is the transpose of: X.T @ slopes and, if there are intercepts, their sums, as a theta."""
+        self.passes += 0.5
+        out = np.zeros(self.size)
+        total = explained(self._problem.add_slopes, np.ascontiguousarray(slopes, self.dtype))
+        self._problem.finish(total, out, None, out)
+        return out
+
+    def products(self, weights: Array) -> Array:
+        """X.T @ diag(weights) @ X, X with a column of ones behind it if there is an intercept; of one score a row."""
+        self.passes += 0.5
+        squares: Array = explained(self._problem.product_columns, weights)
+        if not self.has_intercept:
+            return squares
+        result = np.empty((self.size, self.size))
+        result[:-1, :-1] = squares
+        result[-1] = result[:, -1] = self.combine(weights)
+        return result
+
+    def squares(self, weights: Array) -> Array:
+        """The diagonal of `products`."""
+        self.passes += 0.5
+        columns: Array = explained(self._problem.square_columns, weights)
+        return np.append(columns, weights.sum()) if self.has_intercept else columns
+
+    def row_norms(self, step: int = 1) -> Array:
+        """Sums of the squares of the entries of every so many-th row."""
+        self.passes += 0.5 / step
+        every = (0, self.n_rows, step) if self.rows is None else np.ascontiguousarray(self.rows[::step])
+        norms: Array = explained(self._problem.square_rows, every)
+        return norms
+
+    # The loss of given scores
+
+    def value(self, scores: Array) -> float:
+        """Sum of c_i*loss(y_i, z_i)."""
+        if isinstance(self.weights, float):
+            value = self.weights * self.loss.value(self.y, scores, **self._options)
+        else:
+            value = self.loss.value(self.y, scores, sample_weight=self.weights, **self._options)
+        return float(value)
+
+    def slopes(self, scores: Array) -> Array:
+        """Its derivative with respect to each score."""
+        return self._weighted(self.loss.grad(self.y, scores, **self._options))
+
+    def curvature(self, scores: Array) -> Array:
+        """Its second derivative with respect to each score alone."""
+        return self._weighted(self.loss.curvature(self.y, scores, **self._options))
+
+    def _weighted(self, numbers: Array) -> Array:
+        numbers *= (
+            self.weights
+            if isinstance(self.weights, float) or self.width == 1
+            else self.weights[:, np.newaxis]
+        )
+        return numbers
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"reduction": "sum", "n_threads": self.n_threads}
+
+    def penalty(self, theta: Array) -> float:
+        """penalties/2 . theta^2."""
+        return float(0.5 * np.dot(self.penalties * theta, theta))
+
+
+def penalties_of(objective: Objective, width: int) -> Array:
+    """Strength of the penalty of each number of a theta of `width` scores a row."""
+    of_coefs = np.full(width * objective.n_features, objective.alpha)
+    return np.append(of_coefs, np.full(width * objective.fit_intercept, objective._intercept_alpha))
+
+
+def _weights(objective: Objective) -> tuple[Array | float, Array | None]:
+    """What the loss of each row is multiplied by in the objective, and which rows that is not 0 of, unless all."""
+    inputs, classes = objective._inputs, objective._problem.targets.classes
+    y, of_samples, of_classes = inputs["y"], inputs["sample_weight"], objective._class_weight
+    total, exponent = arguments.weight_exponent(y, classes, of_samples, of_classes)
+    if objective.reduction == "sum":
+        total, exponent = 1.0, 0
+    if of_samples is None and of_classes is None:
+        return 1.0 / total, None
+    weights = np.ones(len(y)) if of_samples is None else np.array(of_samples, np.float64)
+    if of_classes is not None:
+        weights *= of_classes[arguments.columns(y, classes, 0).astype(np.intp)]
+    weights = np.ldexp(weights, -exponent) / total
+    rows = np.flatnonzero(weights > 0)
+    return (weights, None) if len(rows) == len(weights) else (weights[rows], rows)

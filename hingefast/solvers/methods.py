@@ -1,0 +1,131 @@
+"""The methods by name: what each can minimise, and which one "auto" takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from hingefast.multiclass import OneVsRest
+from hingefast.solvers.dual_cd import dual_cd
+from hingefast.solvers.interior_point import interior_point
+from hingefast.solvers.iterate import Iterate
+from hingefast.solvers.lbfgs import lbfgs
+from hingefast.solvers.linear_problem import LinearProblem
+from hingefast.solvers.newton import MAX_COLUMNS, newton
+from hingefast.solvers.one_vs_rest import one_vs_rest
+
+if TYPE_CHECKING:
+    from hingefast.objective import Objective
+
+__all__ = ["METHODS", "Method", "choose", "problems", "refusal", "solve", "why_no_gap"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method of `minimize`.
+
+    Attributes
+    ----------
+    iterates : callable
+        (problem, theta, dual, seed, tol) -> iterates from theta on, which it may change, or from dual variables.
+        None: L-BFGS.
+    refuses : callable
+        (problem) -> why it cannot minimise that, as the end of a sentence that begins with its name; or None.
+    max_iter : int
+        Iterations, if the caller does not say.
+    counts_passes : bool
+        Whether these are counted in passes over the data: visits of rows, divided by their number.
+    """
+
+    iterates: Callable[[LinearProblem, Array, Array | None, int, float], Iterator[Iterate]] | None
+    refuses: Callable[[LinearProblem], str | None]
+    max_iter: int
+    counts_passes: bool = False
+
+
+def _without_slope(problem: LinearProblem) -> str | None:
+    if problem.loss.smoothness == "nonsmooth":
+        return "needs a loss whose slope is continuous"
+    return None
+
+
+def _without_box(problem: LinearProblem) -> str | None:
+    if getattr(problem.loss._bound, "box", None) is None or problem.width > 1:
+        return "needs the hinge or a loss of the S family, or one-vs-rest on one"
+    if problem.alpha == 0:
+        return "needs a penalty: alpha > 0"
+    return None
+
+
+# Rows for each column from which a matrix of products of columns costs less than the passes it saves.
+ROWS_A_COLUMN = 5
+
+METHODS = {
+    "dual_cd": Method(dual_cd, _without_box, 1000, counts_passes=True),
+    "interior_point": Method(interior_point, _without_box, 200),
+    "newton": Method(newton, _without_slope, 200),
+    "lbfgs": Method(None, _without_slope, 15000),
+}
+
+
+def problems(objective: Objective) -> list[LinearProblem]:
+    """The problems that an objective falls into: one, or one for each class against the rest."""
+    if isinstance(objective.loss, OneVsRest):
+        return [LinearProblem(objective, of_class) for of_class in range(objective.n_classes)]
+    return [LinearProblem(objective)]
+
+
+def refusal(method: str, parts: list[LinearProblem]) -> str | None:
+    """Why a method cannot minimise an objective, or None."""
+    return METHODS[method].refuses(parts[0])
+
+
+def choose(parts: list[LinearProblem]) -> str | None:
+    """The method that "auto" takes for an objective, or None: there is none.
+
+    Of at most 1000 columns and five times as many rows, Newton's method where the slope of the loss is continuous and
+    the interior-point method where it is not; else the first of the list that can.
+    """
+    problem = parts[0]
+    is_narrow = problem.n_features <= MAX_COLUMNS and problem.n_rows >= ROWS_A_COLUMN * problem.n_features
+    names = ("newton", "interior_point", *METHODS) if is_narrow and problem.width == 1 else METHODS
+    return next((name for name in names if refusal(name, parts) is None), None)
+
+
+def solve(
+    method: str,
+    parts: list[LinearProblem],
+    theta: Array,
+    dual: Array | None,
+    seed: int,
+    tol: float,
+    accept: Callable[[Iterate], bool],
+) -> None:
+    """Let a method work on the problems of an objective until an iterate is accepted, or it finds no better one."""
+    solver = METHODS[method].iterates
+    if solver is None:  # SciPy calls, and is not called
+        lbfgs(parts[0], theta, accept)
+        return
+    if len(parts) == 1:
+        iterates = solver(parts[0], theta, dual, seed, tol)
+    else:
+        iterates = one_vs_rest(solver, parts, theta, dual, seed, tol)
+    for iterate in iterates:
+        if accept(iterate):
+            return
+
+
+def why_no_gap(problem: LinearProblem) -> str | None:
+    """Why there is no bound from below, if so."""
+    if problem.alpha == 0:
+        return "without a penalty (alpha is 0) there is no dual bound"
+    if problem.frees_intercept:
+        return (
+            "the intercept has no penalty; pass penalize_intercept=True, or fit_intercept=False, for a bound"
+        )
+    return None

@@ -1,0 +1,225 @@
+"""Newton's method for losses with a second derivative, with an exact line search on stored scores.
+
+The Hessian is X.T @ D @ X, D the second derivatives of the rows' losses, plus the penalty. Of few columns it is made
+and factorised; of many, and of K classes, conjugate gradients multiply with it. The losses are convex, and where
+their slope has corners, as that of the squared hinge, D is a generalised derivative: with an exact line search the
+method still converges in a few steps (Mangasarian, A finite Newton method for classification, Optimization Methods
+and Software 17, 2002).
+
+The certificate. Let g be the gradient. With dual variables that are the slopes of the losses, the duality gap is
+|g|^2/(2*alpha) exactly (Fenchel). For that an intercept without a penalty must be at its minimum, which of one score
+a row one more line search on the scores sees to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hingefast.solvers.iterate import Iterate
+from hingefast.solvers.linear_problem import LinearProblem
+
+__all__ = ["newton"]
+
+Array = npt.NDArray[Any]
+
+# Columns of which the Hessian is made: 8 MB of it, and a factor of it takes less than a few passes.
+MAX_COLUMNS = 1000
+# Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
+MAX_EVALUATIONS = 60
+SLOPE_LEFT = 1e-4
+# Rounding of a sum of slopes that cancel, beside the sum of their sizes.
+ROUNDING = 1e-14
+# Conjugate gradients: the residual beside the gradient at which a step is good enough (the smaller the closer to the
+# minimum), and how many of them there are.
+RESIDUAL = 0.1
+MAX_PRODUCTS = 250
+
+
+def newton(
+    problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
+) -> Iterator[Iterate]:
+    """Minimise from theta on, which is changed. Neither `dual` nor `seed` nor `tol` matters."""
+    penalties = problem.penalties
+    scores = problem.scores(theta)
+    is_fresh = True  # else they are sums of what steps added to them
+    while True:
+        if problem.frees_intercept and problem.width == 1:
+            shift = _best_shift(problem, scores)
+            theta[-1] += shift
+            scores += shift
+        slopes = problem.slopes(scores)
+        grad = problem.combine(slopes) + penalties * theta
+        value = problem.value(scores) + problem.penalty(theta)
+        is_bounded = problem.alpha > 0 and _is_stationary(problem, grad, slopes)
+        if is_bounded:
+            penalised = penalties > 0
+            yield Iterate(
+                theta, value, value - float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2
+            )
+        direction = _direction(problem, theta, scores, grad)
+        decrement = -float(np.dot(grad, direction))
+        if not is_bounded:
+            yield Iterate(theta, value, decrease=decrement / 2)
+        along = problem.scores(direction)
+        step = _search(_along(problem, scores, along, theta, direction)) if decrement > 0 else 0.0
+        if step == 0 and is_fresh:
+            return
+        if step == 0:
+            scores, is_fresh = problem.scores(theta), True
+            continue
+        theta += step * direction
+        scores += step * along
+        is_fresh = False
+
+
+def _rounding(slopes: Array) -> float:
+    """What is left of a sum of slopes that cancel."""
+    return float(ROUNDING * math.sqrt(slopes.size) * np.abs(slopes).sum())
+
+
+def _is_stationary(problem: LinearProblem, grad: Array, slopes: Array) -> bool:
+    """Whether intercepts, if they have no penalty, are at their minimum but for rounding."""
+    sums = grad[problem.n_coefs :] if problem.frees_intercept else np.zeros(1)
+    return bool(np.abs(sums).max() <= _rounding(slopes))
+
+
+def _direction(problem: LinearProblem, theta: Array, scores: Array, grad: Array) -> Array:
+    """Newton's direction, if need be roughly."""
+    penalties = problem.penalties
+    if problem.width > 1:  # K scores a row meet in second derivatives
+        whole, out = problem.objective._problem, np.empty_like(theta)
+
+        def product(v: Array) -> Array:
+            problem.passes += 1.5
+            whole.hessp(theta, v, out)
+            return out
+
+        return _conjugate_gradients(product, np.ones_like(grad), grad)
+    curvature = problem.curvature(scores)
+    if problem.n_features <= MAX_COLUMNS:
+        return _solve(problem.products(curvature), penalties, -grad)
+    return _conjugate_gradients(
+        lambda v: problem.combine(curvature * problem.scores(v)) + penalties * v,
+        problem.squares(curvature) + penalties,
+        grad,
+    )
+
+
+def _solve(hessian: Array, penalties: Array, right: Array) -> Array:
+    """Solve (hessian + diag(penalties)) @ x = right, whatever the rank of the hessian."""
+    scale = float((hessian.diagonal() + penalties).max(initial=0.0))
+    if not scale > 0:
+        return right
+    # Without a penalty, rows without curvature, or columns that depend on each other: rounding decides about the sign
+    # of what is all but 0.
+    hessian[np.diag_indices_from(hessian)] += np.maximum(
+        penalties, np.finfo(np.float64).eps * len(right) * scale
+    )
+    return np.linalg.solve(hessian, right)
+
+
+def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, grad: Array) -> Array:
+    """Solve hessian @ x = -grad roughly, preconditioned by a diagonal; `product` multiplies with the hessian."""
+    scale = np.where(diagonal > 0, diagonal, 1.0)
+    x = np.zeros_like(grad)
+    residual = -grad
+    direction = residual / scale
+    norm = float(np.dot(residual, direction))
+    target = RESIDUAL**2 * min(1.0, norm) * norm
+    for _ in range(MAX_PRODUCTS):
+        if not norm > target:
+            break
+        bent = product(direction)
+        bend = float(np.dot(direction, bent))
+        if not bend > 0:
+            return x if x.any() else direction
+        step = norm / bend
+        x += step * direction
+        residual -= step * bent
+        scaled = residual / scale
+        before, norm = norm, float(np.dot(residual, scaled))
+        direction = scaled + norm / before * direction
+    return x
+
+
+def _along(
+    problem: LinearProblem, scores: Array, along: Array, theta: Array, direction: Array
+) -> Callable[[float], tuple[float, float]]:
+    """First and second derivative of the objective at theta + t*direction, as a function of t."""
+    bend = float(np.dot(problem.penalties * direction, direction))
+    slope = float(np.dot(problem.penalties * theta, direction))
+
+    def derivatives(t: float) -> tuple[float, float]:
+        at = scores + t * along
+        first = float(np.vdot(problem.slopes(at), along)) + slope + t * bend
+        second = bend
+        if problem.width == 1:  # else it is larger than that: only a guess comes from it
+            second += float(np.dot(problem.curvature(at), along * along))
+        return first, second
+
+    return derivatives
+
+
+def _best_shift(problem: LinearProblem, scores: Array) -> float:
+    """What to add to all scores so that the sum of losses is least."""
+
+    def derivatives(t: float) -> tuple[float, float]:
+        at = scores + t
+        return float(problem.slopes(at).sum()), float(problem.curvature(at).sum())
+
+    first, second = derivatives(0.0)
+    target = _rounding(problem.slopes(scores))
+    if not abs(first) > target:
+        return 0.0
+    sign = -math.copysign(1.0, first)
+    start = abs(first) / second if second > 0 else 1.0
+
+    def mirrored(t: float) -> tuple[float, float]:
+        first, second = derivatives(sign * t)
+        return sign * first, second
+
+    return sign * _search(mirrored, start, target)
+
+
+def _search(
+    derivatives: Callable[[float], tuple[float, float]], start: float = 1.0, target: float | None = None
+) -> float:
+    """The t > 0 where a convex function has its minimum, by Newton's method between bounds; 0 if it does not fall.
+
+    Parameters
+    ----------
+    derivatives : callable
+        t -> first and second derivative.
+    start : float
+        The first t tried.
+    target : float, optional
+        The slope at which it ends; by default a share of that at 0.
+    """
+    first, _ = derivatives(0.0)
+    low, high, t = 0.0, math.inf, start
+    if not first < 0:
+        return 0.0
+    if target is None:
+        target = -SLOPE_LEFT * first
+    for _ in range(MAX_EVALUATIONS):
+        first, second = derivatives(t)
+        if not abs(first) > target:
+            break
+        if first < 0:
+            low = t
+        else:
+            high = t
+        guess = t - first / second if second > 0 else math.inf
+        if high == math.inf:
+            guess = min(max(guess, 1.1 * t), 10 * t)
+        elif not low < guess < high:
+            guess = 0.5 * (low + high)
+        if guess in (low, high):
+            break
+        t = guess
+    return t

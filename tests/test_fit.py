@@ -1,0 +1,556 @@
+"""`minimize`: it finds the minimum, proves it, and every method finds the same."""
+
+import itertools
+import math
+import pickle
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import hingefast as hf
+
+BOXES = ("hinge", "squared_hinge", "smooth_hinge", "modified_huber", "huberized_hinge", "huber_margin")
+SMOOTH = (
+    "squared_hinge",
+    "smooth_hinge",
+    "modified_huber",
+    "psi_g",
+    "psi_m",
+    "logistic",
+    "softplus",
+    "safe_logistic",
+)
+METHODS = {
+    "dual_cd": BOXES,
+    "interior_point": BOXES,
+    "newton": SMOOTH,
+    "lbfgs": SMOOTH,
+}
+PAIRS = [(method, loss) for method, losses in METHODS.items() for loss in losses]
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "tile": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "CSR": sparse.csr_array,
+}
+INTERCEPTS = {
+    "penalised": {"penalize_intercept": True},
+    "free": {},
+    "none": {"fit_intercept": False},
+    "a tenth": {"penalize_intercept": 0.1},
+}
+
+over_methods = pytest.mark.parametrize("method", METHODS)
+over_pairs = pytest.mark.parametrize("method, loss", PAIRS)
+over_layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+over_intercepts = pytest.mark.parametrize("intercept", INTERCEPTS.values(), ids=INTERCEPTS.keys())
+
+
+def data(n=300, d=8, seed=0):
+    """Two classes that overlap, off the origin."""
+    rng = np.random.default_rng([n, d, seed])
+    X = rng.normal(size=(n, d)) + 0.3
+    y = np.where(X @ rng.normal(size=d) + rng.normal(size=n) > 0.5, 1.0, -1.0)
+    assert {-1.0, 1.0} == set(y)
+    return X, y
+
+
+def is_proved(method, intercept):
+    """Whether there is a certificate: of all but L-BFGS also for an intercept without a penalty."""
+    return method != "lbfgs" or intercept != INTERCEPTS["free"]
+
+
+@over_intercepts
+@over_pairs
+def test_the_gap_is_a_proof(method, loss, intercept):
+    """The value is that of the objective, and no point that another method finds is below the bound."""
+    X, y = data()
+    objective = hf.Objective(X, y, loss=loss, alpha=0.01, **intercept)
+    result = hf.minimize(objective, method=method, tol=1e-8)
+    assert result.method == method and result.x.dtype == np.float64 and result.x.shape == (objective.size,)
+    assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+    if not is_proved(method, intercept):
+        assert math.isnan(result.gap) and "penalize_intercept=True" in result.message
+        tolerance = 1e-6
+    else:
+        assert result.success and result.status == 0 and 0 <= result.gap <= 1e-8
+        tolerance = 1e-8
+    other = "interior_point" if loss in BOXES else "newton"
+    best = hf.minimize(objective, method=other, tol=1e-11)
+    assert -1e-11 <= result.fun / best.fun - 1 <= tolerance
+
+
+@over_layouts
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@over_pairs
+def test_layouts_and_dtypes(method, loss, dtype, layout):
+    X, y = data()
+    X = X.astype(dtype)
+    exact = hf.minimize(
+        hf.Objective(X.astype(float), y, loss=loss, alpha=0.02, penalize_intercept=True), tol=1e-10
+    )
+    objective = hf.Objective(layout(X), y, loss=loss, alpha=0.02, penalize_intercept=True)
+    result = hf.minimize(objective, method=method, tol=1e-5)
+    assert result.success and abs(result.fun / exact.fun - 1) <= 2e-5
+
+
+@over_methods
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+@pytest.mark.parametrize("pointer", [np.int32, np.int64])
+def test_index_types(method, index, pointer):
+    X, y = data()
+    X[np.abs(X) < 0.5] = 0
+    A = sparse.csr_array(X)
+    A.indices, A.indptr = A.indices.astype(index), A.indptr.astype(pointer)
+    results = [
+        hf.minimize(hf.Objective(X, y, loss="squared_hinge", alpha=0.1), method=method, tol=1e-9).fun
+        for X in (X, A)
+    ]
+    assert math.isclose(*results, rel_tol=1e-8)
+
+
+@over_methods
+def test_weights(method):
+    """They equal repetition, 0 leaves a row out whatever it holds, and their scale does not matter."""
+    X, y = data()
+    weights = np.random.default_rng(3).integers(0, 4, len(y))
+    repeated = np.repeat(np.arange(len(y)), weights)
+    options = {"loss": "squared_hinge", "alpha": 0.01, "penalize_intercept": True}
+    wanted = hf.minimize(hf.Objective(X[repeated], y[repeated], **options), method=method, tol=1e-10)
+    broken = X.copy()
+    broken[weights == 0] = np.nan
+    for factor in (1, 1e-200, 1e200):
+        objective = hf.Objective(broken, y, sample_weight=weights * factor, **options)
+        result = hf.minimize(objective, method=method, tol=1e-10)
+        assert result.success and np.abs(result.x - wanted.x).max() <= 1e-4 * np.abs(wanted.x).max()
+        assert math.isclose(result.fun, wanted.fun, rel_tol=2e-10)
+    by_class = hf.Objective(X, y, class_weight=[0.5, 3], **options)
+    by_row = hf.Objective(X, y, sample_weight=np.where(y > 0, 3.0, 0.5), **options)
+    results = [hf.minimize(objective, method=method, tol=1e-10).fun for objective in (by_class, by_row)]
+    assert math.isclose(*results, rel_tol=2e-10)
+
+
+@over_methods
+def test_sums_scale_with_alpha(method):
+    X, y = data()
+    mean = hf.Objective(X, y, loss="smooth_hinge", alpha=0.01, penalize_intercept=True)
+    total = hf.Objective(
+        X, y, loss="smooth_hinge", alpha=0.01 * len(y), penalize_intercept=True, reduction="sum"
+    )
+    results = [hf.minimize(objective, method=method, tol=1e-10).fun for objective in (mean, total)]
+    assert math.isclose(results[0] * len(y), results[1], rel_tol=1e-9)
+
+
+def dual_by_hand(rows, labels, weight, margin, intercept_share):
+    """The dual of a few rows in fractions, by trying which dual variables are at which bound: (value, coef)."""
+    n = len(rows)
+    upper, diagonal = weight
+    products = [
+        [
+            labels[i]
+            * labels[j]
+            * (sum(a * b for a, b in zip(rows[i], rows[j], strict=True)) + intercept_share)
+            for j in range(n)
+        ]
+        for i in range(n)
+    ]
+    best = None
+    for state in itertools.product("0UF", repeat=n):
+        if upper is None and "U" in state:
+            continue
+        a = [upper if s == "U" else Fraction(0) for s in state]
+        free = [i for i in range(n) if state[i] == "F"]
+        system = [
+            [products[i][j] + (diagonal if i == j else 0) for j in free]
+            + [margin - sum(products[i][j] * a[j] for j in range(n) if j not in free)]
+            for i in free
+        ]
+        solved = solve(system)
+        if solved is None:
+            continue
+        for i, value in zip(free, solved, strict=True):
+            a[i] = value
+        if any(x < 0 or (upper is not None and x > upper) for x in a):
+            continue
+        value = margin * sum(a) - sum(diagonal * x * x for x in a) / 2
+        value -= sum(a[i] * a[j] * products[i][j] for i in range(n) for j in range(n)) / 2
+        if best is None or value > best:
+            best = value
+    return best
+
+
+def solve(system):
+    """The solution of a small linear system of fractions, or None."""
+    system = [list(row) for row in system]
+    n = len(system)
+    for k in range(n):
+        pivot = next((i for i in range(k, n) if system[i][k]), None)
+        if pivot is None:
+            return None
+        system[k], system[pivot] = system[pivot], system[k]
+        system[k] = [x / system[k][k] for x in system[k]]
+        for i in range(n):
+            if i != k:
+                system[i] = [x - system[i][k] * y for x, y in zip(system[i], system[k], strict=True)]
+    return [row[-1] for row in system]
+
+
+@pytest.mark.parametrize("method", ["dual_cd", "interior_point"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", BOXES)
+def test_fractions(loss, fit_intercept, method):
+    """Of four rows the dual is solved exactly; alpha = 1/2 and the mean of 4: c = 1/2 a row."""
+    rows, labels = [(1, 2), (3, -1), (0, 1), (-2, -2)], [1, -1, 1, -1]
+    c = Fraction(1, 2)
+    half = Fraction(1, 2)
+    upper, diagonal, margin = {
+        "hinge": (c, Fraction(0), Fraction(1)),
+        "squared_hinge": (None, 1 / (2 * c), Fraction(1)),
+        "smooth_hinge": (c, 1 / c, Fraction(1)),
+        "modified_huber": (4 * c, 1 / (2 * c), Fraction(1)),
+        "huberized_hinge": (c, 1 / c, 1 + half),
+        "huber_margin": (c, 1 / c, Fraction(1)),
+    }[loss]
+    wanted = dual_by_hand(rows, labels, (upper, diagonal), margin, int(fit_intercept)) * half
+    objective = hf.Objective(
+        np.array(rows, float),
+        labels,
+        loss=loss,
+        alpha=0.5,
+        fit_intercept=fit_intercept,
+        penalize_intercept=fit_intercept,
+    )
+    result = hf.minimize(objective, method=method, tol=1e-12)
+    assert math.isclose(result.fun, float(wanted), rel_tol=1e-11)
+
+
+@over_methods
+@pytest.mark.parametrize(
+    "intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"]
+)
+@pytest.mark.parametrize("alpha", [1e-8, 1e-4, 1.0, 1e4, 1e8])
+def test_any_penalty(alpha, intercept, method):
+    """alpha from 1e-8, where all rows are at their bounds or the method is slow and says so, to 1e8."""
+    X, y = data(60, 3)
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=alpha, **intercept)
+    result = hf.minimize(objective, method=method, tol=1e-6)
+    best = hf.minimize(objective, method="newton", tol=1e-12)
+    assert best.success
+    assert -1e-11 <= result.fun / best.fun - 1 <= max(result.gap, 1e-11)
+    if method != "dual_cd" or alpha >= 1:
+        assert result.success
+
+
+SHAPES = {
+    "one row": (1, 4),
+    "more columns": (10, 40),
+    "one column": (50, 1),
+    "one row, one column": (1, 1),
+}
+
+
+@over_intercepts
+@over_methods
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_shapes(shape, method, intercept):
+    rng = np.random.default_rng(shape)
+    X, y = rng.normal(size=shape), np.resize([1.0, -1.0], shape[0])
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=0.1, **intercept)
+    result = hf.minimize(objective, method=method, tol=1e-8)
+    best = hf.minimize(objective, method="newton", tol=1e-12)
+    assert result.fun <= best.fun + 1e-7 * max(best.fun, 1e-3)
+    assert result.fun >= best.fun - 1e-12
+
+
+@over_intercepts
+@over_pairs
+def test_awkward_data(method, loss, intercept):
+    """Rows of zeros, duplicate rows, a constant column, one of zeros, columns that depend on each other."""
+    X, y = data(100, 4)
+    X[:5] = 0
+    X[5:30] = X[30]
+    X[:, 1] = 1
+    X = np.column_stack([X, np.zeros(100), X[:, 0] + X[:, 2]])
+    objective = hf.Objective(X, y, loss=loss, alpha=0.01, **intercept)
+    result = hf.minimize(objective, method=method, tol=1e-7)
+    assert result.success or not is_proved(method, intercept)
+    other = hf.minimize(objective, method="interior_point" if loss in BOXES else "newton", tol=1e-10)
+    assert -1e-10 <= result.fun / other.fun - 1 <= 1e-6
+
+
+@over_pairs
+def test_separable(method, loss):
+    """All rows outside the margin: the coefficients are those of a few rows, slowly found by coordinates."""
+    X, y = data(80, 3)
+    X[:, 0] = y * 5
+    objective = hf.Objective(X, y, loss=loss, alpha=1e-3, penalize_intercept=True)
+    result = hf.minimize(objective, method=method, tol=1e-4 if method == "dual_cd" else 1e-6)
+    assert result.success
+
+
+@over_methods
+def test_one_class(method):
+    X, _ = data(50, 3)
+    objective = hf.Objective(X, np.ones(50), loss="squared_hinge", alpha=0.1, penalize_intercept=True)
+    result = hf.minimize(objective, method=method, tol=1e-8)
+    assert result.success
+    free = hf.Objective(X, np.ones(50), loss="squared_hinge", alpha=0.1)
+    assert hf.minimize(free, method=method, tol=1e-8).fun <= 1e-8
+
+
+@over_pairs
+def test_same_bits(method, loss):
+    """For any number of threads, again, and for the same random_state."""
+    X, y = data(3000, 40)
+    bits = []
+    for n_threads in (1, 2, 3, 1):
+        objective = hf.Objective(X, y, loss=loss, alpha=1e-3, penalize_intercept=True, n_threads=n_threads)
+        result = hf.minimize(objective, method=method, tol=1e-5, random_state=7)
+        bits.append((result.x.tobytes(), result.fun, result.gap, result.nit, result.nfev))
+    assert len(set(bits)) == 1
+
+
+def test_random_state_changes_the_order():
+    X, y = data()
+    objective = hf.Objective(X, y, loss="hinge", alpha=0.01, penalize_intercept=True)
+    first, second = (hf.minimize(objective, method="dual_cd", random_state=seed) for seed in (0, 1))
+    assert (first.x != second.x).any() and math.isclose(first.fun, second.fun, rel_tol=1e-4)
+
+
+@over_methods
+def test_permuted_rows(method):
+    X, y = data()
+    order = np.random.default_rng(0).permutation(len(y))
+    results = [
+        hf.minimize(hf.Objective(X[rows], y[rows], loss="squared_hinge", alpha=0.01), method=method, tol=1e-9)
+        for rows in (slice(None), order)
+    ]
+    assert math.isclose(results[0].fun, results[1].fun, rel_tol=1e-8)
+
+
+@pytest.mark.parametrize("loss", BOXES)
+def test_conditions_of_the_minimum(loss):
+    """The gradient vanishes; where the hinge has a kink, dual variables between 0 and their end fill it."""
+    X, y = data()
+    objective = hf.Objective(X, y, loss=loss, alpha=0.01, penalize_intercept=True)
+    result = hf.minimize(objective, method="dual_cd", tol=1e-12)
+    if loss != "hinge":
+        assert np.abs(objective.grad(result.x)).max() <= 1e-6
+    else:
+        coef, intercept = objective.unpack(result.x)
+        lack = 1 - y * (X @ coef + intercept)
+        c = 1 / (len(y) * 0.01)
+        dual = np.where(lack > 1e-5, c, 0.0)
+        kinks = np.abs(lack) <= 1e-5
+        rest = np.append(coef, intercept) - np.append(X, np.ones((len(y), 1)), axis=1).T @ (y * dual)
+        columns = np.append(X, np.ones((len(y), 1)), axis=1)[kinks].T * y[kinks]
+        solved = np.linalg.lstsq(columns, rest, rcond=None)[0]
+        assert np.abs(columns @ solved - rest).max() <= 1e-4 * np.abs(result.x).max()
+        assert solved.min() >= -1e-3 * c and solved.max() <= c * 1.001
+
+
+@pytest.mark.parametrize("base", ["hinge", "squared_hinge", "logistic"])
+@over_intercepts
+def test_one_vs_rest(base, intercept):
+    """K problems of one class against the others, together."""
+    X, _ = data(400, 5)
+    y = np.random.default_rng(1).integers(0, 4, 400) + 10
+    X[np.arange(400), y % 5] += 2
+    objective = hf.Objective(
+        X,
+        y,
+        loss=f"one_vs_rest:{base}",
+        classes=[10, 12, 11, 13],
+        alpha=0.01,
+        class_weight=[1, 2, 3, 4],
+        **intercept,
+    )
+    result = hf.minimize(objective, tol=1e-8)
+    assert result.success and result.gap <= 1e-8
+    assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+    coefs, _ = objective.unpack(result.x)
+    weights = np.array([0.0] * 10 + [1, 3, 2, 4])[y]
+    for k, label in enumerate([10, 12, 11, 13]):
+        alone = hf.Objective(
+            X, np.where(y == label, 1, -1), loss=base, alpha=0.01, sample_weight=weights, **intercept
+        )
+        assert np.allclose(hf.minimize(alone, tol=1e-12).x[:5], coefs[k], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["weston_watkins:logistic", "weston_watkins:squared_hinge"])
+def test_classes_that_meet(loss):
+    X, _ = data(300, 5)
+    y = np.random.default_rng(1).integers(0, 3, 300)
+    X[np.arange(300), y] += 2
+    objective = hf.Objective(X, y, loss=loss, classes=3, alpha=0.01, penalize_intercept=True)
+    result = hf.minimize(objective, method="newton", tol=1e-9)
+    assert result.success
+    other = hf.minimize(objective, method="lbfgs", tol=1e-7)
+    assert -1e-9 <= other.fun / result.fun - 1 <= 1e-6
+
+
+def test_no_columns():
+    objective = hf.Objective(np.zeros((6, 0)), [1, 1, 1, 1, -1, -1], loss="squared_hinge", alpha=0.1)
+    for method in ("newton", "dual_cd", "interior_point"):
+        result = hf.minimize(objective, method=method, tol=1e-9)
+        # (4(1 - b)^2 + 2(1 + b)^2)/6 at b = 1/3
+        assert math.isclose(result.x[0], 1 / 3, abs_tol=1e-4) and math.isclose(
+            result.fun, 8 / 9, rel_tol=1e-8
+        )
+
+
+def test_without_a_penalty():
+    """No dual bound: the method ends when it expects nothing to be left, and says that nothing is proved."""
+    X, y = data()
+    objective = hf.Objective(X, y, loss="logistic")
+    result = hf.minimize(objective, tol=1e-10)
+    assert result.success and math.isnan(result.gap) and "alpha is 0" in result.message
+    assert np.abs(objective.grad(result.x)).max() <= 1e-6
+
+
+# What a caller sees
+
+
+def test_result():
+    X, y = data()
+    objective = hf.Objective(X, y, loss="hinge", alpha=0.01, penalize_intercept=True)
+    result = hf.minimize(objective, method="dual_cd", tol=1e-6)
+    assert {len(values) for values in result.history.values()} == {result.nit + 1}
+    assert sorted(result.history) == ["fun", "gap", "passes", "seconds"]
+    assert result.history["gap"][-1] == result.gap and round(result.history["passes"][-1]) == result.nfev
+    assert (np.diff(result.history["gap"]) <= 0).all() and min(result.history["fun"]) == result.fun
+    again = pickle.loads(pickle.dumps(result))
+    assert again.fun == result.fun and (again.x == result.x).all()
+    assert str(result).splitlines()[0].startswith(" message: converged: the relative duality gap is")
+
+
+def test_out_of_iterations():
+    X, y = data()
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=1e-6, penalize_intercept=True)
+    for method in METHODS:
+        result = hf.minimize(objective, method=method, tol=1e-12, max_iter=1)
+        assert not result.success and result.status == 1 and "raise max_iter" in result.message
+        assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+        assert hf.minimize(objective, method=method, max_iter=0).nit == 0
+
+
+@over_methods
+def test_callback(method):
+    X, y = data()
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=1e-4, penalize_intercept=True)
+    seen = []
+
+    def stop_at_second(result):
+        seen.append(result)
+        if len(seen) == 2:
+            raise StopIteration
+
+    result = hf.minimize(objective, method=method, tol=0, callback=stop_at_second)
+    assert result.status == 2 and not result.success and "stopped by the callback" in result.message
+    assert [part.nit for part in seen] == [0, 1] and (seen[1].x == result.x).all()
+    assert seen[0].fun > seen[1].fun
+
+
+@over_methods
+def test_errors_of_a_callback_pass_through(method):
+    X, y = data()
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=1e-4)
+    with pytest.raises(ZeroDivisionError):
+        hf.minimize(objective, method=method, callback=lambda result: 1 / 0)
+
+
+@over_methods
+def test_interrupt_brings_the_result_so_far(method):
+    X, y = data()
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=1e-4)
+
+    def interrupt(result):
+        if result.nit == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        hf.minimize(objective, method=method, tol=0, callback=interrupt)
+    assert caught.value.result.nit == 1
+    assert math.isclose(caught.value.result.fun, objective.value(caught.value.result.x), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("loss", BOXES)
+def test_warm_start(loss):
+    """From the result of a neighbouring alpha fewer passes are needed, and the minimum is the same."""
+    X, y = data(2000, 30)
+    first = hf.minimize(
+        hf.Objective(X, y, loss=loss, alpha=0.011, penalize_intercept=True), method="dual_cd", tol=1e-6
+    )
+    objective = hf.Objective(X, y, loss=loss, alpha=0.01, penalize_intercept=True)
+    cold = hf.minimize(objective, method="dual_cd", tol=1e-6)
+    warm = hf.minimize(objective, first, method="dual_cd", tol=1e-6)
+    assert warm.success and warm.nfev < cold.nfev and math.isclose(warm.fun, cold.fun, rel_tol=2e-6)
+    again = hf.minimize(objective, cold, method="dual_cd", tol=1e-5)
+    assert again.success and again.nit == 0
+
+
+def test_start():
+    X, y = data()
+    objective = hf.Objective(X, y, loss="logistic", alpha=0.01)
+    cold = hf.minimize(objective, tol=1e-10)
+    start = cold.x.copy()
+    warm = hf.minimize(objective, start, tol=1e-10)
+    assert warm.nit == 0 and (start == cold.x).all()
+
+
+def test_faults_of_the_data_are_told():
+    X, y = data()
+    A = sparse.csr_array(X)
+    for method in ("dual_cd", "interior_point"):
+        objective = hf.Objective(A, y, loss="squared_hinge", alpha=0.01)
+        kept = A.indices[11]
+        A.indices[11] = 99
+        with pytest.raises(
+            hf.InvalidCSRError, match=r"^X\.indices\[11\] \(row 1\) is 99, must be in \[0, 8\)$"
+        ):
+            hf.minimize(objective, method=method)
+        A.indices[11] = kept
+
+
+WRONG = [
+    (lambda o: hf.minimize("x"), TypeError, r"objective must be a hingefast.Objective, got str"),
+    (lambda o: hf.minimize(o, [1.0]), ValueError, r"x0 has shape \(1,\), must be \(9,\)"),
+    (lambda o: hf.minimize(o, [math.nan] * 9), ValueError, r"x0\[0\] is nan, must be finite"),
+    (lambda o: hf.minimize(o, method="sgd"), ValueError, r"method is 'sgd', must be one of auto, dual_cd, "),
+    (lambda o: hf.minimize(o, method=1), TypeError, r"method must be a name, got int"),
+    (lambda o: hf.minimize(o, tol=-1), ValueError, r"tol is -1.0, must be finite and >= 0"),
+    (lambda o: hf.minimize(o, tol=math.nan), ValueError, r"tol is nan, must be finite and >= 0"),
+    (lambda o: hf.minimize(o, max_iter=-1), ValueError, r"max_iter is -1, must be >= 0"),
+    (lambda o: hf.minimize(o, max_iter=1.5), TypeError, r"max_iter must be an integer, got float"),
+    (lambda o: hf.minimize(o, callback=3), TypeError, r"callback must be callable, got int"),
+    (lambda o: hf.minimize(o, random_state=-1), ValueError, r"random_state is -1, must be in \[0, 2\*\*32\)"),
+    (
+        lambda o: hf.minimize(o, method="newton"),
+        ValueError,
+        r"method 'newton' needs a loss whose slope is contin",
+    ),
+]
+
+
+@pytest.mark.parametrize("call, error, message", WRONG)
+def test_errors(call, error, message):
+    X, y = data()
+    objective = hf.Objective(X, y, loss="hinge", alpha=0.01)
+    with pytest.raises(error, match=f"^{message}"):
+        call(objective)
+
+
+def test_losses_that_no_method_minimises():
+    X, _ = data()
+    y = np.arange(len(X)) % 3
+    for loss in ("weston_watkins", hf.TopKHinge(2), hf.CostSensitiveHinge(1 - np.eye(3))):
+        objective = hf.Objective(X, y, loss=loss, classes=3, alpha=0.01)
+        with pytest.raises(
+            ValueError, match=r"^no method minimises .*; use a smooth base, such as 'weston_watkins:"
+        ):
+            hf.minimize(objective)
+    hinge = hf.Objective(X, np.where(y > 0, 1, -1), loss="hinge")
+    with pytest.raises(ValueError, match=r"^method 'dual_cd' needs a penalty: alpha > 0, got Hinge"):
+        hf.minimize(hinge, method="dual_cd")
