@@ -30,6 +30,7 @@ KERNELS = [
     "given",
     "problem",
     "dual",
+    "rows",
     "entry",
 ]
 LOOPS_C = "hingefast/_loops/loops.c"

@@ -293,19 +293,28 @@ cdef class Dense(Layout):
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t d = self.n_features, lanes = HF_LINE_BYTES // <Py_ssize_t>sizeof(double)
         cdef Py_ssize_t stride = (d + lanes - 1) // lanes * lanes, m = 0, i, j
-        cdef size_t size = 2 * CHUNK * stride * sizeof(double)
+        cdef size_t size = (2 * CHUNK + 1) * max(stride, lanes) * sizeof(double)
         cdef double* panel
         cdef double* weighted
         if worker.buffers[PANELS].start == NULL or worker.buffers[PANELS].size < size:
             if grow_panels(worker, size) != 0:
                 return -1
         panel = <double*>worker.buffers[PANELS].start
+        convert = table.real[1].convert[HF_FLOAT64 if self.is_f64 else HF_FLOAT32]
+        if d <= lanes:
+            if queue.narrow != NULL and self.row_stride == d * self.itemsize and worker.loaded.row_step == 1:
+                convert(queue.rows[0], self.itemsize, n * d, panel)
+            else:
+                for i in range(n):
+                    convert(queue.rows[i], self.itemsize, d, panel + i * d)
+            memset(panel + n * d, 0, lanes * sizeof(double))
+            table.product_narrow(panel, weights, n, d, out)
+            return 0
         weighted = panel + CHUNK * stride
         for i in range(n):
             if weights != NULL and weights[i] == 0:
                 continue
-            table.real[1].convert[HF_FLOAT64 if self.is_f64 else HF_FLOAT32](queue.rows[i], self.itemsize, d,
-                                                                             panel + m * stride)
+            convert(queue.rows[i], self.itemsize, d, panel + m * stride)
             memset(panel + m * stride + d, 0, (stride - d) * sizeof(double))
             for j in range(stride):
                 weighted[m * stride + j] = (weights[i] if weights != NULL else 1) * panel[m * stride + j]

@@ -5,18 +5,30 @@ cimport numpy as cnp
 
 from hingefast._kernels.labels cimport Targets
 from hingefast._kernels.layout cimport Layout, Rows
-from hingefast._kernels.table cimport hf_descent
+from hingefast._kernels.table cimport hf_class_descent, hf_descent, hf_dual_row
 from hingefast._kernels.worker cimport Worker
 
-cdef class Descent:
+cdef class Visits:
     cdef Layout layout
     cdef Targets targets
     cdef object numbers
     cdef const int64_t* numbers_at
-    cdef readonly object rows, coef, order
+    cdef readonly object rows, order
+    cdef hf_dual_row* rows_at
+    cdef int64_t* order_at
     cdef readonly Py_ssize_t n_active
     cdef uint64_t random
-    cdef hf_descent state
-    cdef int visit_some(self, Worker worker, Py_ssize_t* at) noexcept nogil
+    cdef int begin(self, Layout layout, numbers, Py_ssize_t n_rows, seed) except -1
     cdef int visit_open(self, Worker worker, Rows* rows, const int64_t* places) noexcept nogil
+    cdef int visit_active(self) except -1
+    cdef int visit_some(self, Worker worker, Py_ssize_t* at) noexcept nogil
     cdef Py_ssize_t draw(self, Py_ssize_t n) noexcept nogil
+
+cdef class Descent(Visits):
+    cdef readonly object coef
+    cdef hf_descent state
+
+cdef class ClassDescent(Visits):
+    cdef readonly object coef, intercepts, dual
+    cdef object by_feature, columns, costs, space
+    cdef hf_class_descent state

@@ -104,6 +104,11 @@ cdef class StrongestRival(ScoreLoss):
             self.cost[1] = cnp.PyArray_DATA(<cnp.ndarray>self.costs[1])
             self.n_classes = cnp.PyArray_DIM(<cnp.ndarray>cost, 0)
 
+    @property
+    def cost_matrix(self):
+        """The costs that are the margins, float64, or None."""
+        return None if self.costs is None else self.costs[1]
+
     cdef int reserve(self, Worker worker, bint curved) except -1:
         worker.get(PAIRS, sizeof(Pairs))
         if self.costs is not None:

@@ -114,6 +114,41 @@ cdef extern from "../_loops/table.h" nogil:
         double estimate
         double moved
 
+    ctypedef struct hf_class_descent:
+        double* coef
+        hf_dual_row* rows
+        double* dual
+        const int32_t* columns
+        const double* costs
+        Py_ssize_t n_classes
+        Py_ssize_t stride
+        double margin
+        double* intercepts
+        double intercept_rate
+        double high
+        int64_t* order
+        Py_ssize_t n_kept
+        double largest
+        double estimate
+        double* space
+
+    ctypedef struct hf_interior:
+        double* a
+        double* p
+        double* q
+        double* scores
+        const double* signs
+        const double* upper
+        const double* diagonal
+        double margin
+        int has_end
+        double* weights
+        double* excess
+        double* right
+        double* to_a
+        double* to_room
+        double* step
+
     ctypedef struct hf_real_loops:
         int (*margin_loss[HF_N_FAMILIES])(const hf_loss* loss, const void* signs, const void* scores, Py_ssize_t n,
                                           double factor, void* values, void* slopes) noexcept nogil
@@ -182,6 +217,11 @@ cdef extern from "../_loops/table.h" nogil:
         Py_ssize_t (*csr_descend_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                           const int64_t* ends, const int64_t* places, Py_ssize_t n_rows,
                                           Py_ssize_t n_features, hf_descent* state) noexcept nogil
+        void (*descend_class_rows)(const void* const* rows, const int64_t* places, Py_ssize_t n_rows,
+                                   Py_ssize_t n_features, hf_class_descent* state) noexcept nogil
+        Py_ssize_t (*csr_descend_class_rows[2])(const void* data, const void* indices, const int64_t* starts,
+                                                const int64_t* ends, const int64_t* places, Py_ssize_t n_rows,
+                                                Py_ssize_t n_features, hf_class_descent* state) noexcept nogil
         void (*round_coef[2])(const void* coef, Py_ssize_t n, void* out) noexcept nogil
         void (*step)(const void* grad, Py_ssize_t n, double rate, void* theta) noexcept nogil
         void (*step_columns)(const int64_t* columns, Py_ssize_t n, const double* total, Py_ssize_t stride,
@@ -249,6 +289,8 @@ cdef extern from "../_loops/table.h" nogil:
         const hf_catalogue_row* catalogue
         Py_ssize_t n_catalogue
         hf_real_loops real[2]
+        void (*product_narrow)(const double* rows, const double* weights, Py_ssize_t n_rows, Py_ssize_t n_features,
+                               double* sums) noexcept nogil
         void (*product_columns)(const double* panel, const double* weighted, Py_ssize_t n_rows, Py_ssize_t stride,
                                 Py_ssize_t n_features, double* sums) noexcept nogil
         Py_ssize_t (*decode_classes[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
@@ -273,6 +315,16 @@ cdef extern from "../_loops/table.h" nogil:
         double (*penalty[2])(double alpha, const void* coef, Py_ssize_t n) noexcept nogil
         void (*finish_grad[2])(const double* total, Py_ssize_t n, double divisor, double alpha, const void* coef,
                                void* out) noexcept nogil
+        void (*interior_look)(const hf_interior* state, Py_ssize_t n, double* out) noexcept nogil
+        void (*interior_predict)(const hf_interior* state, const double* along, Py_ssize_t n,
+                                 double* out) noexcept nogil
+        void (*interior_correct)(const hf_interior* state, double target, Py_ssize_t n) noexcept nogil
+        double (*interior_step)(const hf_interior* state, const double* along, Py_ssize_t n) noexcept nogil
+        void (*interior_move)(const hf_interior* state, const double* along, double length, Py_ssize_t n) noexcept nogil
+        void (*scores_along)(const double* scores, const double* along, double t, Py_ssize_t n,
+                             double* out) noexcept nogil
+        void (*line_sums)(const double* values, const double* slopes, const double* curvatures, const double* weights,
+                          const double* along, Py_ssize_t n, double* lanes) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
         void (*bind_loss)(const hf_catalogue_row* row, const double* parameters, hf_loss* bound) noexcept nogil

@@ -68,3 +68,39 @@ static ptrdiff_t IX(csr_descend_rows)(const void *data, const void *indices, con
     }
     return -1;
 }
+
+/* The same for K classes. O(number of entries * n_classes). */
+static ptrdiff_t IX(csr_descend_class_rows)(const void *data, const void *indices, const int64_t *starts,
+                                            const int64_t *ends, const int64_t *places, ptrdiff_t n_rows,
+                                            ptrdiff_t n_features, hf_class_descent *state) {
+    const real *HF_RESTRICT x = data;
+    const index_type *HF_RESTRICT index = indices;
+    const ptrdiff_t stride = state->stride;
+    const uint64_t width = (uint64_t)n_features;
+    double *const scores = state->space, *const change = scores + stride;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        hf_dual_row *const row = state->rows + places[i];
+        memset(scores, 0, (size_t)(2 * stride) * sizeof *scores);
+        if (row->step == 0) {
+            double squares = 0;
+            for (int64_t k = starts[i]; k < ends[i]; k++)
+                squares += (double)x[k] * (double)x[k];
+            row->step = squares + state->intercept_rate;
+        }
+        for (int64_t k = starts[i]; k < ends[i]; k++) {
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
+            if (j >= width)
+                return i;
+            hf_add_multiple(state->coef + j * (size_t)stride, (double)x[k], stride, scores);
+        }
+        if (!hf_visit_classes(state, places[i], scores, change))
+            continue;
+        for (int64_t k = starts[i]; k < ends[i]; k++) {
+            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
+            if (j >= width)
+                return i;
+            hf_add_multiple(change, (double)x[k], stride, state->coef + j * (size_t)stride);
+        }
+    }
+    return -1;
+}

@@ -44,3 +44,27 @@ static void FN(descend_rows)(const void *const *rows, const int64_t *places, ptr
             coef[j] += change * (double)x[j];
     }
 }
+
+/* The same for K classes. O(n_rows * n_features * n_classes). */
+static void FN(descend_class_rows)(const void *const *rows, const int64_t *places, ptrdiff_t n_rows,
+                                   ptrdiff_t n_features, hf_class_descent *state) {
+    const ptrdiff_t stride = state->stride;
+    double *const scores = state->space, *const change = scores + stride;
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const real *HF_RESTRICT x = rows[i];
+        hf_dual_row *const row = state->rows + places[i];
+        memset(scores, 0, (size_t)(2 * stride) * sizeof *scores);
+        if (row->step == 0) {
+            double squares = 0;
+            for (ptrdiff_t j = 0; j < n_features; j++)
+                squares += (double)x[j] * (double)x[j];
+            row->step = squares + state->intercept_rate;
+        }
+        for (ptrdiff_t j = 0; j < n_features; j++)
+            hf_add_multiple(state->coef + j * stride, (double)x[j], stride, scores);
+        if (!hf_visit_classes(state, places[i], scores, change))
+            continue;
+        for (ptrdiff_t j = 0; j < n_features; j++)
+            hf_add_multiple(change, (double)x[j], stride, state->coef + j * stride);
+    }
+}

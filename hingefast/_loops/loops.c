@@ -8,6 +8,8 @@
 #include "once.h"
 #include "labels.h"
 #include "descend.h"
+#include "class_descend.h"
+#include "interior.h"
 #define FOR_ELEMENTS "decode.h"
 #include "elements.h"
 

@@ -95,6 +95,8 @@ REAL_LOOP(PER_INDEX, ptrdiff_t, csr_square_columns,
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_product_columns,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
+LOOP(ONE, void, product_narrow,
+     (const double *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
 LOOP(ONE, void, product_columns,
      (const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t stride, ptrdiff_t n_features,
       double *sums))
@@ -106,6 +108,13 @@ REAL_LOOP(ONE, void, descend_rows,
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_descend_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features, hf_descent *state))
+
+REAL_LOOP(ONE, void, descend_class_rows,
+          (const void *const *rows, const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features,
+           hf_class_descent *state))
+REAL_LOOP(PER_INDEX, ptrdiff_t, csr_descend_class_rows,
+          (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
+           const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features, hf_class_descent *state))
 
 /* vectors of coef's size (vectors.h, given.h); round_coef takes float32 [0] or float64 [1] */
 REAL_LOOP(PER_REAL, void, round_coef, (const void *coef, ptrdiff_t n, void *out))
@@ -207,6 +216,17 @@ LOOP(ONE, void, move_into, (double *total, double *part, ptrdiff_t n))
 LOOP(PER_REAL, double, penalty, (double alpha, const void *coef, ptrdiff_t n))
 LOOP(PER_REAL, void, finish_grad,
      (const double *total, ptrdiff_t n, double divisor, double alpha, const void *coef, void *out))
+
+/* rows of solvers (interior.h) */
+LOOP(ONE, void, interior_look, (const hf_interior *state, ptrdiff_t n, double *out))
+LOOP(ONE, void, interior_predict, (const hf_interior *state, const double *along, ptrdiff_t n, double *out))
+LOOP(ONE, void, interior_correct, (const hf_interior *state, double target, ptrdiff_t n))
+LOOP(ONE, double, interior_step, (const hf_interior *state, const double *along, ptrdiff_t n))
+LOOP(ONE, void, interior_move, (const hf_interior *state, const double *along, double length, ptrdiff_t n))
+LOOP(ONE, void, scores_along, (const double *scores, const double *along, double t, ptrdiff_t n, double *out))
+LOOP(ONE, void, line_sums,
+     (const double *values, const double *slopes, const double *curvatures, const double *weights,
+      const double *along, ptrdiff_t n, double *lanes))
 
 /* Single operations of float64 numbers behind a pointer, where no compiler can move them out of the
  * default floating-point environment. */

@@ -31,6 +31,32 @@ static void FN(square_columns)(const void *const *rows, const double *weights, p
 }
 
 #ifdef HF_REAL_IS_F64
+/* The same as product_columns of rows of at most LANES numbers, which lie one behind the other, and behind the last of which
+ * LANES more can be read. Rows of weight 0 are left out; without weights all are 1. */
+static void product_narrow(const double *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features,
+                           double *sums) {
+    FN(line) sum[HF_LINE_BYTES / sizeof(double)];
+    memset(sum, 0, sizeof sum);
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const double *const row = rows + i * n_features, weight = weights != NULL ? weights[i] : 1;
+        if (weight == 0)
+            continue;
+        for (ptrdiff_t j = 0; j < n_features; j++) {
+            const double left = weight * row[j];
+            HF_UNROLL
+            for (int part = 0; part < PARTS; part++)
+                sum[j].p[part] += left * FN(load_part)(row + part * PART_LANES);
+        }
+    }
+    for (ptrdiff_t j = 0; j < n_features; j++) {
+        double lane[HF_LINE_BYTES / sizeof(double)];
+        for (int part = 0; part < PARTS; part++)
+            FN(store_part)(lane + part * PART_LANES, sum[j].p[part]);
+        for (ptrdiff_t k = j; k < n_features; k++)
+            sums[j * n_features + k] += k > j ? lane[k] : 0.5 * lane[k];
+    }
+}
+
 /* Products of columns: sums[j][k] += sum over the n_rows rows of panel of weighted[i][j]*panel[i][k] for k > j, and half of
  * it for k = j, so that the sums plus their transpose are the products. Both panels hold rows of `stride` numbers, whole lines
  * of which those from n_features on are 0; sums is (n_features, n_features). O(n_rows * n_features^2). */

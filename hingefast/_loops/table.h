@@ -89,6 +89,46 @@ typedef struct {
     double moved;             /* sum of y times changes of dual variables */
 } hf_descent;
 
+/* ... for K classes (class_descend.h); `value` of a row is the sum of its variables and `step` |x|^2 + intercept_rate. */
+typedef struct {
+    double *coef; /* (n_features, stride) */
+    hf_dual_row *rows;
+    double *dual; /* (n_rows, n_classes); 0 at a row's own class */
+    const int32_t *columns;
+    const double *costs; /* (n_classes, n_classes), in place of the margin; or NULL */
+    ptrdiff_t n_classes;
+    ptrdiff_t stride;
+    double margin;
+    double *intercepts;
+    double intercept_rate;
+    double high;
+    int64_t *order;
+    ptrdiff_t n_kept;
+    double largest; /* change of a variable, in units of scores */
+    double estimate;
+    double *space; /* 2*stride numbers */
+} hf_class_descent;
+
+/* The rows of an interior-point method (interior.h): variables, what they are bounded by, and what an iteration makes of them;
+ * arrays of a number a row. */
+typedef struct {
+    double *a;
+    double *p;
+    double *q;
+    double *scores;
+    const double *signs;
+    const double *upper;
+    const double *diagonal;
+    double margin;
+    int has_end; /* whether upper is finite, in all rows */
+    double *weights;
+    double *excess;
+    double *right;
+    double *to_a;
+    double *to_room;
+    double *step;
+} hf_interior;
+
 /* What a fault in the data was, for the message. */
 enum { HF_NO_FAULT, HF_FAULT_INDPTR, HF_FAULT_INDEX, HF_FAULT_LABEL, HF_FAULT_WEIGHT, HF_FAULT_ROW };
 

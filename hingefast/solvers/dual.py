@@ -26,6 +26,8 @@ class DualBox:
         t.
     upper, diagonal : ndarray of shape (n_rows,)
         U, inf where there is no end, and D.
+    has_end : bool
+        Whether U is finite.
     intercept_share : float
         k: the intercept's penalty in units of alpha; inf without an intercept.
     problem : LinearProblem
@@ -37,6 +39,7 @@ class DualBox:
         self.problem = problem
         self.margin = margin
         self.upper = weights * steepest
+        self.has_end = steepest < math.inf
         self.diagonal = compliance / weights
         self.intercept_share = problem.intercept_alpha / problem.alpha if problem.has_intercept else math.inf
 
@@ -48,10 +51,10 @@ class DualBox:
         """
         problem = self.problem
         if self.intercept_share == 0 and combined[-1] != 0:
-            of_sign = problem.y == math.copysign(1.0, combined[-1])
+            of_sign = problem.signs == math.copysign(1.0, combined[-1])
             total = float(dual[of_sign].sum())
             dual = np.where(of_sign, dual * ((total - abs(combined[-1])) / total), dual)
-            combined = problem.combine(problem.y * dual)
+            combined = problem.combine(problem.signs * dual)
         coefs = combined[: problem.n_coefs]
         squares = float(np.dot(coefs, coefs))
         if problem.has_intercept and self.intercept_share > 0:

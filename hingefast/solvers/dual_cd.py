@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels.dual import Descent
+from hingefast._kernels.dual import ClassDescent, Descent
 from hingefast.checks.explain import explained
 from hingefast.solvers.dual import DualBox
 from hingefast.solvers.iterate import Iterate
@@ -40,7 +40,8 @@ SPRING = 0.01
 SLOWER, FASTER, LONGER = 0.25, 2.0, 1.5
 # A sum of y_i*a_i below this share of the sum of a_i is rounding.
 ROUNDING = 1e-12
-# A check is worth it after so many visits of all rows, or where the estimate is so much lower than wanted.
+# A check is worth it where the estimate says that it is the last, at once or, when that was wrong, after so many passes;
+# and where the gap may be so much lower than at the last: rows that rest by mistake are found, and some that should rest.
 PASSES_BETWEEN = 3
 FAR_LOWER = 0.1
 # Without one for so many passes there is one all the same, so that whoever waits sees where it is.
@@ -57,48 +58,134 @@ def dual_cd(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
     """Minimise from dual variables on, if there are any, else from 0; of theta only the intercept matters."""
+    if problem.width > 1:
+        yield from strongest_rival_cd(problem, theta, dual, seed, tol)
+        return
     box = DualBox(problem)
-    y, n = problem.y.astype(np.float64), problem.n_rows
-    descent = Descent(problem.layout, problem.rows, problem.y, (box.margin, box.upper, box.diagonal), seed)
+    y, n = problem.signs, problem.n_rows
+    descent = Descent(problem.layout, problem.rows, y, (box.margin, box.upper, box.diagonal), seed)
     a = descent.dual
     if dual is not None:
         a[:] = np.minimum(np.maximum(dual, 0.0), box.upper)
         descent.coef[:] = problem.combine(y * a)[: problem.n_coefs]
     centre = _Centre(problem, box, float(theta[-1]) if dual is not None and problem.has_intercept else None)
-    centre.total = float(np.dot(y, a))
+    checks = _Checks(problem, tol)
+    if dual is None:  # scores are known, and so is the bound at 0
+        at = np.append(descent.coef, centre.intercept) if problem.has_intercept else descent.coef
+        iterate = Iterate(at, problem.value(np.full(n, centre.intercept)) + problem.penalty(at), 0.0, dual=a)
+        yield iterate
+        checks.take(iterate)
     high, low, slack = math.inf, -math.inf, 0.0
-    estimate, since = math.inf, 0.0
-    value = gap = least = math.inf
-    idle = 0
     while True:
-        wanted = max(tol * abs(value), FAR_LOWER * gap) / problem.alpha if math.isfinite(value) else math.inf
-        is_worth_it = estimate <= wanted and (since >= PASSES_BETWEEN or estimate <= FAR_LOWER * wanted)
-        if is_worth_it or since >= MAX_PASSES_BETWEEN or descent.n_active == 0 or value == math.inf:
-            if gap <= FINE * abs(value) and problem.layout.is_f64:
+        if checks.is_due(descent.n_active):
+            if checks.gap <= FINE * abs(checks.value) and problem.layout.is_f64:
                 descent.coef[:] = problem.combine(y * a)[: problem.n_coefs]
             centre.total = float(np.dot(y, a))
             at = np.append(descent.coef, centre.intercept) if problem.has_intercept else descent.coef
+            combined = np.append(descent.coef, centre.total) if problem.has_intercept else descent.coef
             scores = problem.scores(at)
             value = problem.value(scores) + problem.penalty(at)
-            combined = np.append(descent.coef, centre.total) if problem.has_intercept else descent.coef
-            bound = box.bound(a, combined)
-            gap = value - bound
-            yield Iterate(at, value, bound, dual=a)
-            idle = 0 if value - bound < least else idle + 1
-            least = min(least, value - bound)
-            if idle == MAX_IDLE:
+            iterate = Iterate(at, value, box.bound(a, combined), dual=a)
+            yield iterate
+            checks.take(iterate)
+            if checks.idle == MAX_IDLE:
                 return
             high, low = _reopen(descent, box, y * scores, a)
-            slack = since = 0.0
+            centre.noise, slack = ROUNDING * float(a.sum()), 0.0
         share = descent.n_active / max(n, 1)
-        problem.passes += share
-        since += share
         descent.set_intercept(centre.intercept, centre.rate)
         estimate, largest, smallest, moved = explained(descent.visit, high + slack, low - slack)
-        slack = centre.move(moved, float(a.sum()))
-        estimate += centre.gap
+        slack = centre.move(moved)
+        checks.count(share, estimate + centre.gap)
         high = largest if largest > 0 else math.inf
         low = smallest if smallest < 0 else -math.inf
+
+
+def strongest_rival_cd(
+    problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
+) -> Iterator[Iterate]:
+    """The same for K scores a row and the strongest rival, where a visit steps in all variables of a row at once.
+
+    Intercepts are features here: a common shift of all changes nothing.
+    """
+    box = DualBox(problem)
+    n, n_classes = problem.n_rows, problem.width
+    own = problem.y.astype(np.int32)
+    costs = problem.loss._bound.cost_matrix
+    margins = box.margin if costs is None else costs[own]  # (n,K), or the same for all
+    rate = 1 / box.intercept_share if problem.has_intercept else 0.0
+    limits = (box.margin, box.upper, box.diagonal)
+    descent = ClassDescent(problem.layout, problem.rows, own, n_classes, costs, limits, rate, seed)
+    if dual is not None:
+        descent.dual[:] = _inside(dual, box.upper)
+        descent.rows[:, 0] = descent.dual.sum(axis=1)
+        changes = -descent.dual
+        changes[np.arange(n), own] += descent.rows[:, 0]
+        started = problem.combine(changes)
+        descent.coef[:] = started[: problem.n_coefs].reshape(n_classes, -1)
+        if problem.has_intercept:
+            descent.intercepts[:n_classes] = rate * started[problem.n_coefs :]
+    checks = _Checks(problem, tol)
+    at = np.empty(problem.size)
+    high = math.inf
+    while True:
+        if checks.is_due(descent.n_active):
+            at[: problem.n_coefs] = descent.coef.ravel()
+            at[problem.n_coefs :] = descent.intercepts[:n_classes] if problem.has_intercept else []
+            scores = problem.scores(at) if at.any() else np.zeros(problem.shape_of_scores)
+            sums = descent.rows[:, 0]
+            linear = float(np.sum(descent.dual * margins))
+            bound = problem.alpha * (linear - 0.5 * float(np.dot(box.diagonal * sums, sums))) - problem.penalty(at)
+            value = problem.value(scores) + problem.penalty(at)
+            iterate = Iterate(at, value, bound, dual=descent.dual)
+            yield iterate
+            checks.take(iterate)
+            if checks.idle == MAX_IDLE:
+                return
+            lacks = scores - scores[np.arange(n), own][:, np.newaxis] + margins
+            lacks[np.arange(n), own] = -math.inf
+            descent.activate(np.flatnonzero((sums > 0) | (lacks.max(axis=1) > -min(high, 1.0))))
+        share = descent.n_active / max(n, 1)
+        estimate, high = explained(descent.visit, high)
+        checks.count(share, estimate)
+
+
+def _inside(dual: Array, upper: Array) -> Array:
+    """Variables that are inside their bounds, also where these have become narrower."""
+    dual = np.maximum(dual, 0.0)
+    total = dual.sum(axis=1)
+    scale = np.where(total > upper, upper / np.where(total > 0, total, 1.0), 1.0)
+    return dual * scale[:, np.newaxis]
+
+
+class _Checks:
+    """When to look at all rows: the last look, and what visits have said since."""
+
+    def __init__(self, problem: LinearProblem, tol: float) -> None:
+        self.problem, self.tol = problem, tol
+        self.value = self.gap = self.least = math.inf
+        self.estimate, self.seen, self.since, self.idle = math.inf, math.inf, math.inf, 0
+
+    def count(self, share: float, estimate: float) -> None:
+        """Note visits of so many of the rows, and their estimate of the gap in units of alpha."""
+        self.problem.passes += share
+        self.since += share
+        self.estimate = self.problem.alpha * estimate
+
+    def is_due(self, n_active: int) -> bool:
+        """Whether a check is worth it, or nobody has seen where the method is for long."""
+        if n_active == 0 or self.since >= MAX_PASSES_BETWEEN:
+            return True
+        if self.estimate <= self.tol * abs(self.value):
+            return self.since >= PASSES_BETWEEN or self.estimate <= 0.5 * self.seen
+        return self.estimate <= FAR_LOWER * self.gap and self.since >= PASSES_BETWEEN
+
+    def take(self, iterate: Iterate) -> None:
+        """Note a check."""
+        self.value, self.gap = iterate.value, iterate.value - iterate.bound
+        self.idle = 0 if self.gap < self.least else self.idle + 1
+        self.least = min(self.least, self.gap)
+        self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0
 
 
 def _reopen(descent: Descent, box: DualBox, margins: Array, a: Array) -> tuple[float, float]:
@@ -134,10 +221,10 @@ class _Centre:
         self.rate = 1 / max(1 / spring, self.share)
         self.gain = max(self.rate, (square + stiffness) / problem.n_rows)
         weights = np.broadcast_to(np.asarray(problem.weights) / problem.alpha, problem.n_rows)
-        self.at = 2 * float(np.dot(weights, problem.y)) / (2 * float(weights.sum()) + self.share) * box.margin
+        self.at = 2 * float(np.dot(weights, problem.signs)) / (2 * float(weights.sum()) + self.share) * box.margin
         if start is not None:
             self.at = start
-        self.radius, self.last, self.missing = 0.5, 0.0, 0.0
+        self.radius, self.last, self.missing, self.noise = 0.5, 0.0, 0.0, 0.0
 
     @property
     def intercept(self) -> float:
@@ -151,22 +238,22 @@ class _Centre:
             return 0.0
         return (self.total - self.share * self.intercept) ** 2 / (2 * self.share)
 
-    def move(self, moved: float, size: float) -> float:
+    def move(self, moved: float) -> float:
         """Move on after a pass that changed the sum of y_i*a_i by `moved`; how far the intercept has moved in all."""
         before = self.intercept
         self.total += moved
         if not self.has_intercept:
             return 0.0
         missing = self.total - self.share * self.at
-        if abs(missing) > ROUNDING * size:
+        if abs(missing) > self.noise:
             if self.missing != 0:
                 ratio = missing / self.missing
                 faster = min(max(1 / (1 - ratio), SLOWER), FASTER) if ratio < 1 else FASTER
                 self.gain = max(self.rate, self.gain * faster)
                 self.radius = min(self.radius, abs(self.last) / 2) if ratio < 0 else LONGER * self.radius
-            size_of_step = max(min(self.gain * abs(missing), self.radius), self.rate * abs(missing))
-            self.radius = max(self.radius, size_of_step)
-            self.gain = size_of_step / abs(missing)
-            self.last, self.missing = math.copysign(size_of_step, missing), missing
+            length = max(min(self.gain * abs(missing), self.radius), self.rate * abs(missing))
+            self.radius = max(self.radius, length)
+            self.gain = length / abs(missing)
+            self.last, self.missing = math.copysign(length, missing), missing
             self.at += self.last
         return abs(self.intercept - before)

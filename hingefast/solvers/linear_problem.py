@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hingefast._kernels.labels import Targets
 from hingefast._kernels.problem import Problem
+from hingefast._kernels.rows import Line
 from hingefast._kernels.table import default_environment
 from hingefast.checks import arguments
 from hingefast.checks.explain import explained
@@ -49,7 +50,9 @@ class LinearProblem:
         Numbers of theta.
     loss : Loss
     y : ndarray of shape (n_rows,)
-        Labels; of one score a row -1 and +1 as int8.
+        Labels.
+    signs : ndarray of shape (n_rows,), or None
+        The same of one score a row: -1 and +1.
     weights : ndarray of shape (n_rows,), or float
         c, > 0; a float where it is the same for all rows.
     penalties : ndarray of shape (size,)
@@ -57,6 +60,7 @@ class LinearProblem:
     alpha, intercept_alpha : float
     has_intercept, frees_intercept : bool
         Whether theta ends with intercepts, and whether these have no penalty.
+    shape_of_scores : tuple
     passes : float
         Passes over the rows of X so far.
     """
@@ -82,10 +86,12 @@ class LinearProblem:
             assert isinstance(objective.loss, OneVsRest)
             index, self.loss, self.width = index == of_class, objective.loss.base, 1
         self.n_rows = len(index)
-        self.y = index if self.width > 1 else np.where(index, 1, -1).astype(np.int8)
+        self.signs = np.where(index, 1.0, -1.0) if self.width == 1 else None
+        self.y = index if self.signs is None else self.signs
         self.n_coefs = self.width * self.n_features
         self.size = self.n_coefs + self.has_intercept * self.width
         self.penalties = penalties_of(objective, self.width)
+        self.shape_of_scores = (self.n_rows,) if self.width == 1 else (self.n_rows, self.width)
         self.dtype = np.float64 if self.layout.is_f64 else np.float32
         targets = Targets(objective.n_rows, arguments.SIGNS if self.width == 1 else classes, rows=rows)
         self._problem = Problem(self.layout, targets, n_threads=self.n_threads)
@@ -95,7 +101,7 @@ class LinearProblem:
     def scores(self, theta: Array) -> Array:
         """z, (n_rows,) or (n_rows, K)."""
         self.passes += 0.5
-        out = np.empty((self.n_rows, self.width) if self.width > 1 else self.n_rows, self.dtype)
+        out = np.empty(self.shape_of_scores, self.dtype)
         explained(self._problem.scores, theta, None, out)
         return out.astype(np.float64, copy=False)
 
@@ -143,19 +149,14 @@ class LinearProblem:
 
     def slopes(self, scores: Array) -> Array:
         """Its derivative with respect to each score."""
-        return self._weighted(self.loss.grad(self.y, scores, **self._options))
+        slopes = self.loss.grad(self.y, scores, **self._options)
+        of_rows = isinstance(self.weights, float) or self.width == 1
+        slopes *= self.weights if of_rows else np.asarray(self.weights)[:, np.newaxis]
+        return slopes
 
-    def curvature(self, scores: Array) -> Array:
-        """Its second derivative with respect to each score alone."""
-        return self._weighted(self.loss.curvature(self.y, scores, **self._options))
-
-    def _weighted(self, numbers: Array) -> Array:
-        numbers *= (
-            self.weights
-            if isinstance(self.weights, float) or self.width == 1
-            else self.weights[:, np.newaxis]
-        )
-        return numbers
+    def line(self) -> Line:
+        """The same at once with second derivatives, and along lines of scores; of one score a row."""
+        return Line(self.loss._bound.margin, self.signs, self.weights)
 
     @property
     def _options(self) -> dict[str, Any]:

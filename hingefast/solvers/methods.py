@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from hingefast._kernels.slopes import StrongestRival
 from hingefast.multiclass import OneVsRest
 from hingefast.solvers.dual_cd import dual_cd
 from hingefast.solvers.interior_point import interior_point
@@ -55,21 +56,39 @@ def _without_slope(problem: LinearProblem) -> str | None:
 
 
 def _without_box(problem: LinearProblem) -> str | None:
-    if getattr(problem.loss._bound, "box", None) is None or problem.width > 1:
+    if problem.width > 1 or problem.loss._bound.box is None:
         return "needs the hinge or a loss of the S family, or one-vs-rest on one"
     if problem.alpha == 0:
         return "needs a penalty: alpha > 0"
     return None
 
 
+def _without_descent(problem: LinearProblem) -> str | None:
+    if problem.width == 1:
+        return _without_box(problem)
+    if problem.loss._bound.box is None or not isinstance(problem.loss._bound, StrongestRival):
+        return "needs the hinge or a loss of the S family, or one-vs-rest, Crammer-Singer or costs on one"
+    if problem.alpha == 0:
+        return "needs a penalty: alpha > 0"
+    if problem.frees_intercept:
+        return "needs intercepts with a penalty or none: penalize_intercept=True, or fit_intercept=False"
+    return None
+
+
 # Rows for each column from which a matrix of products of columns costs less than the passes it saves.
 ROWS_A_COLUMN = 5
 
+def _without_curvature(problem: LinearProblem) -> str | None:
+    if not problem.loss._bound.has_curvature:
+        return "needs a loss with a second derivative, or a multiclass loss on one"
+    return None
+
+
 METHODS = {
-    "dual_cd": Method(dual_cd, _without_box, 1000, counts_passes=True),
+    "dual_cd": Method(dual_cd, _without_descent, 1000, counts_passes=True),
     "interior_point": Method(interior_point, _without_box, 200),
     "newton": Method(newton, _without_slope, 200),
-    "lbfgs": Method(None, _without_slope, 15000),
+    "lbfgs": Method(None, _without_curvature, 15000),
 }
 
 

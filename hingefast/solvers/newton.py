@@ -32,6 +32,8 @@ MAX_COLUMNS = 1000
 # Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
 MAX_EVALUATIONS = 60
 SLOPE_LEFT = 1e-4
+# Where fewer of the rows have another second derivative than before, the Hessian is changed and not made anew.
+FEW = 0.5
 # Rounding of a sum of slopes that cancel, beside the sum of their sizes.
 ROUNDING = 1e-14
 # Conjugate gradients: the residual beside the gradient at which a step is good enough (the smaller the closer to the
@@ -45,28 +47,27 @@ def newton(
 ) -> Iterator[Iterate]:
     """Minimise from theta on, which is changed. Neither `dual` nor `seed` nor `tol` matters."""
     penalties = problem.penalties
-    scores = problem.scores(theta)
+    losses = _OneScore(problem) if problem.width == 1 else _ManyScores(problem)
+    scores = problem.scores(theta) if theta.any() else np.zeros(problem.shape_of_scores)
     is_fresh = True  # else they are sums of what steps added to them
     while True:
         if problem.frees_intercept and problem.width == 1:
-            shift = _best_shift(problem, scores)
+            shift = _best_shift(losses, scores)
             theta[-1] += shift
             scores += shift
-        slopes = problem.slopes(scores)
+        slopes = losses.look(scores)
         grad = problem.combine(slopes) + penalties * theta
         value = problem.value(scores) + problem.penalty(theta)
         is_bounded = problem.alpha > 0 and _is_stationary(problem, grad, slopes)
         if is_bounded:
             penalised = penalties > 0
-            yield Iterate(
-                theta, value, value - float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2
-            )
-        direction = _direction(problem, theta, scores, grad)
+            yield Iterate(theta, value, value - float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2)
+        direction = losses.direction(theta, grad)
         decrement = -float(np.dot(grad, direction))
         if not is_bounded:
             yield Iterate(theta, value, decrease=decrement / 2)
         along = problem.scores(direction)
-        step = _search(_along(problem, scores, along, theta, direction)) if decrement > 0 else 0.0
+        step = _search(_along(losses, scores, along, theta, direction)) if decrement > 0 else 0.0
         if step == 0 and is_fresh:
             return
         if step == 0:
@@ -77,6 +78,75 @@ def newton(
         is_fresh = False
 
 
+class _OneScore:
+    """The losses of one score a row, and Newton's direction from their second derivatives."""
+
+    def __init__(self, problem: LinearProblem) -> None:
+        self.problem = problem
+        self.line = problem.line()
+        self.ones = np.ones(problem.n_rows)
+        self.slopes, self.curvature = np.empty(problem.n_rows), np.empty(problem.n_rows)
+        self.products: Array | None = None
+        self.made_of = np.zeros(problem.n_rows)
+
+    def look(self, scores: Array) -> Array:
+        """Slopes at the scores; second derivatives are kept."""
+        self.line.at(scores, self.slopes, self.curvature)
+        return self.slopes
+
+    def along(self, scores: Array, along: Array, t: float) -> tuple[float, float]:
+        """First and second derivative in t of the losses at scores + t*along."""
+        _, first, second = self.line.along(scores, along, t)
+        return first, second
+
+    def direction(self, theta: Array, grad: Array) -> Array:
+        """Newton's direction, with many columns roughly."""
+        problem, penalties = self.problem, self.problem.penalties
+        if problem.n_features <= MAX_COLUMNS:
+            return _solve(self.hessian().copy(), penalties, -grad)
+        return _conjugate_gradients(
+            lambda v: problem.combine(self.curvature * problem.scores(v)) + penalties * v,
+            problem.squares(self.curvature) + penalties,
+            grad,
+        )
+
+    def hessian(self) -> Array:
+        """X.T @ diag(curvature) @ X, from the last one where few rows differ: the squared hinge has two curvatures."""
+        change = self.curvature - self.made_of
+        if self.products is None or np.count_nonzero(change) > FEW * len(change):
+            self.products = self.problem.products(self.curvature)
+        else:
+            self.products += self.problem.products(change)
+        self.made_of[:] = self.curvature
+        return self.products
+
+
+class _ManyScores:
+    """The losses of K scores a row, which meet in second derivatives: a Hessian is only multiplied with."""
+
+    def __init__(self, problem: LinearProblem) -> None:
+        self.problem = problem
+
+    def look(self, scores: Array) -> Array:
+        """Slopes at the scores."""
+        return self.problem.slopes(scores)
+
+    def along(self, scores: Array, along: Array, t: float) -> tuple[float, float]:
+        """First derivative in t of the losses at scores + t*along; the second is at least 0."""
+        return float(np.vdot(self.problem.slopes(scores + t * along), along)), 0.0
+
+    def direction(self, theta: Array, grad: Array) -> Array:
+        """Newton's direction, roughly."""
+        whole, out = self.problem.objective._problem, np.empty_like(theta)
+
+        def product(v: Array) -> Array:
+            self.problem.passes += 1.5
+            whole.hessp(theta, v, out)
+            return out
+
+        return _conjugate_gradients(product, np.ones_like(grad), grad)
+
+
 def _rounding(slopes: Array) -> float:
     """What is left of a sum of slopes that cancel."""
     return float(ROUNDING * math.sqrt(slopes.size) * np.abs(slopes).sum())
@@ -84,30 +154,9 @@ def _rounding(slopes: Array) -> float:
 
 def _is_stationary(problem: LinearProblem, grad: Array, slopes: Array) -> bool:
     """Whether intercepts, if they have no penalty, are at their minimum but for rounding."""
-    sums = grad[problem.n_coefs :] if problem.frees_intercept else np.zeros(1)
-    return bool(np.abs(sums).max() <= _rounding(slopes))
-
-
-def _direction(problem: LinearProblem, theta: Array, scores: Array, grad: Array) -> Array:
-    """Newton's direction, if need be roughly."""
-    penalties = problem.penalties
-    if problem.width > 1:  # K scores a row meet in second derivatives
-        whole, out = problem.objective._problem, np.empty_like(theta)
-
-        def product(v: Array) -> Array:
-            problem.passes += 1.5
-            whole.hessp(theta, v, out)
-            return out
-
-        return _conjugate_gradients(product, np.ones_like(grad), grad)
-    curvature = problem.curvature(scores)
-    if problem.n_features <= MAX_COLUMNS:
-        return _solve(problem.products(curvature), penalties, -grad)
-    return _conjugate_gradients(
-        lambda v: problem.combine(curvature * problem.scores(v)) + penalties * v,
-        problem.squares(curvature) + penalties,
-        grad,
-    )
+    if not problem.frees_intercept:
+        return True
+    return bool(np.abs(grad[problem.n_coefs :]).max() <= _rounding(slopes))
 
 
 def _solve(hessian: Array, penalties: Array, right: Array) -> Array:
@@ -148,39 +197,31 @@ def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, gra
 
 
 def _along(
-    problem: LinearProblem, scores: Array, along: Array, theta: Array, direction: Array
+    losses: _OneScore | _ManyScores, scores: Array, along: Array, theta: Array, direction: Array
 ) -> Callable[[float], tuple[float, float]]:
     """First and second derivative of the objective at theta + t*direction, as a function of t."""
-    bend = float(np.dot(problem.penalties * direction, direction))
-    slope = float(np.dot(problem.penalties * theta, direction))
+    penalties = losses.problem.penalties
+    bend = float(np.dot(penalties * direction, direction))
+    slope = float(np.dot(penalties * theta, direction))
 
     def derivatives(t: float) -> tuple[float, float]:
-        at = scores + t * along
-        first = float(np.vdot(problem.slopes(at), along)) + slope + t * bend
-        second = bend
-        if problem.width == 1:  # else it is larger than that: only a guess comes from it
-            second += float(np.dot(problem.curvature(at), along * along))
-        return first, second
+        first, second = losses.along(scores, along, t)
+        return first + slope + t * bend, second + bend
 
     return derivatives
 
 
-def _best_shift(problem: LinearProblem, scores: Array) -> float:
+def _best_shift(losses: _OneScore, scores: Array) -> float:
     """What to add to all scores so that the sum of losses is least."""
-
-    def derivatives(t: float) -> tuple[float, float]:
-        at = scores + t
-        return float(problem.slopes(at).sum()), float(problem.curvature(at).sum())
-
-    first, second = derivatives(0.0)
-    target = _rounding(problem.slopes(scores))
+    first, second = losses.along(scores, losses.ones, 0.0)
+    target = _rounding(losses.look(scores))
     if not abs(first) > target:
         return 0.0
     sign = -math.copysign(1.0, first)
     start = abs(first) / second if second > 0 else 1.0
 
     def mirrored(t: float) -> tuple[float, float]:
-        first, second = derivatives(sign * t)
+        first, second = losses.along(scores, losses.ones, sign * t)
         return sign * first, second
 
     return sign * _search(mirrored, start, target)
