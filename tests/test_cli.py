@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import hingefast as hf
-from hingefast.cli import compare, evaluate, main
+from hingefast.cli import compare, evaluate, inputs, main
 from hingefast.cli.text import _duration
 from hingefast.io.svmlight import read_svmlight
 from hingefast.losses import MARGIN_LOSSES
@@ -936,7 +936,7 @@ def test_memory_that_runs_out_is_told(fails, tiny, three, svm, npy, monkeypatch)
         patch.setattr(evaluate, "read_data", nothing_left)
         assert fails(tiny) == f"not enough memory to read {tiny}"
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "_physical_memory", lambda: 8 * (2 * 3 + 3) * 2 - 1)
+        patch.setattr(inputs, "_physical_memory", lambda: 8 * (2 * 3 + 3) * 2 - 1)
         assert "coef needs 2 numbers for each of 3 classes" in fails(three)
     assert fails(tiny, "--n-features", 2**63 - 1) == (
         f"not enough memory: coef needs {2**63 - 1:,} numbers; --n-features says so"

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,19 +20,29 @@ import numpy.typing as npt
 
 import hingefast as hf
 from hingefast._kernels import table
-from hingefast._threads import resolve_threads
 from hingefast.checks.arrays import euclidean_norm, shorten
 from hingefast.cli.compare import Answer, Comparison, NumpyPass, compared, row_blocks, tolerance
+from hingefast.cli.inputs import (
+    UserError,
+    columns_of,
+    errors_told,
+    find_classes,
+    get_losses,
+    label_text,
+    memory_told,
+    multiclass_names,
+    n_threads,
+    parameters_of,
+    width_text,
+)
 from hingefast.cli.numpy_losses import numpy_loss
-from hingefast.io.arrays import DataFileError, read_array, read_data
+from hingefast.io.arrays import read_array, read_data
 from hingefast.io.compressed import show_path
 from hingefast.io.csr import CSR
-from hingefast.io.svmlight import SvmlightError
-from hingefast.losses import MARGIN_LOSSES, Loss, MarginLoss
+from hingefast.losses import MARGIN_LOSSES, Loss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
-from hingefast.names import OBJECTS
 
-__all__ = ["Evaluation", "LossResult", "UserError", "evaluate", "n_threads"]
+__all__ = ["Evaluation", "LossResult", "evaluate", "whole_report"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -44,17 +52,9 @@ ALL_LOSSES = tuple(MARGIN_LOSSES)
 # Every arrangement with every base would be a table three times as long.
 ALL_MULTICLASS_LOSSES = tuple(f"{name}:{base}" for name in MULTICLASS_LOSSES for base in DEFAULT_LOSSES)
 
-# The label pairs (negative, positive) that are understood without being told. {0, 1} and {1, 2} both hold a
-# 1, so a file with a single label is never guessed.
-KNOWN_CLASSES = ((-1.0, 1.0), (0.0, 1.0), (1.0, 2.0))
-
 # A pass is repeated at least 3 times, then until it has taken 0.2 s or 15 repeats: the best of so many is
 # steady to a few percent on a quiet machine, and all losses on a file of a million nonzeros take seconds.
 MIN_REPEATS, MAX_REPEATS, ENOUGH_SECONDS = 3, 15, 0.2
-
-
-class UserError(Exception):
-    """Something the user can put right; the message says what."""
 
 
 @dataclass(frozen=True)
@@ -120,27 +120,27 @@ def evaluate(
         For everything that the user can put right.
     """
     # What can be refused is refused before the file, which may take minutes, is read.
-    named = None if losses is None else _get_losses(losses)
+    named = None if losses is None else get_losses(losses)
     given_coef = None if coef is None else _load_coef(coef)
     # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
     n_threads_used = n_threads(1 if compare and threads is None else threads)
-    with _errors_told(data):
+    with errors_told(data):
         X, found = read_data(data, labels, n_features=n_features, dtype=dtype, zero_based=zero_based)
     labels_source = show_path(data if labels is None else labels)
 
     wants_multiclass = named is not None and isinstance(named[0], MulticlassLoss)
-    classes = _find_classes(found, classes, wants_multiclass, labels_source)
+    classes = find_classes(found, classes, wants_multiclass, labels_source)
     multiclass = wants_multiclass or len(classes) > 2
     if multiclass and named is not None and not wants_multiclass:
         raise UserError(
             f"{named[0].name} is a loss of two classes, {labels_source} has {len(classes)}; "
-            f"{_multiclass_names()}"
+            f"{multiclass_names()}"
         )
-    columns = _columns(found, classes)
+    columns = columns_of(found, classes)
     y = columns if multiclass else np.where(columns == 1, 1, -1).astype(np.int8)
     class_rows = tuple(np.bincount(columns, minlength=len(classes)).tolist())
     n_coef_rows = len(classes) if multiclass else 1
-    width = _width_text(X, n_features, data)
+    width = width_text(X, n_features, data)
 
     if coef is not None and given_coef is not None:
         model_coef, intercept = _split_coef(
@@ -150,15 +150,15 @@ def evaluate(
     else:
         _check_that_rows_have(classes, class_rows, labels_source)
         # Class means and the coef made of them, beside what they have in common.
-        with _memory_told(X, n_coef_rows, 2 * len(classes) + 3, width):
+        with memory_told(X, n_coef_rows, 2 * len(classes) + 3, width):
             model_coef, intercept, coef_source = _default_coef(X, columns, len(classes), multiclass)
 
     if named is None:
         binary, several = (
             (ALL_LOSSES, ALL_MULTICLASS_LOSSES) if every_loss else (DEFAULT_LOSSES, DEFAULT_MULTICLASS_LOSSES)
         )
-        named = _get_losses(several if multiclass else binary)
-    with _memory_told(
+        named = get_losses(several if multiclass else binary)
+    with memory_told(
         X, n_coef_rows, 3 * n_coef_rows, width
     ):  # coef, its gradient, and the float64 sums of that
         model = _Model(X, y, model_coef.astype(dtype, copy=False), intercept, alpha, n_threads_used)
@@ -187,150 +187,7 @@ def evaluate(
     )
 
 
-@contextmanager
-def _errors_told(file: str) -> Iterator[None]:
-    """Turn what reading a file raises into a UserError."""
-    try:
-        yield
-    except OSError as error:
-        name = show_path(file if error.filename is None else str(error.filename))
-        raise UserError(f"cannot read {name}: {error.strerror or error}") from error
-    except (DataFileError, SvmlightError) as error:
-        raise UserError(str(error)) from error
-    except MemoryError as error:
-        raise UserError(f"not enough memory to read {show_path(file)}") from error
-
-
-# ---- memory
-
-
-@contextmanager
-def _memory_told(X: CSR | Array, n_coef_rows: int, n_vectors: int, width: str) -> Iterator[None]:
-    """Turn a MemoryError into a UserError that says what needs so much; refuse at once what cannot end well.
-
-    A single large id is enough, and memory that the system promises but does not have ends the process without a
-    word. `n_vectors` is how many vectors of one number a feature live at the same time.
-    """
-    n_features = X.shape[1]
-    try:
-        if 8 * n_vectors * n_features > _physical_memory():
-            raise MemoryError
-        yield
-    except MemoryError as error:
-        stored = X.size if isinstance(X, np.ndarray) else X.data.size
-        if n_coef_rows * n_features <= stored:
-            raise UserError(f"not enough memory to evaluate {stored:,} numbers") from error
-        each = "" if n_coef_rows == 1 else f" for each of {n_coef_rows:,} classes"
-        raise UserError(f"not enough memory: coef needs {n_features:,} numbers{each}; {width}") from error
-
-
-def _physical_memory() -> int:
-    """Bytes of this machine; where it does not tell, as many as can be addressed."""
-    try:
-        n_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        n_bytes = 0
-    return n_bytes if n_bytes > 0 else int(np.iinfo(np.intp).max)
-
-
-def _width_text(X: CSR | Array, n_features: int | None, data: str) -> str:
-    """What decided the number of features."""
-    if isinstance(X, np.ndarray):
-        return f"{show_path(data)} has so many columns"
-    if n_features is not None:
-        return "--n-features says so"
-    return f"the largest id is {X.largest_id}, in line {X.largest_id_line} of {show_path(data)}"
-
-
-def n_threads(asked: int | None) -> int:
-    """Return the number of threads to use; the environment, which may decide it, may hold anything."""
-    try:
-        return resolve_threads(asked)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-# ---- losses
-
-
-def _get_losses(names: Sequence[str]) -> list[Loss]:
-    """Return the loss objects, each once; they must all be binary, or all multiclass."""
-    losses: dict[Loss, None] = {}
-    for name in names:
-        if name.startswith(tuple(OBJECTS)):
-            raise UserError(
-                f"{shorten(name)} is not for the command line: the loss needs a parameter, given in Python"
-            )
-        try:
-            losses[hf.get_loss(name)] = None
-        except ValueError as error:
-            raise UserError(str(error)) from error
-    binary = [loss.name for loss in losses if not isinstance(loss, MulticlassLoss)]
-    several = [loss.name for loss in losses if isinstance(loss, MulticlassLoss)]
-    if binary and several:
-        raise UserError(
-            f"{binary[0]} wants one score a row and {several[0]} one for each class: evaluate them one after the other"
-        )
-    return list(losses)
-
-
-def _multiclass_names() -> str:
-    *others, last = MULTICLASS_LOSSES
-    return f"for several classes {', '.join(others)} or {last}, also with a base as in {others[0]}:logistic"
-
-
-def _parameters(loss: Loss) -> dict[str, Any]:
-    """Return the parameters of a loss, or those of the margin loss that it is built on, and its name."""
-    if isinstance(loss, MarginLoss):
-        return loss.params
-    base = loss.params["base"]
-    return {"base": base.name, **base.params}
-
-
-# ---- labels
-
-
-def _find_classes(
-    labels: Array, given: tuple[float, ...] | None, wants_multiclass: bool, file: str
-) -> tuple[float, ...]:
-    """Return the labels (negative, positive), or those of all columns."""
-    found = np.unique(labels)
-    shown = ", ".join(map(label_text, found[:8])) + (", ..." if found.size > 8 else "")
-    plural = "s" if found.size > 1 else ""
-    if given is not None:
-        if not np.isin(found, given).all():
-            names = ", ".join(map(label_text, given[:-1])) + f" and {label_text(given[-1])}"
-            raise UserError(f"{file} has the label{plural} {shown}, --classes names {shorten(names)}")
-        return given
-    if found.size > 2:
-        if not np.array_equal(found, np.round(found)):
-            raise UserError(
-                f"{file} has {found.size} labels ({shown}); more than two classes must be named by integers"
-            )
-        return tuple(found.tolist())
-    if tuple(found) in KNOWN_CLASSES or (wants_multiclass and found.size == 2):
-        return float(found[0]), float(found[1])
-    raise UserError(
-        f"{file} has the label{plural} {shown}, not {{-1,1}}, {{0,1}} or {{1,2}}; "
-        "say which is which with --classes NEG,POS"
-    )
-
-
-def label_number(label: float) -> int | float:
-    """A label as an integer, where it is one that a float holds exactly."""
-    return int(label) if abs(label) <= 2**53 and label == int(label) else float(label)
-
-
-def label_text(label: float) -> str:
-    """Write a label as one writes it: integers without a point or an exponent."""
-    number = label_number(label)
-    return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def _columns(labels: Array, classes: tuple[float, ...]) -> npt.NDArray[np.int64]:
-    """Return for each label its place in `classes`."""
-    order = np.argsort(classes)
-    return order[np.searchsorted(np.array(classes)[order], labels)].astype(np.int64, copy=False)
+# ---- coef
 
 
 def _check_that_rows_have(classes: tuple[float, ...], class_rows: tuple[int, ...], file: str) -> None:
@@ -341,12 +198,9 @@ def _check_that_rows_have(classes: tuple[float, ...], class_rows: tuple[int, ...
         raise UserError(f"{file} has {what}, so class means need --coef FILE")
 
 
-# ---- coef
-
-
 def _load_coef(file: str) -> Array:
     """Read an array of one or two dimensions."""
-    with _errors_told(file):
+    with errors_told(file):
         coef = read_array(file, "coef")
     if coef.ndim not in (1, 2):
         raise UserError(
@@ -416,7 +270,7 @@ def _nearest_mean(X: CSR | Array, columns: Array, n_classes: int) -> tuple[Array
         sums = np.bincount(places, X.data, minlength=n_classes * n_features)
         means = sums.reshape(n_classes, n_features).astype(np.float64, copy=False)  # of no numbers: integers
         means /= counts[:, None]
-    # In place from here on: `_memory_told` counts these arrays. Relative to the first: equal means then differ by 0
+    # In place from here on: `memory_told` counts these arrays. Relative to the first: equal means then differ by 0
     # exactly. And to a power of two, so that no square overflows or underflows that counts.
     shifted = means - means[0]
     largest = max(float(shifted.max(initial=0.0)), -float(shifted.min(initial=0.0)))
@@ -467,10 +321,10 @@ def _look_at_rows(model: _Model, losses: Sequence[Loss]) -> tuple[hf.MarginRepor
             slopes = loss.grad(y, scores, reduction="sum", n_threads=model.n_threads)
             moving = slopes != 0
             active[i] += int(np.count_nonzero(moving if moving.ndim == 1 else moving.any(axis=1)))
-    return _whole_report(reports), active
+    return whole_report(reports), active
 
 
-def _whole_report(parts: list[hf.MarginReport]) -> hf.MarginReport:
+def whole_report(parts: list[hf.MarginReport]) -> hf.MarginReport:
     """Join the reports of blocks of rows; there are no sample weights."""
     counts = ("n_rows", "confident", "inside", "wrong", "support_vectors")
     weights = ("weight", "confident_weight", "inside_weight", "wrong_weight")
@@ -503,7 +357,7 @@ def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, com
         comparison = compared(answers[0], answers[1], allowed, numpy_pass.library, seconds[0], seconds[1])
     return LossResult(
         loss=loss.name,
-        parameters=_parameters(loss),
+        parameters=parameters_of(loss),
         value=value,
         gradient_norm=euclidean_norm(grad, grad_intercept),
         active_rows=active_rows,

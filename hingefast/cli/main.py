@@ -18,13 +18,8 @@ from typing import Any, NoReturn, TextIO, TypeVar
 
 import hingefast as hf
 from hingefast.checks.arrays import quote, shorten
-from hingefast.cli.evaluate import (
-    DEFAULT_LOSSES,
-    DEFAULT_MULTICLASS_LOSSES,
-    UserError,
-    evaluate,
-    n_threads,
-)
+from hingefast.cli.evaluate import DEFAULT_LOSSES, DEFAULT_MULTICLASS_LOSSES, evaluate
+from hingefast.cli.inputs import UserError, n_threads
 from hingefast.cli.text import as_json, as_text
 from hingefast.io.compressed import printable
 from hingefast.losses import MARGIN_LOSSES

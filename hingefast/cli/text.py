@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from hingefast.cli.evaluate import Evaluation, label_number, label_text
+from hingefast.cli.evaluate import Evaluation
+from hingefast.cli.inputs import label_number, label_text
 from hingefast.io.compressed import printable
 
 __all__ = ["as_json", "as_text"]
