@@ -196,7 +196,7 @@ class _Run:
         self.history["gap"].append(gap)
         is_near = gap <= self.tol
         if math.isnan(gap):
-            is_near = iterate.decrease <= self.tol * abs(iterate.value)
+            is_near = iterate.decrease <= self.tol * abs(iterate.value) < math.inf
         spent = (
             self.history["passes"][-1] / len(self.parts) if METHODS[self.method].counts_passes else self.nit
         )

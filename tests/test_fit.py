@@ -500,6 +500,17 @@ def test_start():
     assert warm.nit == 0 and (start == cold.x).all()
 
 
+@over_methods
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_data_without_a_value_are_no_success(method, number):
+    X = np.eye(4)
+    X[1, 1] = number
+    objective = hf.Objective(X, [1, -1, 1, -1], loss="squared_hinge", alpha=0.1, penalize_intercept=True)
+    with np.errstate(all="ignore"):
+        result = hf.minimize(objective, method=method)
+    assert not result.success and math.isnan(result.gap)
+
+
 def test_faults_of_the_data_are_told():
     X, y = data()
     A = sparse.csr_array(X)
