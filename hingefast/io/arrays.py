@@ -26,7 +26,7 @@ from hingefast.io.compressed import DAMAGED, ByteReader, foreign_kind, open_deco
 from hingefast.io.csr import CSR
 from hingefast.io.svmlight import MAX_LABEL, parse_svmlight
 
-__all__ = ["DataFileError", "read_array", "read_data"]
+__all__ = ["DataFileError", "read_array", "read_data", "read_npy"]
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -133,6 +133,19 @@ def read_array(path: str, purpose: str) -> Array:
         return _read(file, name, array_format)
 
 
+def read_npy(file: ByteReader, name: str, kinds: str) -> Array:
+    """Read the array of an .npy file that is open, of a dtype of one of these kinds; `name` is for messages.
+
+    Raises
+    ------
+    DataFileError
+        For damaged files and files of the wrong kind.
+    """
+    if _find_format(file, name) is not _NPY:
+        raise DataFileError(f"{name} is not an .npy file")
+    return _read(file, name, _NPY, kinds)
+
+
 def _as_rows(numbers: Array, name: str, dtype: npt.DTypeLike) -> Array:
     """Flatten to 2 dimensions and convert."""
     if numbers.ndim < 2:
@@ -179,12 +192,13 @@ class _Format(NamedTuple):
     read_header: Callable[[ByteReader], _Header]
 
 
-def _read(file: ByteReader, name: str, array_format: _Format) -> Array:
-    """Return the array of real numbers of a file that stands at its beginning."""
+def _read(file: ByteReader, name: str, array_format: _Format, kinds: str = "biuf") -> Array:
+    """Return the array, by default of real numbers, of a file that stands at its beginning."""
     with _damage_told(name):
         dtype, shape, order = array_format.read_header(file)
-        if dtype.kind not in "biuf":
-            raise DataFileError(f"{name} must hold real numbers, got {shorten(dtype)}")
+        if dtype.kind not in kinds:
+            what = "text" if kinds == "U" else "real numbers"
+            raise DataFileError(f"{name} must hold {what}, got {shorten(dtype)}")
         if len(shape) > _MAX_DIMENSIONS or not all(0 <= size < 2**63 for size in shape):
             raise ValueError(f"an array of shape {shorten(shape)}")
         expected = math.prod(shape) * dtype.itemsize
