@@ -1,6 +1,6 @@
 """What ``hingefast eval`` finds out: `evaluate` reads and checks what the user named, and fills an `Evaluation`.
 
-A *model* is the labels as the losses want them, coef, and intercept, in one of two shapes:
+Labels as the losses want them, coef and intercept come in one of two shapes:
 
 - binary: y (n,) of -1 and +1, coef (d,), a float intercept;
 - K classes: y (n,) of 0..K-1, coef (K, d), intercept (K,).
@@ -33,12 +33,14 @@ from hingefast.cli.inputs import (
     multiclass_names,
     n_threads,
     parameters_of,
+    widened,
     width_text,
 )
 from hingefast.cli.numpy_losses import numpy_loss
 from hingefast.io.arrays import read_array, read_data
 from hingefast.io.compressed import show_path
 from hingefast.io.csr import CSR
+from hingefast.io.model import Model, read_model
 from hingefast.losses import MARGIN_LOSSES, Loss
 from hingefast.multiclass import MULTICLASS_LOSSES, MulticlassLoss
 
@@ -104,8 +106,9 @@ def evaluate(
     losses: Sequence[str] | None = None,
     every_loss: bool = False,
     coef: str | None = None,
+    model: str | None = None,
     alpha: float = 0.0,
-    dtype: str = "float64",
+    dtype: str | None = None,
     threads: int | None = None,
     classes: tuple[float, ...] | None = None,
     n_features: int | None = None,
@@ -122,14 +125,26 @@ def evaluate(
     # What can be refused is refused before the file, which may take minutes, is read.
     named = None if losses is None else get_losses(losses)
     given_coef = None if coef is None else _load_coef(coef)
+    trained = None if model is None else _load_model(model, named, classes)
+    if trained is not None and named is None and not every_loss:
+        named = [trained.loss]
+    if dtype is None:
+        dtype = "float64" if trained is None else trained.dtype
     # SciPy and NumPy multiply sparse matrices on one thread: by default compare like with like.
     n_threads_used = n_threads(1 if compare and threads is None else threads)
     with errors_told(data):
         X, found = read_data(data, labels, n_features=n_features, dtype=dtype, zero_based=zero_based)
     labels_source = show_path(data if labels is None else labels)
 
-    wants_multiclass = named is not None and isinstance(named[0], MulticlassLoss)
-    classes = find_classes(found, classes, wants_multiclass, labels_source)
+    width = width_text(X, n_features, data)
+    if model is not None and trained is not None:
+        X = widened(X, trained.n_features, data, show_path(model), width)
+        wants_multiclass = isinstance(trained.loss, MulticlassLoss)
+        giver = f"{show_path(model)} knows"
+        classes = find_classes(found, trained.classes, wants_multiclass, labels_source, giver)
+    else:
+        wants_multiclass = named is not None and isinstance(named[0], MulticlassLoss)
+        classes = find_classes(found, classes, wants_multiclass, labels_source)
     multiclass = wants_multiclass or len(classes) > 2
     if multiclass and named is not None and not wants_multiclass:
         raise UserError(
@@ -140,9 +155,10 @@ def evaluate(
     y = columns if multiclass else np.where(columns == 1, 1, -1).astype(np.int8)
     class_rows = tuple(np.bincount(columns, minlength=len(classes)).tolist())
     n_coef_rows = len(classes) if multiclass else 1
-    width = width_text(X, n_features, data)
 
-    if coef is not None and given_coef is not None:
+    if model is not None and trained is not None:
+        model_coef, intercept, coef_source = trained.coef, trained.intercept, model
+    elif coef is not None and given_coef is not None:
         model_coef, intercept = _split_coef(
             given_coef, len(classes) if multiclass else None, X.shape[1], show_path(coef), width
         )
@@ -161,10 +177,10 @@ def evaluate(
     with memory_told(
         X, n_coef_rows, 3 * n_coef_rows, width
     ):  # coef, its gradient, and the float64 sums of that
-        model = _Model(X, y, model_coef.astype(dtype, copy=False), intercept, alpha, n_threads_used)
-        margins, active_rows = _look_at_rows(model, named)
+        task = _Task(X, y, model_coef.astype(dtype, copy=False), intercept, alpha, n_threads_used)
+        margins, active_rows = _look_at_rows(task, named)
         results = [
-            _evaluate_loss(model, loss, active, margins.wrong, compare)
+            _evaluate_loss(task, loss, active, margins.wrong, compare)
             for loss, active in zip(named, active_rows, strict=True)
         ]
     return Evaluation(
@@ -207,6 +223,19 @@ def _load_coef(file: str) -> Array:
             f"{show_path(file)} must be 1-D or 2-D to be read as coef, got shape {shorten(coef.shape)}"
         )
     return coef.astype(np.float64)
+
+
+def _load_model(file: str, losses: Sequence[Loss] | None, classes: tuple[float, ...] | None) -> Model:
+    """Read a model, which the named losses must fit, and which knows its classes."""
+    if classes is not None:
+        raise UserError(f"{show_path(file)} names its classes: leave out --classes")
+    with errors_told(file):
+        model = read_model(file)
+    multiclass = isinstance(model.loss, MulticlassLoss)
+    if losses is not None and isinstance(losses[0], MulticlassLoss) != multiclass:
+        wants, has = ("one score a row", "one for each class")[:: 1 if multiclass else -1]
+        raise UserError(f"{losses[0].name} wants {wants}, {show_path(file)} has {has}")
+    return model
 
 
 def _split_coef(
@@ -292,7 +321,7 @@ def _nearest_mean(X: CSR | Array, columns: Array, n_classes: int) -> tuple[Array
 
 
 @dataclass(frozen=True)
-class _Model:
+class _Task:
     """Data and a classifier: what every loss is evaluated on."""
 
     X: CSR | Array
@@ -303,22 +332,20 @@ class _Model:
     n_threads: int
 
 
-def _look_at_rows(model: _Model, losses: Sequence[Loss]) -> tuple[hf.MarginReport, list[int]]:
+def _look_at_rows(task: _Task, losses: Sequence[Loss]) -> tuple[hf.MarginReport, list[int]]:
     """Return the margin report, and for each loss how many rows have a slope.
 
     The scores are looked at in blocks of rows: all of them may be larger than X.
     """
-    n_columns = np.size(model.intercept)
+    n_columns = np.size(task.intercept)
     reports: list[hf.MarginReport] = []
     active = [0] * len(losses)
-    for rows in row_blocks(model.X.shape[0], n_columns):
-        scores = hf.decision_function(
-            model.X, model.coef, model.intercept, rows=rows, n_threads=model.n_threads
-        )
-        y = model.y[rows]
-        reports.append(hf.margin_report(y, scores, coef=None if reports else model.coef))
+    for rows in row_blocks(task.X.shape[0], n_columns):
+        scores = hf.decision_function(task.X, task.coef, task.intercept, rows=rows, n_threads=task.n_threads)
+        y = task.y[rows]
+        reports.append(hf.margin_report(y, scores, coef=None if reports else task.coef))
         for i, loss in enumerate(losses):
-            slopes = loss.grad(y, scores, reduction="sum", n_threads=model.n_threads)
+            slopes = loss.grad(y, scores, reduction="sum", n_threads=task.n_threads)
             moving = slopes != 0
             active[i] += int(np.count_nonzero(moving if moving.ndim == 1 else moving.any(axis=1)))
     return whole_report(reports), active
@@ -333,13 +360,13 @@ def whole_report(parts: list[hf.MarginReport]) -> hf.MarginReport:
     return dataclasses.replace(parts[0], **sums, smallest_margin=smallest)
 
 
-def _evaluate_loss(model: _Model, loss: Loss, active_rows: int, errors: int, compare: bool) -> LossResult:
-    X, y, coef, intercept, alpha = model.X, model.y, model.coef, model.intercept, model.alpha
+def _evaluate_loss(task: _Task, loss: Loss, active_rows: int, errors: int, compare: bool) -> LossResult:
+    X, y, coef, intercept, alpha = task.X, task.y, task.coef, task.intercept, task.alpha
     out = np.empty_like(coef)
 
     def ours() -> Answer:
         result = hf.linear_value_and_grad(
-            X, y, coef, intercept, loss=loss, alpha=alpha, out=out, n_threads=model.n_threads
+            X, y, coef, intercept, loss=loss, alpha=alpha, out=out, n_threads=task.n_threads
         )
         return Answer(*result)
 

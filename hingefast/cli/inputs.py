@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ __all__ = [
     "multiclass_names",
     "n_threads",
     "parameters_of",
+    "widened",
     "width_text",
 ]
 
@@ -104,6 +106,19 @@ def width_text(X: CSR | Array, n_features: int | None, data: str) -> str:
     return f"the largest id is {X.largest_id}, in line {X.largest_id_line} of {show_path(data)}"
 
 
+def widened(X: CSR | Array, n_features: int, data: str, owner: str, width: str) -> CSR | Array:
+    """X with the features of a model.
+
+    A sparse file may end before the last ones, which are zeros then; what the model does not know is refused.
+    """
+    if X.shape[1] == n_features:
+        return X
+    if isinstance(X, CSR) and X.shape[1] < n_features:
+        return dataclasses.replace(X, shape=(X.shape[0], n_features))
+    reason = "" if isinstance(X, np.ndarray) else f"; {width}"
+    raise UserError(f"{show_path(data)} has {X.shape[1]:,} features, {owner} has {n_features:,}{reason}")
+
+
 def n_threads(asked: int | None) -> int:
     """Return the number of threads to use; the environment, which may decide it, may hold anything."""
     try:
@@ -154,16 +169,20 @@ def parameters_of(loss: Loss) -> dict[str, Any]:
 
 
 def find_classes(
-    labels: Array, given: tuple[float, ...] | None, wants_multiclass: bool, file: str
+    labels: Array,
+    given: tuple[float, ...] | None,
+    wants_multiclass: bool,
+    file: str,
+    giver: str = "--classes names",
 ) -> tuple[float, ...]:
-    """Return the labels (negative, positive), or those of all columns."""
+    """Return the labels (negative, positive), or those of all columns; `giver` is who `given` comes from."""
     found = np.unique(labels)
     shown = ", ".join(map(label_text, found[:8])) + (", ..." if found.size > 8 else "")
     plural = "s" if found.size > 1 else ""
     if given is not None:
         if not np.isin(found, given).all():
             names = ", ".join(map(label_text, given[:-1])) + f" and {label_text(given[-1])}"
-            raise UserError(f"{file} has the label{plural} {shown}, --classes names {shorten(names)}")
+            raise UserError(f"{file} has the label{plural} {shown}, {giver} {shorten(names)}")
         return given
     if found.size > 2:
         if not np.array_equal(found, np.round(found)):

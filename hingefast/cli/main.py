@@ -1,7 +1,7 @@
-"""The command ``hingefast``: losses of a linear classifier on a data file, in a table or as JSON.
+"""The command ``hingefast``: losses of a linear classifier on a data file, and training one.
 
-This file knows the options. What ``hingefast eval`` finds out is in `cli/evaluate.py`, how it is shown in
-`cli/text.py`. An error of the user is a `UserError`; `main` prints it.
+This file knows the options. What ``hingefast eval`` finds out is in `cli/evaluate.py`, what ``hingefast fit``
+does in `cli/fit.py`, how both are shown in `cli/text.py`. An error of the user is a `UserError`; `main` prints it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import hingefast as hf
 from hingefast.checks.arrays import quote, shorten
 from hingefast.cli.evaluate import DEFAULT_LOSSES, DEFAULT_MULTICLASS_LOSSES, evaluate
+from hingefast.cli.fit import DEFAULT_LOSS, INTERCEPTS, fit
 from hingefast.cli.inputs import UserError, n_threads
-from hingefast.cli.text import as_json, as_text
-from hingefast.io.compressed import printable
+from hingefast.cli.progress import is_terminal
+from hingefast.cli.text import as_json, as_text, fit_as_json, fit_as_text
+from hingefast.io.compressed import printable, show_path
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
+from hingefast.solvers.methods import METHODS
 
 __all__ = ["main"]
 
@@ -35,8 +38,9 @@ MAX_ERROR = 500
 INTRODUCTION = """\
 hingefast computes losses of the hinge family, value and gradient together in one pass over the data.
 
-  hingefast eval DATA    losses of a linear classifier on the data file DATA
-  hingefast info         versions, instruction-set level, compiler, threads
+  hingefast eval DATA             losses of a linear classifier on the data file DATA
+  hingefast fit DATA -o MODEL     train a classifier, which "hingefast eval DATA --model MODEL" takes
+  hingefast info                  versions, instruction-set level, compiler, threads
 
 DATA is svmlight text, one row a line, "label id:value id:value ...", and may be compressed (.gz, .bz2, .xz).
 To try it:
@@ -49,7 +53,7 @@ file is DATA too; its labels are in a second one:
 
   hingefast eval train-images-idx3-ubyte.gz --labels train-labels-idx1-ubyte.gz
 
-"hingefast eval --help" lists the options.
+"hingefast eval --help" and "hingefast fit --help" list the options.
 """
 
 
@@ -84,12 +88,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(reason: str) -> int:
-    """Tell an error in one line, if there is a place to tell it; return the exit code."""
+    """Tell an error; return the exit code."""
+    _tell(f"error: {reason}")
+    return 2
+
+
+def _tell(message: str) -> None:
+    """Tell something in one line beside the output, if there is a place to tell it."""
     with contextlib.suppress(OSError):
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-        text = f"hingefast: error: {printable(reason)}".encode(encoding, "backslashreplace").decode(encoding)
+        text = f"hingefast: {printable(message)}".encode(encoding, "backslashreplace").decode(encoding)
         _write(sys.stderr, (text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 3] + "...") + "\n")
-    return 2
 
 
 def _write(stream: TextIO | None, text: str) -> None:
@@ -145,14 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluation.set_defaults(run=_run_eval)
     option = evaluation.add_argument
-    option(
-        "data",
-        metavar="DATA",
-        help="svmlight text, or an array in an IDX (MNIST) or .npy file, rows first; plain or .gz, .bz2, .xz",
-    )
-    option(
-        "--labels", metavar="FILE", help="IDX or .npy file of the labels; svmlight text holds them already"
-    )
+    _add_data(evaluation)
     losses = evaluation.add_mutually_exclusive_group()
     losses.add_argument(
         "--loss",
@@ -160,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         action="extend",
         help=(
-            f"losses to evaluate (default: {' '.join(DEFAULT_LOSSES)}, "
+            f"losses to evaluate (default: that of the model, else {' '.join(DEFAULT_LOSSES)}, "
             f"or {' '.join(DEFAULT_MULTICLASS_LOSSES)} for three or more classes)"
         ),
     )
@@ -172,7 +174,9 @@ def _parser() -> argparse.ArgumentParser:
             f"{', '.join(DEFAULT_LOSSES)}"
         ),
     )
-    option(
+    classifier = evaluation.add_mutually_exclusive_group()
+    classifier.add_argument("--model", metavar="MODEL", help="a classifier that hingefast fit has trained")
+    classifier.add_argument(
         "--coef",
         metavar="FILE",
         help=(
@@ -182,7 +186,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--alpha", metavar="A", type=_alpha, default=0.0, help="add A/2 |coef|^2 (default: 0)")
     option(
-        "--dtype", choices=("float32", "float64"), default="float64", help="of the data (default: float64)"
+        "--dtype",
+        choices=("float32", "float64"),
+        help="of the data (default: that of the model, else float64)",
     )
     option(
         "--threads",
@@ -190,6 +196,29 @@ def _parser() -> argparse.ArgumentParser:
         type=_threads,
         help="threads to use, -1 for all (default: all; 1 with --compare)",
     )
+    _add_reading(option)
+    option(
+        "--compare", action="store_true", help="time and check the same pass in SciPy, or NumPy without SciPy"
+    )
+    option("--json", action="store_true", help="print one JSON object; NaN and infinities become null")
+    _add_fit(commands)
+    return parser
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    """The data file, and that of its labels."""
+    command.add_argument(
+        "data",
+        metavar="DATA",
+        help="svmlight text, or an array in an IDX (MNIST) or .npy file, rows first; plain or .gz, .bz2, .xz",
+    )
+    command.add_argument(
+        "--labels", metavar="FILE", help="IDX or .npy file of the labels; svmlight text holds them already"
+    )
+
+
+def _add_reading(option: Callable[..., Any]) -> None:
+    """How the data file is to be understood."""
     option(
         "--classes",
         metavar="LABELS",
@@ -210,11 +239,85 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="whether ids of svmlight text count from 0 (default: as a comment at its beginning says, else from 1)",
     )
-    option(
-        "--compare", action="store_true", help="time and check the same pass in SciPy, or NumPy without SciPy"
+
+
+def _add_fit(commands: Any) -> None:
+    training = commands.add_parser(
+        "fit",
+        help="train a linear classifier on a data file",
+        description=(
+            "Train a linear classifier: minimise the mean loss + 1/(2 C n) |coef|^2, n the rows to train on. Print "
+            "method, time, relative duality gap (a proof of how close the minimum is), accuracy and margins; write "
+            "the model."
+        ),
+        epilog=_losses_text()
+        + " Three or more classes are trained one against the rest, unless one of these is named.",
+        allow_abbrev=False,
     )
+    training.set_defaults(run=_run_fit)
+    option = training.add_argument
+    _add_data(training)
+    option(
+        "-o",
+        "--output",
+        metavar="MODEL",
+        required=True,
+        help=(
+            "file to write, an .npz that eval takes as --model and np.load without pickle; "
+            "one that exists is replaced"
+        ),
+    )
+    option("--loss", metavar="NAME", default=DEFAULT_LOSS, help=f"loss to minimise (default: {DEFAULT_LOSS})")
+    option(
+        "--C",
+        metavar="C",
+        type=_above_0,
+        default=1.0,
+        help="weight of the losses against the penalty, as in LIBLINEAR (default: 1)",
+    )
+    option(
+        "--intercept",
+        choices=tuple(INTERCEPTS),
+        default="penalized",
+        help="whether there is one, and whether the penalty takes it in (default: penalized, as in LIBLINEAR)",
+    )
+    option("--method", choices=("auto", *METHODS), default="auto", help="of hf.minimize (default: auto)")
+    option(
+        "--tol",
+        metavar="T",
+        type=_alpha,
+        default=1e-4,
+        help="relative duality gap to end at (default: 1e-4)",
+    )
+    option(
+        "--max-iter",
+        metavar="N",
+        type=_positive,
+        help="iterations, at most (default: as in hf.minimize)",
+    )
+    option(
+        "--test",
+        metavar="FRACTION|FILE",
+        type=_share_or_file,
+        help=(
+            "share of the rows of DATA, chosen at random, to hold out, or another file: the model is tried on them. "
+            "A file may end before the last features of DATA, but may not have others"
+        ),
+    )
+    option("--test-labels", metavar="FILE", help="IDX or .npy file of the labels of --test FILE")
+    option(
+        "--seed",
+        metavar="S",
+        type=_seed,
+        default=0,
+        help="of the choice of rows, and of methods that visit rows in random order (default: 0)",
+    )
+    option(
+        "--dtype", choices=("float32", "float64"), default="float64", help="of the data (default: float64)"
+    )
+    option("--threads", metavar="N", type=_threads, help="threads to use, -1 for all (default: all)")
+    _add_reading(option)
     option("--json", action="store_true", help="print one JSON object; NaN and infinities become null")
-    return parser
 
 
 def _losses_text() -> str:
@@ -249,6 +352,32 @@ def _alpha(text: str) -> float:
     if alpha is None or not 0 <= alpha < math.inf:
         raise argparse.ArgumentTypeError(f"must be finite and >= 0, got {quote(text)}")
     return alpha
+
+
+def _above_0(text: str) -> float:
+    number = _number(float, text)
+    if number is None or not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and > 0, got {quote(text)}")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = _number(int, text)
+    if number is None or not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"must be an integer in [0, 2^32), got {quote(text)}")
+    return number
+
+
+def _share_or_file(text: str) -> float | str:
+    """A share where it is a number; a file that is called like a number is reached as ./0.5."""
+    number = _number(float, text)
+    if number is None:
+        return text
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a share between 0 and 1, or a file (./{shorten(text)} is one), got {quote(text)}"
+        )
+    return number
 
 
 def _threads(text: str) -> int:
@@ -294,6 +423,7 @@ def _run_eval(arguments: argparse.Namespace) -> None:
         losses=arguments.loss,
         every_loss=arguments.all,
         coef=arguments.coef,
+        model=arguments.model,
         alpha=arguments.alpha,
         dtype=arguments.dtype,
         threads=arguments.threads,
@@ -303,3 +433,31 @@ def _run_eval(arguments: argparse.Namespace) -> None:
         compare=arguments.compare,
     )
     _write(sys.stdout, (as_json(result) if arguments.json else as_text(result)) + "\n")
+
+
+def _run_fit(arguments: argparse.Namespace) -> None:
+    try:
+        result = fit(
+            arguments.data,
+            arguments.output,
+            labels=arguments.labels,
+            loss=arguments.loss,
+            C=arguments.C,
+            method=arguments.method,
+            tol=arguments.tol,
+            max_iter=arguments.max_iter,
+            intercept=arguments.intercept,
+            test=arguments.test,
+            test_labels=arguments.test_labels,
+            seed=arguments.seed,
+            dtype=arguments.dtype,
+            threads=arguments.threads,
+            classes=arguments.classes,
+            n_features=arguments.n_features,
+            zero_based=arguments.zero_based,
+            terminal=sys.stderr if is_terminal(sys.stderr) else None,
+        )
+    except KeyboardInterrupt:
+        _tell(f"interrupted, {show_path(arguments.output)} is not written")
+        raise
+    _write(sys.stdout, (fit_as_json(result) if arguments.json else fit_as_text(result)) + "\n")

@@ -1,4 +1,4 @@
-"""How ``hingefast eval`` shows an `Evaluation`: as text with a table, or as JSON."""
+"""How ``hingefast eval`` shows an `Evaluation` and ``hingefast fit`` a `Fit`: as text with a table, or as JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any
 
 from hingefast.cli.evaluate import Evaluation
+from hingefast.cli.fit import Fit
 from hingefast.cli.inputs import label_number, label_text
 from hingefast.io.compressed import printable
 
-__all__ = ["as_json", "as_text"]
+__all__ = ["as_json", "as_text", "fit_as_json", "fit_as_text"]
 
 # So many classes are listed in the header; of more, the first and the last, and the smallest and largest count.
 MAX_LISTED_CLASSES = 4
@@ -19,8 +20,28 @@ MAX_LISTED_CLASSES = 4
 
 def as_json(result: Evaluation) -> str:
     """One JSON object; numbers in full precision."""
+    content = _content(result)
+    del content["margins"]["n_classes"]  # told by `classes`
+    return _as_json(content)
+
+
+def fit_as_json(result: Fit) -> str:
+    """One JSON object; numbers in full precision."""
+    content = _content(result)
+    for part in ("training", "test"):
+        if content[part] is not None:
+            del content[part]["margins"]["n_classes"]
+    return _as_json(content)
+
+
+def _as_json(content: dict[str, Any]) -> str:
+    return json.dumps(_finite(content), indent=2, allow_nan=False)
+
+
+def _content(result: Evaluation | Fit) -> dict[str, Any]:
+    """What the two have in common as JSON wants it."""
     content = asdict(result)
-    del content["multiclass"], content["dense"], content["margins"]["n_classes"]  # told by `classes`
+    del content["multiclass"], content["dense"]  # told by `classes` and `nonzeros`
     if result.labels_file is None:
         del content["labels_file"]
     if result.multiclass:
@@ -28,7 +49,7 @@ def as_json(result: Evaluation) -> str:
     else:
         content["classes"] = {"negative": result.classes[0], "positive": result.classes[1]}
         content["class_rows"] = {"negative": result.class_rows[0], "positive": result.class_rows[1]}
-    return json.dumps(_finite(content), indent=2, allow_nan=False)
+    return content
 
 
 def _finite(content: Any) -> Any:
@@ -52,7 +73,58 @@ def as_text(result: Evaluation) -> str:
     )
 
 
+def fit_as_text(result: Fit) -> str:
+    """Data, training, accuracy, margin report."""
+    rows = [["", "rows", "errors", "accuracy"]]
+    parts = [("training", result.training)]
+    if result.test is not None:
+        parts.append(("held out" if result.held_out is not None else "test", result.test))
+    for name, part in parts:
+        rows.append([name, f"{part.rows:,}", f"{part.errors:,}", f"{100 * part.accuracy:.2f} %"])
+    data = _data_lines(result)
+    if result.test is not None:
+        what = f"in {printable(result.test.file)}"
+        if result.held_out is not None:
+            what = f"held out at random, seed {result.seed}"
+        data.append(("test", f"{_plural(result.test.rows, 'row')} {what}"))
+    return "\n\n".join(
+        [
+            "\n".join(_block(result.file, data)),
+            "\n".join(_block(result.model, _training(result))),
+            "\n".join(_aligned(rows)),
+            ("" if result.test is None else "Of the rows to train on:\n") + str(result.training.margins),
+        ]
+    )
+
+
+def _training(result: Fit) -> list[tuple[str, str]]:
+    """What is told of the training, each with its name."""
+    intercept = {
+        "penalized": "intercept penalised",
+        "free": "intercept without penalty",
+        "none": "no intercept",
+    }
+    work = (
+        f"{_plural(result.iterations, 'iteration')}, {_plural(result.passes, 'pass', 'passes')} over the data"
+    )
+    return [
+        ("loss", f"{result.loss}, C {result.C:g} (alpha {result.alpha:.6g}), {intercept[result.intercept]}"),
+        ("method", f"{result.method}: {work}"),
+        ("time", _duration(result.seconds)),
+        ("objective", f"{result.objective:.8g}"),
+        ("gap", f"{result.gap:.3g}" if result.converged else result.message),
+    ]
+
+
 def _header(result: Evaluation) -> list[str]:
+    lines = [*_data_lines(result), ("coef", printable(result.coef))]
+    if result.alpha:
+        lines.append(("alpha", f"{result.alpha:g}"))
+    return _block(result.file, lines)
+
+
+def _data_lines(result: Evaluation | Fit) -> list[tuple[str, str]]:
+    """What is told of the data, each with its name."""
     cells = result.rows * result.features
     share = ""
     if cells:
@@ -64,16 +136,17 @@ def _header(result: Evaluation) -> list[str]:
         ("nonzeros", f"{result.nonzeros:,}{share}"),
         ("labels", _classes(result)),
         ("computing", f"{result.dtype}, level {result.level}, {_plural(result.threads, 'thread')}"),
-        ("coef", printable(result.coef)),
     ]
-    if result.alpha:
-        lines.append(("alpha", f"{result.alpha:g}"))
     if result.labels_file is not None:
         lines.insert(0, ("labels in", printable(result.labels_file)))
-    return [printable(result.file), *(f"  {name:<9}  {text}" for name, text in lines)]
+    return lines
 
 
-def _classes(result: Evaluation) -> str:
+def _block(title: str, lines: list[tuple[str, str]]) -> list[str]:
+    return [printable(title), *(f"  {name:<9}  {text}" for name, text in lines)]
+
+
+def _classes(result: Evaluation | Fit) -> str:
     """The labels and how many rows have each."""
     labels = [label_text(label) for label in result.classes]
     counts = result.class_rows
@@ -114,6 +187,11 @@ def _table(result: Evaluation) -> list[str]:
                 "yes" if line.comparison.agree else "NO",
             ]
         rows.append(cells)
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """The first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join([cells[0].ljust(widths[0]), *map(str.rjust, cells[1:], widths[1:])]).rstrip()
@@ -150,8 +228,8 @@ def _legend(result: Evaluation) -> list[str]:
     return [f"{name:<10}  {text}" for name, text in lines]
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def _plural(count: int, noun: str, several: str | None = None) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {several or noun + 's'}"
 
 
 def _duration(seconds: float) -> str:

@@ -52,6 +52,7 @@ def read_data(
     n_features: int | None = None,
     dtype: npt.DTypeLike = np.float64,
     zero_based: bool | None = None,
+    options: tuple[str, str] = ("DATA", "--labels"),
 ) -> tuple[CSR | Array, npt.NDArray[np.float64]]:
     """Read a data set.
 
@@ -67,6 +68,9 @@ def read_data(
         Of X.
     zero_based : bool, optional
         Whether the ids of svmlight text count from 0, by default as the file itself says, else from 1.
+
+    options : pair of str
+        How the two files are given, for messages.
 
     Returns
     -------
@@ -92,16 +96,18 @@ def read_data(
         array_format = _find_format(file, name)
         if array_format is None:
             if labels_path is not None and _foreign_kind(file, name) is None:
-                raise DataFileError(f"{name} is svmlight text, which holds its labels: leave out --labels")
+                raise DataFileError(
+                    f"{name} is svmlight text, which holds its labels: leave out {options[1]}"
+                )
             return parse_svmlight(file, path, n_features=n_features, dtype=dtype, zero_based=zero_based)
         if labels_path is None:
             raise DataFileError(
-                f"{name} is {array_format.kind}, which holds no labels: name them by --labels FILE"
+                f"{name} is {array_format.kind}, which holds no labels: name them by {options[1]} FILE"
             )
         if zero_based is not None:
             raise DataFileError(f"{name} is {array_format.kind}, which holds no ids: leave out --zero-based")
         numbers = _read(file, name, array_format)
-    X = _as_rows(numbers, name, dtype)
+    X = _as_rows(numbers, name, dtype, options)
     if n_features not in (None, X.shape[1]):
         raise DataFileError(f"{name} has {X.shape[1]} columns, --n-features says {n_features}")
     labels_path = os.fspath(labels_path)
@@ -146,12 +152,12 @@ def read_npy(file: ByteReader, name: str, kinds: str) -> Array:
     return _read(file, name, _NPY, kinds)
 
 
-def _as_rows(numbers: Array, name: str, dtype: npt.DTypeLike) -> Array:
+def _as_rows(numbers: Array, name: str, dtype: npt.DTypeLike, options: tuple[str, str]) -> Array:
     """Flatten to 2 dimensions and convert."""
     if numbers.ndim < 2:
         raise DataFileError(
             f"{name} must have 2 or more dimensions, rows first, got shape {numbers.shape} "
-            "(are DATA and --labels swapped?)"
+            f"(are {options[0]} and {options[1]} swapped?)"
         )
     if numbers.shape[0] == 0:
         raise DataFileError(f"{name}: the file has no rows")
