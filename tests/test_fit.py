@@ -500,6 +500,14 @@ def test_start():
     assert warm.nit == 0 and (start == cold.x).all()
 
 
+def test_dual_cd_goes_on_while_only_the_bound_rises():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((2000, 30)), rng.choice([-1, 1], 2000)
+    objective = hf.Objective(X, y, loss="hinge", alpha=1 / (1e4 * len(y)), penalize_intercept=True)
+    result = hf.minimize(objective, method="dual_cd", max_iter=1500)
+    assert result.status == 1 and result.nfev >= 1500 and "rounding" not in result.message
+
+
 @over_methods
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_data_without_a_value_are_no_success(method, number):

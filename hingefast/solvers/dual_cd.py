@@ -46,7 +46,7 @@ PASSES_BETWEEN = 3
 FAR_LOWER = 0.1
 # Without one for so many passes there is one all the same, so that whoever waits sees where it is.
 MAX_PASSES_BETWEEN = 30
-# After so many checks in turn without a smaller gap it is rounding that is left.
+# After so many checks in turn without a lower value or a higher bound it is rounding that is left.
 MAX_IDLE = 20
 # Rows whose norms are looked at to set the spring.
 SAMPLE = 1000
@@ -163,7 +163,8 @@ class _Checks:
 
     def __init__(self, problem: LinearProblem, tol: float) -> None:
         self.problem, self.tol = problem, tol
-        self.value = self.gap = self.least = math.inf
+        self.value = self.gap = self.lowest = self.least = math.inf
+        self.highest = -math.inf
         self.estimate, self.seen, self.since, self.idle = math.inf, math.inf, math.inf, 0
 
     def count(self, share: float, estimate: float) -> None:
@@ -183,8 +184,11 @@ class _Checks:
     def take(self, iterate: Iterate) -> None:
         """Note a check."""
         self.value, self.gap = iterate.value, iterate.value - iterate.bound
-        self.idle = 0 if self.gap < self.least else self.idle + 1
-        self.least = min(self.least, self.gap)
+        # With little penalty values rise and fall for long while bounds only rise.
+        self.lowest, self.highest = min(self.lowest, iterate.value), max(self.highest, iterate.bound)
+        left = self.lowest - self.highest
+        self.idle = 0 if left < self.least else self.idle + 1
+        self.least = min(self.least, left)
         self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0
 
 
