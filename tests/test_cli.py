@@ -22,6 +22,7 @@ from hingefast.cli.text import _duration
 from hingefast.io.svmlight import read_svmlight
 from hingefast.losses import MARGIN_LOSSES
 from hingefast.multiclass import MULTICLASS_LOSSES
+from hingefast.solvers.methods import METHODS
 
 pytestmark = pytest.mark.any_python
 
@@ -689,9 +690,22 @@ def test_help_names_every_loss_and_option(capsys):
         main.main(["eval", "--help"])
     out = capsys.readouterr().out
     assert stopped.value.code == 0
-    options = "labels loss all coef alpha dtype threads classes n-features zero-based compare json"
+    options = "labels loss all coef model alpha dtype threads classes n-features zero-based compare json"
     assert all(f"--{option}" in out for option in options.split())
     assert all(name in out for name in MARGIN_LOSSES)
+
+
+def test_help_of_fit_names_every_loss_and_option(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["fit", "--help"])
+    out = capsys.readouterr().out
+    assert stopped.value.code == 0
+    options = (
+        "labels output loss C intercept method tol max-iter test test-labels seed dtype threads classes n-features "
+        "zero-based json"
+    )
+    assert all(f"--{option}" in out for option in options.split())
+    assert all(name in out for name in [*MARGIN_LOSSES, *METHODS])
 
 
 def test_info_prints_the_configuration(run, capsys):
@@ -1069,7 +1083,16 @@ def test_a_name_that_the_output_cannot_encode(tiny, tmp_path):
     assert (done.returncode, done.stderr) == (0, b"") and done.stdout.startswith(shown)
 
 
-COMMANDS = ["", "--help", "info", "eval --help", "eval {} --all --compare", "eval {} --json"]
+COMMANDS = [
+    "",
+    "--help",
+    "info",
+    "eval --help",
+    "eval {} --all --compare",
+    "eval {} --json",
+    "fit --help",
+    f"fit {{}} -o {os.devnull}",
+]
 needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="the redirections are those of a POSIX shell")
 
 

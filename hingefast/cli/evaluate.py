@@ -233,7 +233,7 @@ def _load_model(file: str, losses: Sequence[Loss] | None, classes: tuple[float, 
         model = read_model(file)
     multiclass = isinstance(model.loss, MulticlassLoss)
     if losses is not None and isinstance(losses[0], MulticlassLoss) != multiclass:
-        wants, has = ("one score a row", "one for each class")[:: 1 if multiclass else -1]
+        wants, has = ("one score a row", "a score for each class")[:: 1 if multiclass else -1]
         raise UserError(f"{losses[0].name} wants {wants}, {show_path(file)} has {has}")
     return model
 

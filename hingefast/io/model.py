@@ -7,6 +7,7 @@ trusted no more memory is taken than it has bytes, and everything in it is check
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -158,11 +159,10 @@ def read_model(path: str) -> Model:
     """
     name = show_path(path)
     with _open_archive(path, name) as archive:
-        arrays = {member: _read_member(archive, member, name) for member in ("version",)}
+        arrays = {"version": _read_member(archive, "version", name)}
         _check_version(arrays["version"], name)
-        for member in _MEMBERS:
-            if member not in arrays:
-                arrays[member] = _read_member(archive, member, name)
+        # A newer file may have other arrays: only its version is looked at.
+        arrays |= {member: _read_member(archive, member, name) for member in _MEMBERS}
     loss = _as_loss(arrays["loss"], arrays["loss_parameters"], name)
     coef, intercept = _as_coef(arrays, isinstance(loss, MulticlassLoss), name)
     classes = _as_classes(arrays["classes"], None if coef.ndim == 1 else coef.shape[0], name)
@@ -192,7 +192,7 @@ def _open_archive(path: str, name: str) -> Iterator[zipfile.ZipFile]:
     try:
         file = _CarefulFile(path, "rb")
     except ValueError as error:  # a name that no file can have
-        raise FileNotFoundError(f"no file can be called {name}") from error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
     with file:
         if not file.seekable():
             raise DataFileError(f"{name} is a pipe: a model must be a file")
