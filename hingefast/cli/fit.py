@@ -10,7 +10,8 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeAlias
 
@@ -179,14 +180,12 @@ def fit(
             zero_based=zero_based,
         )
 
-    alpha = 1 / (C * training_rows) if C * training_rows > 0 else math.inf
-    if not 0 < alpha < math.inf:
-        raise UserError(f"--C {C:g} is too {'small' if alpha else 'large'} for {training_rows:,} rows")
+    alpha = _alpha(C, training_rows)
     n_coef_rows = len(classes) if multiclass else 1
     began = time.perf_counter()
     # Methods keep some arrays like theta: directions, gradients, sums.
     with memory_told(X, n_coef_rows, 8 * n_coef_rows, width, "train on"), Progress(terminal) as progress:
-        try:
+        with _refusals_told():
             objective = hf.Objective(
                 X,
                 y,
@@ -205,22 +204,14 @@ def fit(
                 callback=None if terminal is None else progress,  # a copy of the result so far each time
                 random_state=seed,
             )
-        except (ValueError, ImportError) as error:
-            raise UserError(str(error)) from error
         seconds = time.perf_counter() - began
         model = _as_model(objective, result.x, named, classes, dtype)
-
-        def look_at(file: str, X: CSR | Array, y: Array, rows: Array | None) -> Part:
-            margins = _report(model, X, y, rows, n_threads_used)
-            right = margins.confident + margins.inside
-            return Part(file, margins.n_rows, margins.wrong, right / margins.n_rows, margins)
-
-        of_training = look_at(data, X, y, None if training is None else np.flatnonzero(training))
+        of_training = _look_at(data, model, X, y, training, n_threads_used)
         of_test = None
         if held_out is not None:
-            of_test = look_at(data, X, y, np.flatnonzero(held_out))
+            of_test = _look_at(data, model, X, y, held_out, n_threads_used)
         elif test_set is not None and test_file is not None:
-            of_test = look_at(test_file, *test_set, None)
+            of_test = _look_at(test_file, model, *test_set, None, n_threads_used)
     _write(output, model)
     return Fit(
         file=data,
@@ -263,7 +254,7 @@ def fit(
 def _check_method(loss: Loss, method: str, intercept: str) -> None:
     """Refuse a loss that the method cannot minimise, which two rows tell as well as a million."""
     multiclass = isinstance(loss, MulticlassLoss)
-    try:
+    with _refusals_told():
         objective = hf.Objective(
             np.eye(2),
             [0, 1] if multiclass else [-1, 1],
@@ -273,6 +264,13 @@ def _check_method(loss: Loss, method: str, intercept: str) -> None:
             **INTERCEPTS[intercept],
         )
         hf.minimize(objective, method=method, max_iter=0)
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Turn what the library refuses into a UserError."""
+    try:
+        yield
     except (ValueError, ImportError) as error:
         raise UserError(str(error)) from error
 
@@ -368,6 +366,14 @@ def _read_test(
 # ---- the model
 
 
+def _alpha(C: float, n_rows: int) -> float:
+    """Strength of the penalty: C times the sum of the losses is LIBLINEAR's, alpha goes with their mean."""
+    alpha = 1 / (C * n_rows) if C * n_rows > 0 else math.inf
+    if not 0 < alpha < math.inf:
+        raise UserError(f"--C {C:g} is too {'small' if alpha else 'large'} for {n_rows:,} rows")
+    return alpha
+
+
 def _as_model(
     objective: hf.Objective, theta: Array, loss: Loss, classes: tuple[float, ...], dtype: str
 ) -> Model:
@@ -380,14 +386,19 @@ def _as_model(
     return Model(loss, classes, coef, intercept if coef.ndim == 2 else float(intercept))
 
 
-def _report(model: Model, X: CSR | Array, y: Array, rows: Array | None, n_threads: int) -> hf.MarginReport:
-    """The margin report of all rows or some; the scores of a block of them are looked at together."""
+def _look_at(
+    file: str, model: Model, X: CSR | Array, y: Array, chosen_rows: Array | None, n_threads: int
+) -> Part:
+    """How the model does on all rows, or on those that are chosen; scores are looked at in blocks of rows."""
+    rows = None if chosen_rows is None else np.flatnonzero(chosen_rows)
     reports: list[hf.MarginReport] = []
     for part in row_blocks(y.size if rows is None else rows.size, np.size(model.intercept)):
         chosen = part if rows is None else rows[part]
         scores = hf.decision_function(X, model.coef, model.intercept, rows=chosen, n_threads=n_threads)
         reports.append(hf.margin_report(y[chosen], scores, coef=None if reports else model.coef))
-    return whole_report(reports)
+    margins = whole_report(reports)
+    right = margins.confident + margins.inside
+    return Part(file, margins.n_rows, margins.wrong, right / margins.n_rows, margins)
 
 
 def _write(output: str, model: Model) -> None:

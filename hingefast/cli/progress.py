@@ -55,8 +55,8 @@ class Progress:
         gap = "" if math.isnan(result.gap) else f", gap {result.gap:.1e}"
         told = f"{result.method}: {now - self._began:.0f} s, iteration {result.nit:,}, value {result.fun:.6g}{gap}"
         line = told[: self._columns() - 1].ljust(self._width)
+        self._width = len(line)  # before it stands there: Ctrl-C may come in between
         self._write("\r" + line)
-        self._width = len(line)
 
     def _columns(self) -> int:
         """Of the terminal: a longer line could not be wiped."""
