@@ -55,7 +55,7 @@ class FitResult:
         What "auto" chose.
     history : dict of lists
         "seconds", "passes", "fun" and "gap" at each iteration; "fun" is the value there, not the best.
-    dual : ndarray of shape (n_rows,) or (K, n_rows), or None
+    dual : ndarray of shape (n_rows,), (n_rows, 1) or (n_rows, K), or None
         The dual variables of the rows that have a weight, for a warm start; None of a method that has none.
     """
 
@@ -191,7 +191,7 @@ class _Run:
             self.best = dataclasses.replace(iterate, theta=iterate.theta.copy())
         gap = relative_gap(self.best.value, self.bound)
         self.history["seconds"].append(time.perf_counter() - self.began)
-        self.history["passes"].append(sum(part.passes for part in self.parts))
+        self.history["passes"].append(iterate.passes)
         self.history["fun"].append(iterate.value)
         self.history["gap"].append(gap)
         is_near = gap <= self.tol

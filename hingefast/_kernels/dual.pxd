@@ -25,10 +25,11 @@ cdef class Visits:
     cdef Py_ssize_t draw(self, Py_ssize_t n) noexcept nogil
 
 cdef class Descent(Visits):
-    cdef readonly object coef
+    cdef readonly object coef, dual
     cdef hf_descent state
 
 cdef class ClassDescent(Visits):
     cdef readonly object coef, intercepts, dual
-    cdef object by_feature, columns, costs, space
+    cdef object by_feature, of_classes, columns, costs, space
     cdef hf_class_descent state
+    cdef double visit_for_all(self, double rate, double high) except? -1

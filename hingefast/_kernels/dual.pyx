@@ -4,6 +4,7 @@ Knows no layout and no loss: rows are opened a few at a time and visited where t
 margin and, for each row, an end and a diagonal (`BoundLoss.box`). What is done between the passes is
 `hingefast.solvers.dual_cd`'s.
 """
+from libc.math cimport copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -30,6 +31,10 @@ cdef enum:
     # Visits between two looks for Ctrl-C, at most, and numbers of rows, about.
     LOOK_ROWS = 1048576
     LOOK_NUMBERS = 8388608
+
+# How the gain of a centre's steps may change from pass to pass, and how far a step may go next to the one before; tried
+# on rcv1 and imdb.
+cdef double SLOWER = 0.25, FASTER = 2, LONGER = 1.5, FIRST_RADIUS = 0.5
 
 
 cdef class Visits:
@@ -143,10 +148,9 @@ cdef class Descent(Visits):
 
     Attributes
     ----------
-    coef : ndarray of shape (n_features,)
+    coef : ndarray of shape (1, n_features)
         float64: the sum of y_i*a_i*x_i, but for rounding.
-    intercept : float
-    dual : ndarray of shape (n_rows,)
+    dual : ndarray of shape (n_rows, 1)
         A view.
     """
 
@@ -158,45 +162,41 @@ cdef class Descent(Visits):
         self.rows[:, 0] = 0
         self.rows[:, 1], self.rows[:, 2] = upper, diagonal
         self.rows[:, 3] = np.copysign(0.0, signs)
-        self.coef = np.zeros(layout.n_features)
+        self.coef, self.dual = np.zeros((1, layout.n_features)), self.rows[:, :1]
         self.rows_at = <hf_dual_row*>cnp.PyArray_DATA(self.rows)
         self.state.margin = margin
         self.state.rows, self.state.order = self.rows_at, self.order_at
         self.state.coef = <double*>cnp.PyArray_DATA(self.coef)
 
-    @property
-    def dual(self):
-        return self.rows[:, 0]
-
-    @property
-    def intercept(self):
-        return self.state.intercept
-
-    def set_intercept(self, double intercept, double rate):
-        """Where the intercept is, and by how much a change of a dual variable by y moves it (0: not at all)."""
-        if rate != self.state.intercept_rate:
-            self.rows[:, 3] = np.copysign(0.0, self.rows[:, 3])
-        self.state.intercept, self.state.intercept_rate = intercept, rate
-
-    def visit(self, double high, double low):
+    def visit(self, intercepts, double rate, highs, lows):
         """Visit each active row once; those that rest at a bound with gradients beyond these are active no more.
+
+        Parameters
+        ----------
+        intercepts : ndarray of shape (1,)
+        rate : float
+            By how much a change of a dual variable by y moves the intercept meanwhile; 0: not at all.
+        highs, lows : ndarray of shape (1,)
 
         Returns
         -------
         estimate : float
             Sum of the rows' shares of the duality gap, each as it was when its row was visited.
-        largest, smallest : float
+        largest, smallest : ndarray of shape (1,)
             Projected gradients met, at least 0 and at most 0.
-        moved : float
+        moved : ndarray of shape (1,)
             Sum of y times the changes of dual variables.
         """
         cdef hf_descent* state = &self.state
-        state.high, state.low = high, low
+        if rate != state.intercept_rate:
+            self.rows[:, 3] = np.copysign(0.0, self.rows[:, 3])
+        state.intercept, state.intercept_rate = intercepts[0], rate
+        state.high, state.low = highs[0], lows[0]
         state.largest = state.smallest = state.estimate = state.moved = 0
         state.n_kept = 0
         self.visit_active()
         self.n_active = state.n_kept
-        return state.estimate, state.largest, state.smallest, state.moved
+        return state.estimate, np.array([state.largest]), np.array([state.smallest]), np.array([state.moved])
 
     cdef int visit_open(self, Worker worker, Rows* rows, const int64_t* places) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.layout.is_f64]
@@ -221,20 +221,21 @@ cdef class ClassDescent(Visits):
         In place of the margin.
     box : tuple
         As in `Descent`.
-    intercept_rate : float
-        By how much a change of a dual variable moves the intercepts; 0: there are none.
+    is_each : bool
+        One class against the rest, each: K problems of one score a row. Else the strongest rival.
 
     Attributes
     ----------
     coef : ndarray of shape (K, n_features)
         A view.
     intercepts : ndarray of shape (K,)
+        A view.
     dual : ndarray of shape (n_rows, K)
-        Those of the rivals; 0 at a row's own class.
+        Those of the classes, or those of the rivals, 0 at a row's own class.
     """
 
-    def __cinit__(self, Layout layout not None, numbers, cnp.ndarray columns, Py_ssize_t n_classes, costs, tuple box,
-                  double intercept_rate, seed):
+    def __cinit__(self, Layout layout not None, numbers, cnp.ndarray columns, Py_ssize_t n_classes, bint is_each, costs,
+                  tuple box, seed):
         cdef Py_ssize_t n = cnp.PyArray_SIZE(columns), stride = (n_classes + 7) // 8 * 8
         margin, upper, diagonal = box
         self.begin(layout, numbers, n, seed)
@@ -243,7 +244,8 @@ cdef class ClassDescent(Visits):
         self.rows_at = <hf_dual_row*>cnp.PyArray_DATA(self.rows)
         self.columns, self.costs = columns, costs
         self.by_feature, self.dual = np.zeros((layout.n_features, stride)), np.zeros((n, n_classes))
-        self.intercepts, self.space = np.zeros(stride), np.empty(2 * stride)
+        padded, self.space = np.zeros(stride), np.empty(2 * stride)
+        self.intercepts, self.of_classes = padded[:n_classes], np.zeros((5, n_classes))
         self.coef = self.by_feature[:, :n_classes].T
         self.state.coef = <double*>cnp.PyArray_DATA(self.by_feature)
         self.state.rows, self.state.order = self.rows_at, self.order_at
@@ -252,26 +254,42 @@ cdef class ClassDescent(Visits):
         self.state.costs = <const double*>cnp.PyArray_DATA(<cnp.ndarray>costs) if costs is not None else NULL
         self.state.n_classes, self.state.stride, self.state.margin = n_classes, stride, margin
         self.state.intercepts = <double*>cnp.PyArray_DATA(self.intercepts)
-        self.state.intercept_rate = intercept_rate
+        self.state.of_classes = <double*>cnp.PyArray_DATA(self.of_classes) if is_each else NULL
         self.state.space = <double*>cnp.PyArray_DATA(self.space)
 
-    def visit(self, double high):
-        """Visit each active row once; those are active no more whose margin is by more than `high` beyond.
+    def visit(self, intercepts, double rate, highs, lows):
+        """`Descent.visit` for one class against the rest, each: arrays of shape (K,). A row rests if it does for all."""
+        self.of_classes[0], self.of_classes[1], self.of_classes[2:] = highs, lows, 0
+        self.intercepts[:] = intercepts
+        estimate = self.visit_for_all(rate, 0)
+        return estimate, *self.of_classes[2:].copy()
+
+    def visit_rivals(self, double rate, double high):
+        """Visit each active row once for the strongest rival.
+
+        Rows without dual variables whose margin is by more than `high` beyond are active no more.
 
         Returns
         -------
         estimate : float
-            As of `Descent.visit`.
+            As of `visit`.
         largest : float
             The largest change of a score of its own row.
         """
+        self.state.largest = 0
+        return self.visit_for_all(rate, high), self.state.largest
+
+    cdef double visit_for_all(self, double rate, double high) except? -1:
+        """Visit each active row once; the estimate."""
         cdef hf_class_descent* state = &self.state
-        state.high = high
-        state.largest = state.estimate = 0
+        if rate != state.intercept_rate:
+            self.rows[:, 3] = 0
+        state.intercept_rate, state.high = rate, high
+        state.estimate = 0
         state.n_kept = 0
         self.visit_active()
         self.n_active = state.n_kept
-        return state.estimate, state.largest
+        return state.estimate
 
     cdef int visit_open(self, Worker worker, Rows* rows, const int64_t* places) noexcept nogil:
         cdef const hf_real_loops* real = &table.real[self.layout.is_f64]
@@ -282,3 +300,74 @@ cdef class ClassDescent(Visits):
         at = real.csr_descend_class_rows[rows.wide](rows.data, rows.indices, rows.starts, rows.ends, places, worker.n,
                                                     d, &self.state)
         return 0 if at < 0 else self.layout.note_index(worker, at)
+
+
+cdef class Centres:
+    """Intercepts b = centre + rate*(sum of y_i*a_i - share*centre), one or K, and how their centres move.
+
+    With a centre held, rows are visited as if a penalty of stiffness 1/rate held the intercept; at the minimum the sum of
+    y_i*a_i is share*b whatever the rate. A step of `rate` times what is missing there is that of the proximal point method,
+    which converges; longer ones come from the secant through the last two, and are never beyond bounds that halve when the
+    sign changes.
+
+    Parameters
+    ----------
+    centres, totals : ndarray of shape (K,)
+        Where they begin, and the sums of y_i*a_i; these very arrays are changed.
+    rate, share, gain : float
+        share: the intercept's penalty in units of alpha. gain: the first guess of b's change for what is missing.
+    """
+
+    cdef readonly object centres, totals
+    cdef readonly double rate, share
+    cdef object gains, radii, lasts, missings
+
+    def __cinit__(self, cnp.ndarray centres, cnp.ndarray totals, double rate, double share, double gain):
+        cdef Py_ssize_t n = cnp.PyArray_SIZE(centres)
+        self.centres, self.totals = centres, totals
+        self.rate, self.share = rate, share
+        self.gains, self.radii = np.full(n, gain), np.full(n, FIRST_RADIUS)
+        self.lasts, self.missings = np.zeros(n), np.zeros(n)
+
+    def intercepts(self):
+        """b, a new array."""
+        return self.centres + self.rate * (self.totals - self.share * self.centres)
+
+    def gap(self):
+        """The intercepts' share of the duality gap, in units of alpha."""
+        if self.share == 0:
+            return 0.0
+        return float(np.sum((self.totals - self.share * self.intercepts()) ** 2)) / (2 * self.share)
+
+    def move(self, cnp.ndarray moved, double noise):
+        """Move on after a pass that changed the totals by `moved`; the largest change of an intercept since the last.
+
+        noise : what of a sum of y_i*a_i is rounding.
+        """
+        cdef double* centre = <double*>cnp.PyArray_DATA(self.centres)
+        cdef double* total = <double*>cnp.PyArray_DATA(self.totals)
+        cdef double* gain = <double*>cnp.PyArray_DATA(self.gains)
+        cdef double* radius = <double*>cnp.PyArray_DATA(self.radii)
+        cdef double* last = <double*>cnp.PyArray_DATA(self.lasts)
+        cdef double* before = <double*>cnp.PyArray_DATA(self.missings)
+        cdef const double* change = <const double*>cnp.PyArray_DATA(moved)
+        cdef double missing, size, ratio, faster, length, largest = 0, start
+        cdef Py_ssize_t k
+        for k in range(cnp.PyArray_SIZE(self.centres)):
+            start = centre[k] + self.rate * (total[k] - self.share * centre[k])
+            total[k] += change[k]
+            missing = total[k] - self.share * centre[k]
+            size = fabs(missing)
+            if size > noise:
+                if before[k] != 0:
+                    ratio = missing / before[k]
+                    faster = min(max(1 / (1 - ratio), SLOWER), FASTER) if ratio < 1 else FASTER
+                    gain[k] = max(self.rate, gain[k] * faster)
+                    radius[k] = min(radius[k], fabs(last[k]) / 2) if ratio < 0 else LONGER * radius[k]
+                length = max(min(gain[k] * size, radius[k]), self.rate * size)
+                radius[k] = max(radius[k], length)
+                gain[k] = length / size
+                last[k], before[k] = copysign(length, missing), missing
+                centre[k] += last[k]
+            largest = max(largest, fabs(centre[k] + self.rate * (total[k] - self.share * centre[k]) - start))
+        return largest

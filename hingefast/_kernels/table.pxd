@@ -125,6 +125,7 @@ cdef extern from "../_loops/table.h" nogil:
         double margin
         double* intercepts
         double intercept_rate
+        double* of_classes
         double high
         int64_t* order
         Py_ssize_t n_kept

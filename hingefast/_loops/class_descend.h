@@ -1,5 +1,7 @@
-/* class_descend.h - dual coordinate descent for K classes and the strongest rival: rows visited one by one, each with the
- * exact step in its K - 1 dual variables together (Keerthi et al., A sequential dual method for large scale multi-class linear
+/* class_descend.h - dual coordinate descent for K classes: rows visited one by one, for all classes at once.
+ *
+ * One against the rest: K descents of one score a row (descend.h) in step, which read a row once. The strongest rival: the
+ * exact step in the K - 1 dual variables of a row together (Keerthi et al., A sequential dual method for large scale multi-class linear
  * SVMs, KDD 2008; here for the whole S family, and for costs).
  *
  * A row of class c has variables b_j >= 0 for its rivals, of which the sum a is at most `upper`. Its loss is the largest
@@ -101,5 +103,56 @@ static int hf_visit_classes(hf_class_descent *state, int64_t place, double *scor
     for (ptrdiff_t j = 0; j < n_classes; j++)
         state->intercepts[j] += state->intercept_rate * change[j];
     return largest > HF_NO_GRADIENT;
+}
+
+/* The same for one class against the rest, each: hf_visit of K rows, so to speak. The row stays active while it does not rest
+ * for all classes. O(K). */
+static int hf_visit_each(hf_class_descent *state, int64_t place, const double *scores, double *change) {
+    const hf_dual_row *const row = state->rows + place;
+    const ptrdiff_t n_classes = state->n_classes, own = state->columns[place];
+    const double upper = row->upper, diagonal = row->diagonal, by = 1 / (row->step + diagonal),
+                 margin = state->margin;
+    const double *HF_RESTRICT intercepts = state->intercepts;
+    const double *const high = state->of_classes, *const low = high + n_classes;
+    double *HF_RESTRICT largest = state->of_classes + 2 * n_classes,
+                        *HF_RESTRICT smallest = largest + n_classes;
+    double *HF_RESTRICT b = state->dual + place * n_classes, *HF_RESTRICT to = change, estimate = 0;
+    int is_active = 0, is_changed = 0;
+    for (ptrdiff_t j = 0; j < n_classes; j++) {
+        const double sign = j == own ? 1 : -1, a = b[j], lack = margin - sign * (scores[j] + intercepts[j]);
+        const double at_end = upper * (lack - 0.5 * diagonal * upper), inside = lack * lack / (2 * diagonal);
+        const double loss = lack <= 0 ? 0 : lack >= upper * diagonal ? at_end : inside;
+        const double gradient = diagonal * a - lack, fall = gradient < 0 ? gradient : 0,
+                     rise = gradient > 0 ? gradient : 0;
+        const double projected = a <= 0 ? fall : a >= upper ? rise : gradient;
+        const int rests = (a <= 0 && gradient > high[j]) || (a >= upper && gradient < low[j]);
+        const double moved = a - gradient * by, over = moved > 0 ? moved : 0,
+                     next = over < upper ? over : upper;
+        const int steps = projected >= HF_NO_GRADIENT || projected <= -HF_NO_GRADIENT;
+        const double kept = steps ? next : a;
+        estimate += loss - a * (lack - 0.5 * diagonal * a);
+        largest[j] = projected > largest[j] ? projected : largest[j];
+        smallest[j] = projected < smallest[j] ? projected : smallest[j];
+        to[j] = sign * (kept - a);
+        b[j] = kept;
+        is_active |= !rests;
+        is_changed |= kept != a;
+    }
+    state->estimate += estimate;
+    if (is_active)
+        state->order[state->n_kept++] = place;
+    if (!is_changed)
+        return 0;
+    for (ptrdiff_t j = 0; j < n_classes; j++) {
+        state->intercepts[j] += state->intercept_rate * to[j];
+        state->of_classes[4 * n_classes + j] += to[j];
+    }
+    return 1;
+}
+
+/* Whichever it is. */
+HF_INLINE int hf_visit_row(hf_class_descent *state, int64_t place, double *scores, double *change) {
+    return state->of_classes != NULL ? hf_visit_each(state, place, scores, change)
+                                     : hf_visit_classes(state, place, scores, change);
 }
 #endif

@@ -93,7 +93,7 @@ static ptrdiff_t IX(csr_descend_class_rows)(const void *data, const void *indice
                 return i;
             hf_add_multiple(state->coef + j * (size_t)stride, (double)x[k], stride, scores);
         }
-        if (!hf_visit_classes(state, places[i], scores, change))
+        if (!hf_visit_row(state, places[i], scores, change))
             continue;
         for (int64_t k = starts[i]; k < ends[i]; k++) {
             const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);

@@ -62,7 +62,7 @@ static void FN(descend_class_rows)(const void *const *rows, const int64_t *place
         }
         for (ptrdiff_t j = 0; j < n_features; j++)
             hf_add_multiple(state->coef + j * stride, (double)x[j], stride, scores);
-        if (!hf_visit_classes(state, places[i], scores, change))
+        if (!hf_visit_row(state, places[i], scores, change))
             continue;
         for (ptrdiff_t j = 0; j < n_features; j++)
             hf_add_multiple(change, (double)x[j], stride, state->coef + j * stride);

@@ -1,4 +1,4 @@
-"""The dual of a problem whose loss is the hinge or of the S family: a box and a diagonal."""
+"""The dual of a problem whose loss is the hinge or of the S family: a box and a diagonal. One for each class against the rest."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class DualBox:
         t.
     upper, diagonal : ndarray of shape (n_rows,)
         U, inf where there is no end, and D.
+    signs : ndarray of shape (n_rows, 1), or (n_rows, K) for one class against the rest
+        y.
     has_end : bool
         Whether U is finite.
     intercept_share : float
@@ -41,23 +43,34 @@ class DualBox:
         self.upper = weights * steepest
         self.has_end = steepest < math.inf
         self.diagonal = compliance / weights
+        self.signs = (
+            problem.signs[:, np.newaxis]
+            if problem.signs is not None
+            else np.where(problem.y[:, np.newaxis] == np.arange(problem.width), 1.0, -1.0)
+        )
         self.intercept_share = problem.intercept_alpha / problem.alpha if problem.has_intercept else math.inf
 
+    def slopes(self, dual: Array) -> Array:
+        """y_i*a_i, in the shape of scores."""
+        return (self.signs * dual.reshape(self.signs.shape)).reshape(self.problem.shape_of_scores)
+
     def bound(self, dual: Array, combined: Array) -> float:
-        """The dual objective times alpha; `combined` is ``problem.combine(y*dual)``.
+        """The dual objective times alpha; `combined` is ``problem.combine(slopes(dual))``.
 
         An intercept without a penalty needs a dual whose sum of y_i*a_i is 0: of the sign that has more, all are made
         smaller by the same factor.
         """
         problem = self.problem
-        if self.intercept_share == 0 and combined[-1] != 0:
-            of_sign = problem.signs == math.copysign(1.0, combined[-1])
-            total = float(dual[of_sign].sum())
-            dual = np.where(of_sign, dual * ((total - abs(combined[-1])) / total), dual)
-            combined = problem.combine(problem.signs * dual)
-        coefs = combined[: problem.n_coefs]
-        squares = float(np.dot(coefs, coefs))
+        dual = dual.reshape(self.signs.shape)
+        totals = problem.intercepts(combined)
+        if self.intercept_share == 0 and totals.any():
+            has_more = self.signs == np.where(totals > 0, 1, -1)
+            of_sign = np.where(has_more, dual, 0.0).sum(axis=0)
+            factors = 1 - np.abs(totals) / np.where(of_sign > 0, of_sign, 1.0)
+            dual = np.where(has_more, dual * factors, dual)
+            combined = problem.combine(self.slopes(dual))
+        squares = float(np.sum(problem.coefs(combined) ** 2))
         if problem.has_intercept and self.intercept_share > 0:
-            squares += float(combined[-1]) ** 2 / self.intercept_share
-        linear = self.margin * float(dual.sum()) - 0.5 * float(np.dot(self.diagonal * dual, dual))
+            squares += float(np.sum(problem.intercepts(combined) ** 2)) / self.intercept_share
+        linear = self.margin * float(dual.sum()) - 0.5 * float(np.sum(self.diagonal[:, np.newaxis] * dual**2))
         return float(problem.alpha * (linear - 0.5 * squares))

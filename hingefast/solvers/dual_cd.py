@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hingefast._kernels.dual import ClassDescent, Descent
+from hingefast._kernels.dual import Centres, ClassDescent, Descent
+from hingefast._kernels.slopes import StrongestRival
 from hingefast.checks.explain import explained
 from hingefast.solvers.dual import DualBox
 from hingefast.solvers.iterate import Iterate
@@ -36,8 +37,6 @@ Array = npt.NDArray[Any]
 # The spring: its share of a row's curvature. On rcv1 and imdb 0.01 to 0.03 took the fewest visits, which were those
 # without an intercept; 1 is a feature.
 SPRING = 0.01
-# How the gain of the centre's steps may change from pass to pass, and how far a step may go next to the one before.
-SLOWER, FASTER, LONGER = 0.25, 2.0, 1.5
 # A sum of y_i*a_i below this share of the sum of a_i is rounding.
 ROUNDING = 1e-12
 # A check is worth it where the estimate says that it is the last, at once or, when that was wrong, after so many passes;
@@ -57,54 +56,92 @@ FINE = 1e-8
 def dual_cd(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
-    """Minimise from dual variables on, if there are any, else from 0; of theta only the intercept matters."""
-    if problem.width > 1:
-        yield from strongest_rival_cd(problem, theta, dual, seed, tol)
+    """Minimise from dual variables on, if there are any, else from 0; of theta only the intercepts matter."""
+    if isinstance(problem.loss._bound, StrongestRival):
+        yield from strongest_rival_cd(problem, dual, seed, tol)
         return
-    box = DualBox(problem)
-    y, n = problem.signs, problem.n_rows
-    descent = Descent(problem.layout, problem.rows, y, (box.margin, box.upper, box.diagonal), seed)
+    box, n = DualBox(problem), problem.n_rows
+    limits = (box.margin, box.upper, box.diagonal)
+    if problem.width == 1:
+        descent = Descent(problem.layout, problem.rows, problem.signs, limits, seed)
+    else:
+        own = problem.y.astype(np.int32)
+        descent = ClassDescent(problem.layout, problem.rows, own, problem.width, True, None, limits, seed)
     a = descent.dual
+    combined = np.zeros(problem.size)
     if dual is not None:
-        a[:] = np.minimum(np.maximum(dual, 0.0), box.upper)
-        descent.coef[:] = problem.combine(y * a)[: problem.n_coefs]
-    centre = _Centre(problem, box, float(theta[-1]) if dual is not None and problem.has_intercept else None)
+        a[:] = np.clip(dual.reshape(a.shape), 0.0, box.upper[:, np.newaxis])
+        combined = problem.combine(box.slopes(a))
+        descent.coef[:] = problem.coefs(combined)
+    centres = _centres(problem, box, None if dual is None else theta, problem.intercepts(combined))
     checks = _Checks(problem, tol)
     if dual is None:  # scores are known, and so is the bound at 0
-        at = np.append(descent.coef, centre.intercept) if problem.has_intercept else descent.coef
-        iterate = Iterate(at, problem.value(np.full(n, centre.intercept)) + problem.penalty(at), 0.0, dual=a)
+        at = problem.theta(descent.coef, centres.intercepts())
+        scores = np.broadcast_to(problem.intercepts(at), (n, problem.width)).reshape(problem.shape_of_scores)
+        iterate = Iterate(at, problem.value(np.ascontiguousarray(scores)) + problem.penalty(at), 0.0, dual=a)
         yield iterate
         checks.take(iterate)
-    high, low, slack = math.inf, -math.inf, 0.0
+    highs, lows, slack, noise = np.full(problem.width, math.inf), np.full(problem.width, -math.inf), 0.0, 0.0
     while True:
         if checks.is_due(descent.n_active):
             if checks.gap <= FINE * abs(checks.value) and problem.layout.is_f64:
-                descent.coef[:] = problem.combine(y * a)[: problem.n_coefs]
-            centre.total = float(np.dot(y, a))
-            at = np.append(descent.coef, centre.intercept) if problem.has_intercept else descent.coef
-            combined = np.append(descent.coef, centre.total) if problem.has_intercept else descent.coef
+                descent.coef[:] = problem.coefs(problem.combine(box.slopes(a)))
+            if problem.has_intercept:
+                centres.totals[:] = np.sum(box.slopes(a).reshape(a.shape), axis=0)
+            at = problem.theta(descent.coef, centres.intercepts())
             scores = problem.scores(at)
             value = problem.value(scores) + problem.penalty(at)
-            iterate = Iterate(at, value, box.bound(a, combined), dual=a)
+            bound = box.bound(a, problem.theta(descent.coef, centres.totals))
+            iterate = Iterate(at, value, bound, dual=a, passes=problem.passes)
             yield iterate
             checks.take(iterate)
             if checks.idle == MAX_IDLE:
                 return
-            high, low = _reopen(descent, box, y * scores, a)
-            centre.noise, slack = ROUNDING * float(a.sum()), 0.0
+            highs, lows = _reopen(descent, box, scores.reshape(a.shape), a)
+            noise, slack = ROUNDING * float(a.sum()), 0.0
         share = descent.n_active / max(n, 1)
-        descent.set_intercept(centre.intercept, centre.rate)
-        estimate, largest, smallest, moved = explained(descent.visit, high + slack, low - slack)
-        slack = centre.move(moved)
-        checks.count(share, estimate + centre.gap)
-        high = largest if largest > 0 else math.inf
-        low = smallest if smallest < 0 else -math.inf
+        estimate, largest, smallest, moved = explained(
+            descent.visit, centres.intercepts(), centres.rate, highs + slack, lows - slack
+        )
+        slack = centres.move(moved, noise) if problem.has_intercept else 0.0
+        checks.count(share, estimate + centres.gap())
+        highs = np.where(largest > 0, largest, math.inf)
+        lows = np.where(smallest < 0, smallest, -math.inf)
+
+
+def _reopen(descent: Descent | ClassDescent, box: DualBox, scores: Array, a: Array) -> tuple[Array, Array]:
+    """Let those rows be visited that a step would move, or may soon; the bounds of rest."""
+    gradient = box.diagonal[:, np.newaxis] * a + box.signs * scores - box.margin
+    at_zero, at_end = a <= 0, a >= box.upper[:, np.newaxis]
+    highs = np.where(at_zero, 0.0, gradient).max(axis=0, initial=0.0)
+    lows = np.where(at_end, 0.0, gradient).min(axis=0, initial=0.0)
+    rests = (at_zero & (gradient >= highs)) | (at_end & (gradient <= lows) & ~at_zero)
+    descent.activate(np.flatnonzero(~rests.all(axis=1)))
+    return np.where(highs > 0, highs, math.inf), np.where(lows < 0, lows, -math.inf)
+
+
+def _centres(problem: LinearProblem, box: DualBox, start: Array | None, totals: Array) -> Centres:
+    """The intercepts and where their centres begin; without intercepts they stay at 0."""
+    totals = np.ascontiguousarray(totals)
+    if not problem.has_intercept or problem.n_rows == 0:
+        return Centres(np.zeros(problem.width), np.zeros(problem.width), 0.0, 0.0, 0.0)
+    square = float(problem.row_norms(max(problem.n_rows // SAMPLE, 1)).mean())
+    softness = float(np.mean(box.diagonal))
+    spring = SPRING * (square + softness) or SPRING  # rows of zeros and the hinge
+    rate = 1 / max(1 / spring, box.intercept_share)
+    gain = max(rate, (square + (softness or 1 / float(np.mean(box.upper)))) / problem.n_rows)
+    if start is not None:
+        return Centres(problem.intercepts(start).copy(), totals, rate, box.intercept_share, gain)
+    # What is best for squares where w is 0.
+    weights = np.broadcast_to(np.asarray(problem.weights) / problem.alpha, problem.n_rows)
+    centres = 2 * (weights @ box.signs) / (2 * float(weights.sum()) + box.intercept_share) * box.margin
+    return Centres(centres, totals, rate, box.intercept_share, gain)
 
 
 def strongest_rival_cd(
-    problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
+    problem: LinearProblem, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
-    """The same for K scores a row and the strongest rival, where a visit steps in all variables of a row at once.
+    """The same for the strongest of K - 1 rivals, where a visit steps in all variables of a row at once.
 
     Intercepts are features here: a common shift of all changes nothing.
     """
@@ -115,29 +152,28 @@ def strongest_rival_cd(
     margins = box.margin if costs is None else costs[own]  # (n,K), or the same for all
     rate = 1 / box.intercept_share if problem.has_intercept else 0.0
     limits = (box.margin, box.upper, box.diagonal)
-    descent = ClassDescent(problem.layout, problem.rows, own, n_classes, costs, limits, rate, seed)
+    descent = ClassDescent(problem.layout, problem.rows, own, n_classes, False, costs, limits, seed)
     if dual is not None:
         descent.dual[:] = _inside(dual, box.upper)
         descent.rows[:, 0] = descent.dual.sum(axis=1)
         changes = -descent.dual
         changes[np.arange(n), own] += descent.rows[:, 0]
         started = problem.combine(changes)
-        descent.coef[:] = started[: problem.n_coefs].reshape(n_classes, -1)
-        if problem.has_intercept:
-            descent.intercepts[:n_classes] = rate * started[problem.n_coefs :]
+        descent.coef[:] = problem.coefs(started)
+        descent.intercepts[:] = rate * problem.intercepts(started)
     checks = _Checks(problem, tol)
-    at = np.empty(problem.size)
     high = math.inf
     while True:
         if checks.is_due(descent.n_active):
-            at[: problem.n_coefs] = descent.coef.ravel()
-            at[problem.n_coefs :] = descent.intercepts[:n_classes] if problem.has_intercept else []
+            at = problem.theta(descent.coef, descent.intercepts)
             scores = problem.scores(at) if at.any() else np.zeros(problem.shape_of_scores)
             sums = descent.rows[:, 0]
             linear = float(np.sum(descent.dual * margins))
-            bound = problem.alpha * (linear - 0.5 * float(np.dot(box.diagonal * sums, sums))) - problem.penalty(at)
+            bound = problem.alpha * (
+                linear - 0.5 * float(np.dot(box.diagonal * sums, sums))
+            ) - problem.penalty(at)
             value = problem.value(scores) + problem.penalty(at)
-            iterate = Iterate(at, value, bound, dual=descent.dual)
+            iterate = Iterate(at, value, bound, dual=descent.dual, passes=problem.passes)
             yield iterate
             checks.take(iterate)
             if checks.idle == MAX_IDLE:
@@ -146,7 +182,7 @@ def strongest_rival_cd(
             lacks[np.arange(n), own] = -math.inf
             descent.activate(np.flatnonzero((sums > 0) | (lacks.max(axis=1) > -min(high, 1.0))))
         share = descent.n_active / max(n, 1)
-        estimate, high = explained(descent.visit, high)
+        estimate, high = explained(descent.visit_rivals, rate, high)
         checks.count(share, estimate)
 
 
@@ -190,74 +226,3 @@ class _Checks:
         self.idle = 0 if left < self.least else self.idle + 1
         self.least = min(self.least, left)
         self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0
-
-
-def _reopen(descent: Descent, box: DualBox, margins: Array, a: Array) -> tuple[float, float]:
-    """Let those rows be visited that a step would move, or may soon; the bounds of rest."""
-    gradient = box.diagonal * a + margins - box.margin
-    at_zero, at_end = a <= 0, a >= box.upper
-    high = max(float(gradient[~at_zero].max(initial=0.0)), 0.0)
-    low = min(float(gradient[~at_end].min(initial=0.0)), 0.0)
-    rests = (at_zero & (gradient >= high)) | (at_end & (gradient <= low) & ~at_zero)
-    descent.activate(np.flatnonzero(~rests))
-    return (high if high > 0 else math.inf), (low if low < 0 else -math.inf)
-
-
-class _Centre:
-    """The intercept b = centre + rate*(sum of y_i*a_i - k*centre), and how its centre moves.
-
-    With the centre held, rows are visited as if a penalty 1/(2*rate)*(b - ...)^2 held the intercept; at the minimum
-    sum of y_i*a_i = k*b whatever the rate. A step of `rate` times what is missing there is that of the proximal point
-    method, which converges; longer ones come from the secant through the last two, and are never more than bounds that
-    halve when the sign changes.
-    """
-
-    def __init__(self, problem: LinearProblem, box: DualBox, start: float | None) -> None:
-        self.total, self.at, self.rate, self.share = 0.0, 0.0, 0.0, box.intercept_share
-        self.has_intercept = problem.has_intercept
-        if not problem.has_intercept or problem.n_rows == 0:
-            self.has_intercept = False
-            return
-        step = max(problem.n_rows // SAMPLE, 1)
-        square = float(problem.row_norms(step).mean())
-        stiffness = float(np.mean(box.diagonal)) or 1 / float(np.mean(box.upper))
-        spring = SPRING * (square + float(np.mean(box.diagonal))) or SPRING  # rows of zeros and the hinge
-        self.rate = 1 / max(1 / spring, self.share)
-        self.gain = max(self.rate, (square + stiffness) / problem.n_rows)
-        weights = np.broadcast_to(np.asarray(problem.weights) / problem.alpha, problem.n_rows)
-        self.at = 2 * float(np.dot(weights, problem.signs)) / (2 * float(weights.sum()) + self.share) * box.margin
-        if start is not None:
-            self.at = start
-        self.radius, self.last, self.missing, self.noise = 0.5, 0.0, 0.0, 0.0
-
-    @property
-    def intercept(self) -> float:
-        """B."""
-        return self.at + self.rate * (self.total - self.share * self.at) if self.has_intercept else 0.0
-
-    @property
-    def gap(self) -> float:
-        """The intercept's share of the duality gap, in units of alpha."""
-        if not self.has_intercept or self.share == 0:
-            return 0.0
-        return (self.total - self.share * self.intercept) ** 2 / (2 * self.share)
-
-    def move(self, moved: float) -> float:
-        """Move on after a pass that changed the sum of y_i*a_i by `moved`; how far the intercept has moved in all."""
-        before = self.intercept
-        self.total += moved
-        if not self.has_intercept:
-            return 0.0
-        missing = self.total - self.share * self.at
-        if abs(missing) > self.noise:
-            if self.missing != 0:
-                ratio = missing / self.missing
-                faster = min(max(1 / (1 - ratio), SLOWER), FASTER) if ratio < 1 else FASTER
-                self.gain = max(self.rate, self.gain * faster)
-                self.radius = min(self.radius, abs(self.last) / 2) if ratio < 0 else LONGER * self.radius
-            length = max(min(self.gain * abs(missing), self.radius), self.rate * abs(missing))
-            self.radius = max(self.radius, length)
-            self.gain = length / abs(missing)
-            self.last, self.missing = math.copysign(length, missing), missing
-            self.at += self.last
-        return abs(self.intercept - before)

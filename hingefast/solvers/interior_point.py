@@ -51,7 +51,7 @@ def interior_point(
     while True:
         combined = problem.combine(problem.signs * a)
         value = problem.value(rows.scores) + problem.penalty(theta)
-        yield Iterate(theta, value, box.bound(a, combined), dual=a)
+        yield Iterate(theta, value, box.bound(a, combined), dual=a, passes=problem.passes)
         products, distance = rows.look()
         if not distance > 0:
             return  # rounding has led to the boundary

@@ -25,8 +25,10 @@ class Iterate:
         A number that the minimum is not below: the objective of the dual. -inf where none is known.
     decrease : float
         Where there is no bound: what the method expects to be left between value and minimum.
-    dual : ndarray of shape (n_rows,) or None
+    dual : ndarray of shape (n_rows,), (n_rows, 1) or (n_rows, K), or None
         The dual variables, if the method has them, for a warm start.
+    passes : float
+        Passes over the rows of X so far.
     """
 
     theta: npt.NDArray[Any]
@@ -34,3 +36,4 @@ class Iterate:
     bound: float = -math.inf
     decrease: float = math.inf
     dual: npt.NDArray[Any] | None = None
+    passes: float = 0.0

@@ -40,6 +40,7 @@ def lbfgs(problem: LinearProblem, theta: Array, accept: Callable[[Iterate], bool
             bound = value - float(np.sum(grad**2 / penalties)) / 2
         if value <= now.value:
             now.theta, now.value, now.bound = theta.copy(), value, bound
+        now.passes = problem.passes
         return value, grad
 
     def callback(theta: Array) -> None:

@@ -96,6 +96,20 @@ class LinearProblem:
         targets = Targets(objective.n_rows, arguments.SIGNS if self.width == 1 else classes, rows=rows)
         self._problem = Problem(self.layout, targets, n_threads=self.n_threads)
 
+    # The parts of a theta
+
+    def coefs(self, theta: Array) -> Array:
+        """The coefficients in it, (width, n_features): a view."""
+        return theta[: self.n_coefs].reshape(self.width, -1)
+
+    def intercepts(self, theta: Array) -> Array:
+        """The intercepts in it, (width,): a view, or zeros where there are none."""
+        return theta[self.n_coefs :] if self.has_intercept else np.zeros(self.width)
+
+    def theta(self, coefs: Array, intercepts: Array) -> Array:
+        """A new one, of these."""
+        return np.concatenate([coefs.ravel(), intercepts if self.has_intercept else []])
+
     # Passes over X
 
     def scores(self, theta: Array) -> Array:

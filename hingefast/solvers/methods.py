@@ -78,11 +78,16 @@ def _without_descent(problem: LinearProblem) -> str | None:
 # Rows for each column from which a matrix of products of columns costs less than the passes it saves.
 ROWS_A_COLUMN = 5
 
+
 def _without_curvature(problem: LinearProblem) -> str | None:
     if not problem.loss._bound.has_curvature:
         return "needs a loss with a second derivative, or a multiclass loss on one"
     return None
 
+
+# One class against the rest: descents go on in step, each row read once for all classes, while so many dual variables, 1 GB,
+# can be had.
+MAX_TOGETHER = 1 << 27
 
 METHODS = {
     "dual_cd": Method(dual_cd, _without_descent, 1000, counts_passes=True),
@@ -130,6 +135,8 @@ def solve(
     if solver is None:  # SciPy calls, and is not called
         lbfgs(parts[0], theta, accept)
         return
+    if len(parts) > 1 and method == "dual_cd" and parts[0].n_rows * len(parts) <= MAX_TOGETHER:
+        parts = [LinearProblem(parts[0].objective)]
     if len(parts) == 1:
         iterates = solver(parts[0], theta, dual, seed, tol)
     else:

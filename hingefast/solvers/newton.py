@@ -61,11 +61,12 @@ def newton(
         is_bounded = problem.alpha > 0 and _is_stationary(problem, grad, slopes)
         if is_bounded:
             penalised = penalties > 0
-            yield Iterate(theta, value, value - float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2)
+            gap = float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2
+            yield Iterate(theta, value, value - gap, passes=problem.passes)
         direction = losses.direction(theta, grad)
         decrement = -float(np.dot(grad, direction))
         if not is_bounded:
-            yield Iterate(theta, value, decrease=decrement / 2)
+            yield Iterate(theta, value, decrease=decrement / 2, passes=problem.passes)
         along = problem.scores(direction)
         step = _search(_along(losses, scores, along, theta, direction)) if decrement > 0 else 0.0
         if step == 0 and is_fresh:

@@ -35,7 +35,7 @@ def one_vs_rest(
     runs, now = [], []
     for k, part in enumerate(parts):
         own = np.append(coefs[k], intercepts[k]) if part.has_intercept else coefs[k].copy()
-        runs.append(solve(part, own, None if dual is None else dual[k], seed, tol))
+        runs.append(solve(part, own, None if dual is None else dual[:, k], seed, tol))
         now.append(next(runs[k]))
     bounds = [iterate.bound for iterate in now]
     is_over = [False] * n_classes
@@ -49,7 +49,8 @@ def one_vs_rest(
             math.fsum(iterate.value for iterate in now),
             sum(bounds),
             sum(iterate.decrease for iterate in now),
-            np.stack(duals) if duals else None,
+            np.stack(duals, axis=1).reshape(-1, n_classes) if duals else None,
+            sum(iterate.passes for iterate in now),
         )
         left = [_left(iterate, bound) for iterate, bound in zip(now, bounds, strict=True)]
         largest = max((gap for gap, over in zip(left, is_over, strict=True) if not over), default=0.0)
