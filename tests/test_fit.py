@@ -572,3 +572,15 @@ def test_losses_that_no_method_minimises():
     hinge = hf.Objective(X, np.where(y > 0, 1, -1), loss="hinge")
     with pytest.raises(ValueError, match=r"^method 'dual_cd' needs a penalty: alpha > 0, got Hinge"):
         hf.minimize(hinge, method="dual_cd")
+
+
+def test_slow_is_not_stuck():
+    """Where features are far from centred the value goes up and down for long, but the bound still rises."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(100, 1, (150, 10))
+    y = np.where(X[:, 0] + 0.5 * rng.standard_normal(150) > 100, 1, -1)
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=1 / 150, penalize_intercept=True)
+    result = hf.minimize(objective, method="dual_cd", max_iter=3000)
+    assert (
+        result.gap > 0.5 and result.status == 1 and "raise max_iter, or scale the features" in result.message
+    )

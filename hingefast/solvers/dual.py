@@ -1,4 +1,4 @@
-"""The dual of a problem whose loss is the hinge or of the S family: a box and a diagonal. One for each class against the rest."""
+"""The dual of a problem whose loss is the hinge or of the S family: a box and a diagonal, for each class its own."""
 
 from __future__ import annotations
 

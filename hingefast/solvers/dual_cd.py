@@ -39,8 +39,9 @@ Array = npt.NDArray[Any]
 SPRING = 0.01
 # A sum of y_i*a_i below this share of the sum of a_i is rounding.
 ROUNDING = 1e-12
-# A check is worth it where the estimate says that it is the last, at once or, when that was wrong, after so many passes;
-# and where the gap may be so much lower than at the last: rows that rest by mistake are found, and some that should rest.
+# A check is worth it where the estimate says that it is the last, at once or, when that was wrong, after so many
+# passes; and where the gap may be so much lower than at the last: rows that rest by mistake are found, and some that
+# should rest.
 PASSES_BETWEEN = 3
 FAR_LOWER = 0.1
 # Without one for so many passes there is one all the same, so that whoever waits sees where it is.
@@ -199,7 +200,7 @@ class _Checks:
 
     def __init__(self, problem: LinearProblem, tol: float) -> None:
         self.problem, self.tol = problem, tol
-        self.value = self.gap = self.lowest = self.least = math.inf
+        self.value = self.gap = self.lowest = math.inf
         self.highest = -math.inf
         self.estimate, self.seen, self.since, self.idle = math.inf, math.inf, math.inf, 0
 
@@ -220,9 +221,8 @@ class _Checks:
     def take(self, iterate: Iterate) -> None:
         """Note a check."""
         self.value, self.gap = iterate.value, iterate.value - iterate.bound
-        # With little penalty values rise and fall for long while bounds only rise.
+        # With little penalty, or features far from centred, values rise and fall for long while bounds only rise.
+        rises = iterate.bound - self.highest > ROUNDING * abs(iterate.bound)
+        self.idle = 0 if rises or iterate.value < self.lowest else self.idle + 1
         self.lowest, self.highest = min(self.lowest, iterate.value), max(self.highest, iterate.bound)
-        left = self.lowest - self.highest
-        self.idle = 0 if left < self.least else self.idle + 1
-        self.least = min(self.least, left)
         self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0

@@ -85,8 +85,7 @@ def _without_curvature(problem: LinearProblem) -> str | None:
     return None
 
 
-# One class against the rest: descents go on in step, each row read once for all classes, while so many dual variables, 1 GB,
-# can be had.
+# One class against the rest: descents go on in step, a row read once for all classes, up to so many dual variables (1 GB).
 MAX_TOGETHER = 1 << 27
 
 METHODS = {
