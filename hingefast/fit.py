@@ -95,14 +95,14 @@ def minimize(
     objective : Objective
     x0 : array_like of shape (size,), or FitResult, optional
         Where to begin, by default at 0; or an earlier result, of another `alpha` say, from whose dual variables a
-        method begins that has them.
+        method begins that has them, if there are as many as there are rows now.
     method : {"auto", "newton", "interior_point", "dual_cd", "lbfgs"}
         ``"newton"`` is for losses whose slope is continuous; with many columns it is a matter of conjugate gradients.
         ``"interior_point"`` and ``"dual_cd"``, dual coordinate descent, are for the hinge and the S family (squared and
         smooth hinges and the Huber losses), one class against the rest included: the first for up to some 1000
         columns and any `alpha`, the second for many columns and small ``objective.C``. ``"lbfgs"`` is SciPy's.
-        ``"auto"``: for data of at most 1000 columns and five times as many rows "newton" if it can, else
-        "interior_point"; for other data "dual_cd" if it can, else "newton" or "lbfgs".
+        ``"auto"``: for data of at most 1000 columns and five times as many rows, or of at most 100 columns, "newton"
+        if it can, else "interior_point"; for other data "dual_cd" if it can, else "newton" or "lbfgs".
     tol : float, default 1e-4
         Ends when the relative duality gap is at most this.
     max_iter : int, optional
@@ -149,6 +149,8 @@ def minimize(
     elif x0 is not None:
         theta = fits.as_start(x0, objective.size)
     parts = problems(objective)
+    if dual is not None and dual.shape != (len(parts), parts[0].n_rows)[len(parts) == 1 :]:
+        dual = None  # of other rows
     chosen = choose(parts) if name == "auto" else name
     why = None if chosen is None else refusal(chosen, parts)
     if chosen is None or why is not None:

@@ -584,3 +584,28 @@ def test_slow_is_not_stuck():
     assert (
         result.gap > 0.5 and result.status == 1 and "raise max_iter, or scale the features" in result.message
     )
+
+
+def test_dual_variables_of_other_rows_are_no_start():
+    """An earlier result with other rows, but as many features, gives its coefficients at most."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    y = np.where(X[:, 0] + rng.standard_normal(60) > 0, 1, -1)
+    few, all_rows = (
+        hf.Objective(X[:n], y[:n], loss="hinge", alpha=0.05, penalize_intercept=True) for n in (40, 60)
+    )
+    first = hf.minimize(few, method="dual_cd", tol=1e-8)
+    assert first.dual.shape == (40,)
+    cold, warm = (hf.minimize(all_rows, x0, method="dual_cd", tol=1e-8) for x0 in (None, first))
+    assert warm.success and math.isclose(warm.fun, cold.fun, rel_tol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "shape, method", [((30, 100), "newton"), ((30, 101), "dual_cd"), ((600, 101), "newton")]
+)
+def test_auto_takes_second_order_for_few_columns(shape, method):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal(shape)
+    y = np.where(X[:, 0] > 0, 1, -1)
+    objective = hf.Objective(X, y, loss="squared_hinge", alpha=0.1, penalize_intercept=True)
+    assert hf.minimize(objective).method == method
