@@ -630,8 +630,8 @@ MARGIN_LOSSES_BY_NAME: dict[str, MarginLoss] = {
 }
 
 
-def as_margin_loss(base: Any) -> MarginLoss:
-    """The margin loss that the argument `base` is, or that it names.
+def as_margin_loss(base: Any, argument: str = "base") -> MarginLoss:
+    """The margin loss that an argument is, or that it names.
 
     Raises
     ------
@@ -644,5 +644,5 @@ def as_margin_loss(base: Any) -> MarginLoss:
         return base
     found = MARGIN_LOSSES_BY_NAME.get(base) if isinstance(base, str) else None
     if found is None:
-        raise unknown("base", base, MARGIN_LOSSES)
+        raise unknown(argument, base, MARGIN_LOSSES, what="a margin loss or its name")
     return found

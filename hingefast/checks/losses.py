@@ -96,9 +96,10 @@ def no_formula(name: str) -> TypeError:
     return TypeError(f"{shorten(name)} has no compiled formula; subclass a loss such as Hinge instead")
 
 
-def unknown(argument: str, value: Any, known: Iterable[str], more: str = "") -> TypeError | ValueError:
-    """Why an argument names no loss; `more` goes behind the names that it may be."""
-    what = "a margin loss or its name" if argument == "base" else "a name or a loss object"
+def unknown(
+    argument: str, value: Any, known: Iterable[str], more: str = "", what: str = "a name or a loss object"
+) -> TypeError | ValueError:
+    """Why an argument names no loss; `more` goes behind the names that it may be, `what` is what it must be."""
     if not isinstance(value, str):
         return TypeError(f"{argument} must be {what}, got {describe(value)}")
     return ValueError(f"{argument} is {quote(value)}, must be one of {', '.join(known)}{more}")
