@@ -237,7 +237,6 @@ class _Run:
 
 def relative_gap(value: float, bound: float) -> float:
     """(value - bound)/|value|; NaN without a bound."""
-    if bound == -math.inf:
-        return math.nan
-    difference = max(value - bound, 0.0)
-    return 0.0 if difference == 0 else difference / abs(value) if value != 0 else math.inf
+    if value == 0:  # the least that losses and penalties can be
+        return 0.0
+    return math.nan if bound == -math.inf else max(value - bound, 0.0) / abs(value)

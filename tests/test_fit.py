@@ -609,3 +609,12 @@ def test_auto_takes_second_order_for_few_columns(shape, method):
     y = np.where(X[:, 0] > 0, 1, -1)
     objective = hf.Objective(X, y, loss="squared_hinge", alpha=0.1, penalize_intercept=True)
     assert hf.minimize(objective).method == method
+
+
+@pytest.mark.parametrize("loss", ["perceptron", hf.Hinge(margin=0.0)])
+def test_nothing_is_below_zero(loss):
+    """Without a margin, coefficients of 0 lose nothing: a proof, whatever bound the dual has."""
+    X = np.random.default_rng(0).standard_normal((60, 5))
+    objective = hf.Objective(X, np.where(X[:, 0] > 0, 1, -1), loss=loss, alpha=0.1, penalize_intercept=True)
+    result = hf.minimize(objective)
+    assert result.success and result.fun == result.gap == 0 and not result.x.any()

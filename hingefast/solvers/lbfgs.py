@@ -52,4 +52,5 @@ def lbfgs(problem: LinearProblem, theta: Array, accept: Callable[[Iterate], bool
         return
     # It ends when a number of theta no longer changes; whoever accepts decides before.
     options = {"maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0, "maxiter": 10**9, "maxfun": 10**9}
-    minimize(value_and_grad, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
+    with np.errstate(all="ignore"):  # it divides by the last change of the gradient, which may be all but 0
+        minimize(value_and_grad, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
