@@ -55,7 +55,7 @@ class FitResult:
         What "auto" chose.
     history : dict of lists
         "seconds", "passes", "fun" and "gap" at each iteration; "fun" is the value there, not the best.
-    dual : ndarray of shape (n_rows,), (n_rows, 1) or (n_rows, K), or None
+    dual : ndarray of shape (n_rows,), or (n_rows, K) for K classes, or None
         The dual variables of the rows that have a weight, for a warm start; None of a method that has none.
     """
 
@@ -149,7 +149,8 @@ def minimize(
     elif x0 is not None:
         theta = fits.as_start(x0, objective.size)
     parts = problems(objective)
-    if dual is not None and dual.shape != (len(parts), parts[0].n_rows)[len(parts) == 1 :]:
+    of_classes = parts[0].width if len(parts) == 1 else len(parts)
+    if dual is not None and dual.shape != (parts[0].n_rows, of_classes)[: 1 + (of_classes > 1)]:
         dual = None  # of other rows
     chosen = choose(parts) if name == "auto" else name
     why = None if chosen is None else refusal(chosen, parts)

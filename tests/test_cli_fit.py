@@ -359,7 +359,7 @@ def test_an_array_as_test(as_json, fails, two, output):
         (["--intercept", "some"], "argument --intercept: invalid choice"),
         (["--loss", "hing"], "loss is 'hing', must be one of hinge, "),
         (["--loss", "top_k_hinge"], "top_k_hinge is not for the command line"),
-        (["--loss", "crammer_singer"], "no method minimises CrammerSinger(base=Hinge("),
+        (["--loss", "weston_watkins"], "no method minimises WestonWatkins(base=Hinge("),
         (["--loss", "hinge", "--method", "newton"], "method 'newton' needs a loss whose slope is continuous"),
         (["--loss", "logistic", "--method", "dual_cd"], "method 'dual_cd' needs the hinge or a loss"),
         (["--classes", "0,1"], "has the labels -1, 1, --classes names 0 and 1"),

@@ -69,6 +69,7 @@ def dual_cd(
         own = problem.y.astype(np.int32)
         descent = ClassDescent(problem.layout, problem.rows, own, problem.width, True, None, limits, seed)
     a = descent.dual
+    shown = a[:, 0] if problem.width == 1 else a
     combined = np.zeros(problem.size)
     if dual is not None:
         a[:] = np.clip(dual.reshape(a.shape), 0.0, box.upper[:, np.newaxis])
@@ -79,7 +80,9 @@ def dual_cd(
     if dual is None:  # scores are known, and so is the bound at 0
         at = problem.theta(descent.coef, centres.intercepts())
         scores = np.broadcast_to(problem.intercepts(at), (n, problem.width)).reshape(problem.shape_of_scores)
-        iterate = Iterate(at, problem.value(np.ascontiguousarray(scores)) + problem.penalty(at), 0.0, dual=a)
+        iterate = Iterate(
+            at, problem.value(np.ascontiguousarray(scores)) + problem.penalty(at), 0.0, dual=shown
+        )
         yield iterate
         checks.take(iterate)
     highs, lows, slack, noise = np.full(problem.width, math.inf), np.full(problem.width, -math.inf), 0.0, 0.0
@@ -93,7 +96,7 @@ def dual_cd(
             scores = problem.scores(at)
             value = problem.value(scores) + problem.penalty(at)
             bound = box.bound(a, problem.theta(descent.coef, centres.totals))
-            iterate = Iterate(at, value, bound, dual=a, passes=problem.passes)
+            iterate = Iterate(at, value, bound, dual=shown, passes=problem.passes)
             yield iterate
             checks.take(iterate)
             if checks.idle == MAX_IDLE:

@@ -25,7 +25,7 @@ class Iterate:
         A number that the minimum is not below: the objective of the dual. -inf where none is known.
     decrease : float
         Where there is no bound: what the method expects to be left between value and minimum.
-    dual : ndarray of shape (n_rows,), (n_rows, 1) or (n_rows, K), or None
+    dual : ndarray of shape (n_rows,), or (n_rows, K) for K classes, or None
         The dual variables, if the method has them, for a warm start.
     passes : float
         Passes over the rows of X so far.

@@ -86,7 +86,7 @@ def _without_curvature(problem: LinearProblem) -> str | None:
 ROWS_A_COLUMN = 5
 FEW_COLUMNS = 100
 
-# One class against the rest: descents go on in step, a row read once for all classes, up to so many dual variables (1 GB).
+# One class against the rest: descents go on in step, a row read once for all classes, up to so many dual variables.
 MAX_TOGETHER = 1 << 27
 
 METHODS = {

@@ -51,7 +51,7 @@ def newton(
     scores = problem.scores(theta) if theta.any() else np.zeros(problem.shape_of_scores)
     is_fresh = True  # else they are sums of what steps added to them
     while True:
-        if problem.frees_intercept and problem.width == 1:
+        if problem.frees_intercept and isinstance(losses, _OneScore):
             shift = _best_shift(losses, scores)
             theta[-1] += shift
             scores += shift

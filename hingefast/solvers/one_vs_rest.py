@@ -49,7 +49,7 @@ def one_vs_rest(
             math.fsum(iterate.value for iterate in now),
             sum(bounds),
             sum(iterate.decrease for iterate in now),
-            np.stack(duals, axis=1).reshape(-1, n_classes) if duals else None,
+            np.stack(duals, axis=1) if duals else None,
             sum(iterate.passes for iterate in now),
         )
         left = [_left(iterate, bound) for iterate, bound in zip(now, bounds, strict=True)]
