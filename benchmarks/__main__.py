@@ -4,6 +4,7 @@ This process measures nothing itself.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import hingefast as hf
-from benchmarks import cases, design_rows, environment, measure, report, tables
+from benchmarks import cases, design_rows, environment, fit, fit_report, measure, report, tables
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL_JSON, FULL_HTML = ROOT / "benchmarks" / "report.json", ROOT / "benchmarks" / "report.html"
@@ -43,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     seconds = options.seconds or (SHORT_SECONDS if options.short else FULL_SECONDS)
     json_file, html_file = options.json, options.html
     selected = cases.select(cases.all_cases(), options.only)
+    fits = cases.select(fit.all_cases(), options.only)
     if options.readme:
+        fits = []
         selected = [case for case in selected if case.id in {case_id for case_id, *_ in tables.README_ROWS}]
         options.threads, options.levels = [1], [_levels()[0]]
     elif options.only is None and json_file is html_file is None:
@@ -54,22 +57,38 @@ def main(arguments: list[str] | None = None) -> int:
     levels_left_out = _levels_left_out(selected, options.levels)
     for level in levels_left_out:
         print(f"level {level} is left out: this machine cannot run it")
-    if not jobs:
+    level = _levels()[0]
+    if level not in (options.levels or [level]) or 1 not in (options.threads or [1]):
+        fits = []  # only at the level in use, and what is not there to compare threads has one
+    if options.into and (jobs or not fits):
+        parser.error("--into adds the part on fitting alone: with --only fit/ or a pattern of its cases")
+    if not (jobs or fits):
         print("no case has this pattern, number of threads and level", file=sys.stderr)
         return 2
 
-    written = {
+    run = {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "command": " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
+    }
+    measured = _run(jobs, x_bytes, seconds)
+    of_fit = _run_fits(fits, fit.SHORT if options.short else fit.FULL, run) if fits else {}
+    written = {
+        **run,
         "x_bytes": x_bytes,
         "seconds_per_case": seconds,
         "design_rows": {key: asdict(row) for key, row in design_rows.DESIGN_ROWS.items()},
         "levels_left_out": levels_left_out,
-        **_run(jobs, x_bytes, seconds),
+        "about": of_fit["fit_run"]["about"] if of_fit else {},
+        **measured,
+        **of_fit,
         "seconds_total": perf_counter() - start,
     }
-    results = written["results"]
-    print(f"\n{report.summary(results)}; {report.minutes(written)}")
+    results = [*written["results"], *written.get("fit", [])]
+    print(f"\n{report.summary(written['results'])}; {report.minutes(written)}")
+    if fits:
+        print(f"fitting: {fit_report.summary(written)}")
+    if options.into:
+        _add(of_fit, options.into)
     if options.readme:
         print(f"\n{tables.readme_rows(written)}")
     if json_file:
@@ -102,7 +121,37 @@ def _run(jobs: list[Job], x_bytes: int, seconds: float) -> dict[str, Any]:
             for case in job.cases:
                 results.append(worker("measure", case.id, seconds, job.level, job.is_judged))
                 print(report.line(results[-1]), flush=True)
-    return {"about": about, "results": results}
+    return {"about": about, "results": results} if jobs else {"results": results}
+
+
+def _run_fits(fits: list[fit.FitCase], budget: fit.Budget, run: dict[str, str]) -> dict[str, Any]:
+    """Measure the part on fitting in a process of its own; `run` says when and how."""
+    start = perf_counter()
+    results: list[report.Result] = []
+    told = f"level {_levels()[0]}, time to the minimum"
+    with measure.worker(
+        "benchmarks of fitting",
+        {"n_threads": 1, "x_bytes": 0},
+        {"HINGEFAST_LEVEL": _levels()[0]},
+        sys.executable,
+    ) as worker:
+        facts = worker("about")
+        print(f"\n{report.machine(facts)}; {told}\n{report.versions(facts)}", flush=True)
+        for case in fits:
+            results.append(worker("fit", case.id, asdict(budget)))
+            print(fit_report.line(results[-1]), flush=True)
+    rest = {"about": facts, "budget": asdict(budget), "seconds_total": perf_counter() - start}
+    return {"fit_run": {**run, **rest}, "fit": results}
+
+
+def _add(of_fit: dict[str, Any], file: Path) -> None:
+    """Put the part on fitting into an earlier report: new cases in the order of the list, others as they were."""
+    whole = json.loads(file.read_text(encoding="utf-8"))
+    by_id = {result["id"]: result for result in [*whole.get("fit", []), *of_fit["fit"]]}
+    order = [case.id for case in fit.all_cases() if case.id in by_id]
+    whole |= {"fit_run": of_fit["fit_run"], "fit": [by_id[case_id] for case_id in order]}
+    file.write_text(report.as_json(whole), encoding="utf-8")
+    print(f"added to {file}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,6 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         help="only at these instruction-set levels (default: every one)",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure to FILE")
+    parser.add_argument(
+        "--into", metavar="FILE", type=Path, help="add the part on fitting to FILE, an earlier report"
+    )
     parser.add_argument("--html", metavar="FILE", type=Path, help="write the page with the plots to FILE")
     parser.add_argument("--x-mb", metavar="MIB", type=float, help=f"size of X in MiB (default {FULL_X})")
     parser.add_argument(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -206,7 +206,17 @@ def all_cases() -> list[Case]:
     ]
 
 
-def select(cases: Iterable[Case], pattern: str | None) -> list[Case]:
+class HasId(Protocol):
+    """What can be selected."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Selected = TypeVar("Selected", bound=HasId)
+
+
+def select(cases: Iterable[Selected], pattern: str | None) -> list[Selected]:
     """The cases whose id contains the pattern, or matches it where it has wildcards."""
     if pattern is None:
         return list(cases)

@@ -256,10 +256,31 @@ def _real(name: str) -> tuple[Array, Any]:
     return y, _with_indices(csr_array((X.data, X.indices, X.indptr), shape=X.shape), np.int32)
 
 
+def real_rows(name: str) -> tuple[Array, Any]:
+    """Which rows of a set of `REAL` are positive, and a float64 CSR array with int32 indices."""
+    labels, X = _real(name)
+    return labels > REAL[name][1], X
+
+
+def imdb_of_unit_rows() -> tuple[Any, Array]:
+    """Imdb as a CSR array of rows of length 1, of log(1 + count), and which rows are positive."""
+    is_positive, X = real_rows("imdb")
+    counts = np.rint(np.exp(X.data - 1))
+    return _of_unit_rows(_with_data(X, np.log1p(counts))), is_positive
+
+
+def mnist_even_or_odd() -> tuple[Array, Array]:
+    """All images of MNIST, float64 in [0, 1], and whether their numbers are even."""
+    images_file, labels_file = map(file_path, MNIST)
+    if images_file is None or labels_file is None:
+        raise FileNotFoundError(f"MNIST is not in the folder named by {DATA_VARIABLE}")
+    images, labels = _mnist(images_file, labels_file)
+    return images * (1 / 255), labels % 2 == 0
+
+
 def real(name: str, dtype: type) -> Linear:
     """A set of `REAL` at the difference of the class means, scaled so that the means have the scores -1 and +1."""
-    labels, X = _real(name)
-    is_positive = labels > REAL[name][1]
+    is_positive, X = real_rows(name)
     means = [X.T @ (rows / rows.sum()) for rows in (is_positive.astype(float), (~is_positive).astype(float))]
     coef = means[0] - means[1]
     coef *= 2 / (coef @ coef)
@@ -273,6 +294,13 @@ def _with_indices(X: Any, index_dtype: type) -> Any:
     X.indices = X.indices.astype(index_dtype, copy=False)
     X.indptr = X.indptr.astype(index_dtype, copy=False)
     return X
+
+
+def _with_data(X: Any, values: Array) -> Any:
+    """A CSR array of other values in the same places."""
+    from scipy.sparse import csr_array
+
+    return _with_indices(csr_array((values, X.indices, X.indptr), shape=X.shape), X.indices.dtype)
 
 
 def with_activity(X: Any, share: float) -> Linear:
@@ -373,9 +401,14 @@ def letter(dtype: type) -> Multiclass:
 @lru_cache(maxsize=1)
 def _news20() -> tuple[Array, Any]:
     y, X = _read_text(NEWS20, NEWS20_FEATURES)
+    return y, _of_unit_rows(X)
+
+
+def _of_unit_rows(X: Any) -> Any:
+    """The same CSR array, its rows divided by their lengths; none is empty."""
     lengths = np.sqrt(np.add.reduceat(X.data**2, X.indptr[:-1]))
     X.data /= np.repeat(lengths, np.diff(X.indptr))
-    return y, X
+    return X
 
 
 def trained(X: Any, y: Array, n_classes: int) -> Multiclass:

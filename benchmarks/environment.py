@@ -68,7 +68,16 @@ def describe() -> dict[str, Any]:
     """Machine, versions and what hingefast says about itself, ready for JSON."""
     import hingefast as hf
 
-    packages = ("hingefast", "numpy", "scipy", "scikit-learn", "torch", "numba")
+    packages = (
+        "hingefast",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "torch",
+        "numba",
+        "liblinear-official",
+        "rehline",
+    )
     return {
         "cpu": _cpu_model(),
         "cpus": _usable_cpus(),

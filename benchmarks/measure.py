@@ -139,7 +139,7 @@ def interleave(
     def sampler(name: str) -> Callable[[], float]:
         return lambda: sample(callables[name], calls[name])
 
-    with _no_collection():
+    with no_collection():
         return in_turns(
             {name: sampler(name) for name in callables},
             seconds,
@@ -186,7 +186,8 @@ def _calls_per_sample(function: Callable[[], object]) -> int:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
+    """Without the garbage collector, which would work in somebody's turn."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -245,12 +246,21 @@ class Worker:
         if reason := case.missing():
             result |= {"error": f"left out: {reason}", "failed": False}
         else:
-            try:
-                result |= self._measured(case, seconds, is_judged)
-            except Exception as error:  # a case that fails must not hide the others
-                traceback.print_exc()
-                result |= {"error": f"FAILED: {type(error).__name__}: {error}", "failed": True}
+            result |= _or_error(lambda: self._measured(case, seconds, is_judged))
         return {**result, "seconds_total": perf_counter() - start}
+
+    def fit(self, case_id: str, budget: dict[str, Any]) -> dict[str, Any]:
+        """The result of a case of `fit.py`."""
+        from benchmarks import fit
+
+        start = perf_counter()
+        self.forget()
+        case = next(case for case in fit.all_cases() if case.id == case_id)
+        if reason := case.missing():
+            told: dict[str, Any] = {"error": f"left out: {reason}", "failed": False}
+        else:
+            told = _or_error(lambda: fit.measured(case, fit.Budget(**budget)))
+        return {**case.fields(), **told, "seconds_total": perf_counter() - start}
 
     def _measured(self, case: Any, seconds: float, is_judged: bool) -> dict[str, Any]:
         """With several threads hingefast also runs with one, so that what they gain is measured in turns. At levels
@@ -303,13 +313,22 @@ class Worker:
             raise RuntimeError("no case was built")
         if calls > 1:
             self._job()
-        with _no_collection():
+        with no_collection():
             return sample(self._job, calls)
 
     def forget(self) -> None:
         """Free the data of the last case."""
         self._job = None
         self._forget_data()
+
+
+def _or_error(measured: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured, or its error: a case that fails must not hide the others."""
+    try:
+        return measured()
+    except Exception as error:
+        traceback.print_exc()
+        return {"error": f"FAILED: {type(error).__name__}: {error}", "failed": True}
 
 
 def _answers(orders: TextIO, options: dict[str, Any]) -> Iterator[dict[str, Any]]:

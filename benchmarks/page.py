@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
+from benchmarks import fit_report
 from benchmarks.plots import Plot, all_plots
 from benchmarks.report import (
     RIVALS,
@@ -61,6 +62,7 @@ def html(report: Report) -> str:
         "<p>Ratios are median times, hingefast / ceiling, with the quartiles from round to round and the ratio of the "
         "shortest times. <em>x torch</em>: how many times as fast as torch.</p>",
         *_tables(report["results"]),
+        *_of_fit(report),
         "<h2>Machine, versions, and how to repeat it</h2>",
         _repeat(report),
     ]
@@ -95,6 +97,14 @@ def _tables(results: Iterable[Result]) -> Iterable[str]:
         rows = "\n".join([f"<tr>{''.join(cells)}</tr>", *(_row(result, rivals) for result in some)])
         heading = f"<summary>{escape(level)}, {threads(n_threads)}: {len(some)} cases</summary>"
         yield f'<details>{heading}<div class="wide"><table>\n{rows}\n</table></div></details>'
+
+
+def _of_fit(report: Report) -> Iterable[str]:
+    """What REPORT.md says of fitting; nothing without figures."""
+    if fit_report.of_solvers(report):
+        text = "\n".join(fit_report.report_lines(report)[2:])
+        yield "<h2>From nothing to the minimum</h2>"
+        yield f'<div class="wide"><pre>{escape(text)}</pre></div>'
 
 
 def _row(result: Result, rivals: list[str]) -> str:

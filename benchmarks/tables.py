@@ -1,4 +1,4 @@
-"""`python -m benchmarks.tables`: write the README's eight rows and benchmarks/REPORT.md from benchmarks/report.json.
+"""`python -m benchmarks.tables`: write the README's tables and benchmarks/REPORT.md from benchmarks/report.json.
 
 With --check nothing is written; it exits with 1 where one of them does not say what report.json says.
 """
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from textwrap import wrap
 
+from benchmarks import fit_report
 from benchmarks.report import (
     TARGETS_LEVEL,
     Ratio,
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 BEGIN = "<!-- made by `python -m benchmarks.tables`: begin -->"
 END = "<!-- made by `python -m benchmarks.tables`: end -->"
+FIT_BEGIN, FIT_END = BEGIN.replace("tables`", "tables`, fit"), END.replace("tables`", "tables`, fit")
 
 # (id of the case, what it is in plain words, bytes of X or of the scores for each of the rows)
 README_ROWS = (
@@ -150,7 +152,10 @@ def judged(report: Report) -> str:
     for paragraph in told:
         lines += [*wrap(paragraph, 118, break_on_hyphens=False), ""]
     lines += [f"| {' | '.join(heads)} |", f"|---|---|{'--:|' * (len(heads) - 2)}"]
-    return "\n".join([*lines, *(_judged_line(row, columns) for row in rows_of_design(report))]) + "\n"
+    lines += [_judged_line(row, columns) for row in rows_of_design(report)]
+    if of_fit := fit_report.report_lines(report):
+        lines += ["", *of_fit]
+    return "\n".join(lines) + "\n"
 
 
 def _judged_line(row: Row, columns: list[tuple[str, int]]) -> str:
@@ -187,13 +192,21 @@ def _ratio(ratio: Ratio) -> str:
 # The command
 
 
-def with_rows(readme: str, report: Report) -> str:
-    """The README with this report's rows. Raises ValueError unless it holds BEGIN and END once, in this order."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in after:
-        raise ValueError(f"the README must hold {BEGIN!r} and {END!r}, each once")
-    return f"{before}{BEGIN}\n{readme_rows(report)}\n{END}{after}"
+def with_tables(readme: str, report: Report) -> str:
+    """The README with this report's tables; that of fitting is empty where the report has no such figures.
+
+    Raises ValueError unless it holds the marks of both once, in this order.
+    """
+    readme = _with_table(readme, BEGIN, END, readme_rows(report).splitlines())
+    return _with_table(readme, FIT_BEGIN, FIT_END, fit_report.readme_lines(report))
+
+
+def _with_table(readme: str, begin: str, end: str, lines: list[str]) -> str:
+    before, found, rest = readme.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end) or begin in rest or end in after:
+        raise ValueError(f"the README must hold {begin!r} and {end!r}, each once")
+    return "\n".join([f"{before}{begin}", *lines, f"{end}{after}"])
 
 
 def main() -> int:
@@ -205,7 +218,7 @@ def main() -> int:
     options = parser.parse_args()
     measured = json.loads(options.json.read_text(encoding="utf-8"))
     made = {
-        options.readme: with_rows(options.readme.read_text(encoding="utf-8"), measured),
+        options.readme: with_tables(options.readme.read_text(encoding="utf-8"), measured),
         options.report: judged(measured),
     }
     stale = 0
