@@ -84,9 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
         "seconds_total": perf_counter() - start,
     }
     results = [*written["results"], *written.get("fit", [])]
-    print(f"\n{report.summary(written['results'])}; {report.minutes(written)}")
-    if fits:
-        print(f"fitting: {fit_report.summary(written)}")
+    summaries = [report.summary(written["results"])] if jobs else []
+    summaries += [f"of fitting {fit_report.summary(written)}"] if fits else []
+    print(f"\n{'; '.join(summaries)}; {report.minutes(written)}")
     if options.into:
         _add(of_fit, options.into)
     if options.readme:

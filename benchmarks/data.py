@@ -285,7 +285,7 @@ def real(name: str, dtype: type) -> Linear:
     coef = means[0] - means[1]
     coef *= 2 / (coef @ coef)
     intercept = -float(coef @ (means[0] + means[1])) / 2
-    y = np.where(is_positive, 1, -1).astype(dtype)
+    y: Array = np.where(is_positive, 1, -1).astype(dtype)
     return Linear(_with_indices(X.astype(dtype), np.int32), y, coef.astype(dtype), intercept)
 
 

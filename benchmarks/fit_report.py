@@ -5,7 +5,7 @@ everybody: {"seconds", "ratio" (to hingefast's), "tol", "rounds", "distance"}, o
 error}. Names are "who" or "who (way)"; the best way of each counts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any, NamedTuple
 
@@ -19,18 +19,21 @@ REHLINE, LBFGS = "rehline", "L-BFGS"
 # How near to the minimum, relatively, and what these are called in a result.
 DISTANCES = (1e-3, 1e-6)
 KEYS = tuple(f"{distance:g}" for distance in DISTANCES)
+WORDS = ("1e-3", "1e-6")
 
 # In the order of the tables.
 RIVALS = (LINEAR_SVC, LIBLINEAR_TRAINING, LIBLINEAR, REHLINE, LBFGS)
 
 METHODS = ("newton", "interior_point", "dual_cd")
 
+TITLE = "From nothing to the minimum"
+
 INTRODUCTION = "From nothing to the minimum, by `hf.minimize`:"
 
 DETAILS = (
     "Objectives are computed by hingefast outside the clock. rehline gets its column of ones beforehand, and MNIST as "
     "CSR; the others get a9a, rcv1 and imdb as CSR, the other sets dense. Bold: a target is missed; a target holds at "
-    "both distances, that of L-BFGS (SciPy's, on `Objective.value_and_grad`) at the smaller one."
+    "both distances, that of L-BFGS at the smaller one."
 )
 
 OF_METHODS = (
@@ -67,8 +70,8 @@ class Comparison(NamedTuple):
     ratio : float or None
         None where one of them did not arrive.
     text : str
-        The ratio; "> 12", where he was stopped: he takes more than so many times as long; "never", "lost" (it is
-        hingefast that does not arrive), or "failed".
+        The ratio; "> 12", where he was stopped: he takes more than so many times as long; "never"; "stopped",
+        if so are both; "lost", if it is hingefast that does not arrive; or "failed".
     least : float or None
         The target.
     met : bool or None
@@ -85,7 +88,7 @@ class Comparison(NamedTuple):
 
 def best(result: Result, distance: str, who: str) -> dict[str, Any] | None:
     """What came of the best way of somebody; None if he did not take part, or there is no such distance."""
-    outcomes = [
+    outcomes: list[dict[str, Any]] = [
         outcome
         for name, outcome in result["at"].get(distance, {}).items()
         if name == who or name.startswith(f"{who} (")
@@ -93,7 +96,8 @@ def best(result: Result, distance: str, who: str) -> dict[str, Any] | None:
     arrived = [outcome for outcome in outcomes if "seconds" in outcome]
     if arrived:
         return min(arrived, key=lambda outcome: float(outcome["seconds"]))
-    return next((outcome for outcome in outcomes if outcome["outcome"] == "limit"), (outcomes or [None])[0])
+    stopped = [outcome for outcome in outcomes if outcome["outcome"] == "limit"]
+    return next(iter(stopped or outcomes), None)
 
 
 def compared(result: Result, distance: str, who: str) -> Comparison | None:
@@ -115,7 +119,7 @@ def compared(result: Result, distance: str, who: str) -> Comparison | None:
         at_least = result["limit"] / ours["seconds"]
         met = True if least is not None and at_least >= least else None
         return Comparison(who, distance, None, f"> {_digits(at_least)}", least, met)
-    text = "never" if theirs["outcome"] in ("never", "limit") else "failed"
+    text = {"never": "never", "limit": "stopped"}.get(theirs["outcome"], "failed")
     return Comparison(who, distance, None, text, least, None)
 
 
@@ -172,52 +176,94 @@ def line(result: Result) -> str:
 # Tables
 
 
+class Table(NamedTuple):
+    """Heads, and cells of the rows, as Markdown; the first column is text."""
+
+    heads: list[str]
+    rows: list[list[str]]
+
+    def lines(self) -> list[str]:
+        return [
+            f"| {' | '.join(self.heads)} |",
+            f"|---|{'--:|' * (len(self.heads) - 1)}",
+            *(f"| {' | '.join(cells)} |" for cells in self.rows),
+        ]
+
+
+def table_of_solvers(report: Report) -> Table:
+    """Everybody, and the targets."""
+    rows = [
+        [
+            *_names(result),
+            _milliseconds(result, OURS),
+            _milliseconds(result, LOOSEST),
+            *(_cell(result, who, is_marked=True) for who in RIVALS),
+            _targets(report, result),
+        ]
+        for result in of_solvers(report)
+    ]
+    return Table(["set, loss", "C", "ms", "ms, loosest tolerance", *RIVALS, "targets"], rows)
+
+
+def table_of_methods(report: Report) -> Table:
+    """Each method of hingefast, and how well the minimum is known."""
+    rows = [
+        [
+            *_names(result),
+            *(_of_method(result, method) for method in METHODS),
+            f"{max(result['known_to'], 1e-16):.0e}",
+        ]
+        for result in of_solvers(report)
+    ]
+    return Table(["set, loss", "C", *(f"`{method}`" for method in METHODS), "minimum known to"], rows)
+
+
 def readme_lines(report: Report) -> list[str]:
     """The table of the README, without logistic loss, and what it says; nothing without figures."""
-    rows = [result for result in of_solvers(report) if result["loss"] in ("hinge", "squared_hinge")]
+    rivals = (LINEAR_SVC, LIBLINEAR_TRAINING, REHLINE, LBFGS)
+    rows = [
+        [
+            *_names(result),
+            f"**{_milliseconds(result, OURS)}**",
+            *(_cell(result, who, is_marked=False) for who in rivals),
+        ]
+        for result in of_solvers(report)
+        if result["loss"] != "logistic"
+    ]
     if not rows:
         return []
-    rivals = [LINEAR_SVC, LIBLINEAR_TRAINING, REHLINE]
-    heads = ["set, loss", "C", "hingefast, ms", *rivals]
-    cells = [[*_names(row), f"**{_milliseconds(row, OURS)}**", *_cells(row, rivals, False)] for row in rows]
-    return [INTRODUCTION, "", *_table(heads, cells), "", *wrapped(told(report))]
+    table = Table(["set, loss", "C", "hingefast, ms", *rivals], rows)
+    return [INTRODUCTION, "", *table.lines(), "", *_wrapped(told(report))]
 
 
 def report_lines(report: Report) -> list[str]:
-    """The tables of REPORT.md; nothing without figures."""
-    rows = of_solvers(report)
-    if not rows:
+    """The section of REPORT.md; nothing without figures."""
+    if not of_solvers(report):
         return []
-    heads = ["set, loss", "C", "ms", "ms, loosest tolerance", *RIVALS, "targets"]
-    cells = [
-        [
-            *_names(row),
-            _milliseconds(row, OURS),
-            _milliseconds(row, LOOSEST),
-            *_cells(row, RIVALS, True),
-            _targets(report, row),
-        ]
-        for row in rows
+    return [
+        f"## {TITLE}",
+        "",
+        *_wrapped(f"{told(report)} {DETAILS} {summary(report)}."),
+        "",
+        *table_of_solvers(report).lines(),
+        "",
+        *_wrapped(OF_METHODS),
+        "",
+        *table_of_methods(report).lines(),
+        *_of_threads(report),
     ]
-    lines = ["## From nothing to the minimum", "", *wrapped(f"{told(report)} {DETAILS} {summary(report)}.")]
-    lines += ["", *_table(heads, cells), "", *wrapped(OF_METHODS), ""]
-    heads = ["set, loss", "C", *(f"`{method}`" for method in METHODS), "minimum known to"]
-    cells = [[*_names(row), *(_of_method(row, method) for method in METHODS), _known_to(row)] for row in rows]
-    lines += _table(heads, cells)
-    threads = [result for result in results(report) if result["compares_threads"]]
-    return lines + [""] * bool(threads) + [_of_threads(result) for result in threads]
 
 
-def _of_threads(result: Result) -> str:
-    least = result["least"][ONE_THREAD]
-    gain = _marked(_digits(result["gain"]), result["gain"] >= least)
-    bits = "the same bits" if result["same_bits"] else "**other bits**"
-    name, C = _names(result)
-    return f"- {name}, C = {C}: two threads are {gain} times as fast as one (target ≥ {least:g}), {bits}."
-
-
-def _known_to(result: Result) -> str:
-    return f"{result['known_to']:.0e}"
+def _of_threads(report: Report) -> Iterator[str]:
+    """One line for each case, after an empty one."""
+    for number, result in enumerate(result for result in results(report) if result["compares_threads"]):
+        if number == 0:
+            yield ""
+        least = result["least"][ONE_THREAD]
+        gain = _marked(_digits(result["gain"]), result["gain"] >= least)
+        bits = "the same bits" if result["same_bits"] else "**other bits**"
+        name, C = _names(result)
+        yield f"- {name}, C = {C}: two threads are {gain} times as fast as one (target ≥ {least:g}), {bits}."
 
 
 def told(report: Report) -> str:
@@ -229,34 +275,23 @@ def told(report: Report) -> str:
     missing = sorted({name for row in rows for name in row["missing"]})
     absent = f" Not installed: {', '.join(missing)}." if missing else ""
     return (
-        f"To within {' / '.join(KEYS)} (relatively) of the minimum of |w|²/2 + C · (sum of the losses), with a "
+        f"To within {' / '.join(WORDS)} (relatively) of the minimum of |w|²/2 + C · (sum of the losses), with a "
         "penalised intercept, in float64, one thread. hingefast: milliseconds until its certificate proves it, by "
         'the method that `"auto"` takes. Others: how many times as long they take, with the loosest tolerance that '
-        f'leads there, dual or primal, whichever is faster; **below 1 they are faster**. "> 9": stopped after '
-        f'{limits} s; "never": ends too far away whatever its tolerance; "lost": hingefast does not get there; "-": '
-        f"the minimum is not known well enough. {LINEAR_SVC} converts X inside the clock.{absent} "
+        "leads there, dual or primal, whichever is faster; **below 1 they are faster**. "
+        f'"> 9": stopped after {limits} s; "never": ends too far away whatever its tolerance; "lost": hingefast does '
+        'not get there, "stopped": neither does; "-": the minimum is not known well enough. '
+        f"{LINEAR_SVC} converts X inside the clock; {LBFGS} is SciPy's, on `Objective.value_and_grad`.{absent} "
         f"{machine(facts)}, level `{level(facts)}`; {', '.join(installed)}; {run['date'][:10]}."
     )
 
 
-def wrapped(text: str) -> list[str]:
+def _wrapped(text: str) -> list[str]:
     return wrap(text, 118, break_on_hyphens=False)
-
-
-def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
-    return [
-        f"| {' | '.join(heads)} |",
-        f"|---|{'--:|' * (len(heads) - 1)}",
-        *(f"| {' | '.join(cells)} |" for cells in rows),
-    ]
 
 
 def _names(result: Result) -> list[str]:
     return [f"{result['title']}, {LOSSES[result['loss']]}", f"{result['C']:g}"]
-
-
-def _cells(result: Result, rivals: Iterable[str], is_marked: bool) -> list[str]:
-    return [_cell(result, who, is_marked) for who in rivals]
 
 
 def _cell(result: Result, who: str, is_marked: bool) -> str:

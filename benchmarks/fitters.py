@@ -9,7 +9,7 @@ end, which is what LIBLINEAR has. What each does inside the clock:
   300 passes over the data, wherever it is.
 - rehline: `ReHLine_solver` alone. The X with a column of ones that it needs is made beforehand, as CSR where X has many
   zeros.
-- SciPy's L-BFGS-B on `Objective.value_and_grad`.
+- SciPy's L-BFGS-B on `Objective.value_and_grad`, where X is narrow: the targets next to it are those of "newton".
 """
 
 import warnings
@@ -137,7 +137,7 @@ def warm_up(problem: FitProblem, found: Mapping[str, Fitter]) -> dict[str, str]:
 
 def _others(problem: FitProblem) -> Iterator[tuple[str, dict[str, Fitter]]]:
     """Everybody else by the name of the package, the stronger of several ways still to be found out."""
-    if problem.loss != "hinge":
+    if problem.loss != "hinge" and is_narrow(problem):
         yield LBFGS, {LBFGS: Fitter(partial(_lbfgs, problem))}
     if problem.loss == "logistic":
         return
@@ -157,9 +157,14 @@ def _others(problem: FitProblem) -> Iterator[tuple[str, dict[str, Fitter]]]:
     yield REHLINE, {REHLINE: Fitter(partial(_rehline, problem))}
 
 
+def is_narrow(problem: FitProblem) -> bool:
+    """Whether a matrix of d x d is small."""
+    return bool(problem.X.shape[1] <= 1000)
+
+
 def _can(problem: FitProblem, method: str) -> bool:
     """Whether a method takes the loss, and, of those that factor a matrix of d x d, whether X is narrow."""
-    if method in ("newton", "interior_point") and problem.X.shape[1] > 1000:
+    if method in ("newton", "interior_point") and not is_narrow(problem):
         return False
     if method == "newton":
         return problem.loss != "hinge"

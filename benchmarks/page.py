@@ -100,11 +100,25 @@ def _tables(results: Iterable[Result]) -> Iterable[str]:
 
 
 def _of_fit(report: Report) -> Iterable[str]:
-    """What REPORT.md says of fitting; nothing without figures."""
-    if fit_report.of_solvers(report):
-        text = "\n".join(fit_report.report_lines(report)[2:])
-        yield "<h2>From nothing to the minimum</h2>"
-        yield f'<div class="wide"><pre>{escape(text)}</pre></div>'
+    """What REPORT.md says of fitting, without its marks; nothing without figures."""
+    if not fit_report.of_solvers(report):
+        return
+    yield f"<h2>{fit_report.TITLE}</h2>"
+    told = f"{fit_report.told(report)} {fit_report.DETAILS} {fit_report.summary(report)}."
+    yield f"<p>{escape(_plain(told))}</p>"
+    for table in (fit_report.table_of_solvers(report), fit_report.table_of_methods(report)):
+        heads = [_cell("th", _plain(head), "text" if n == 0 else "") for n, head in enumerate(table.heads)]
+        rows = ["".join(heads), *("".join(map(_fit_cell, range(len(cells)), cells)) for cells in table.rows)]
+        inside = "\n".join(f"<tr>{row}</tr>" for row in rows)
+        yield f'<div class="wide"><table>\n{inside}\n</table></div>'
+
+
+def _fit_cell(column: int, text: str) -> str:
+    return _cell("td", _plain(text), "text" if column == 0 else "missed" if "**" in text else "")
+
+
+def _plain(markdown: str) -> str:
+    return markdown.replace("**", "").replace("`", "").replace("\\", "")
 
 
 def _row(result: Result, rivals: list[str]) -> str:

@@ -59,6 +59,87 @@ def sweep(name, *xs):
     return [result(f"{name}/{x}", "f64", design_row="", sweep=name, series="float64", x=x) for x in xs]
 
 
+def fitted(case_set, loss, C, at, **fields):
+    """One result of benchmarks/fit.py: `at` holds what came of everybody at 1e-3, at 1e-6 half as fast."""
+
+    def outcome(who, seconds, slower):
+        if isinstance(seconds, str):
+            return {"outcome": seconds}
+        ours = at["hingefast"]
+        ratio = seconds / ours if isinstance(ours, float) else None
+        return {"seconds": slower * seconds, "ratio": ratio, "tol": 0.1, "rounds": 5, "distance": 1e-7}
+
+    return {
+        "id": f"fit/{case_set}/{loss}/C={C}",
+        "set": case_set,
+        "title": f"the {case_set}",
+        "loss": loss,
+        "C": C,
+        "least": {},
+        "largest_growth": None,
+        "compares_threads": False,
+        "n_rows": 100,
+        "n_features": 3,
+        "missing": ["rehline"],
+        "method": "newton",
+        "minimum": 0.3,
+        "known_to": 2e-10,
+        "limit": 5.0,
+        "at": {
+            key: {who: outcome(who, seconds, slower) for who, seconds in at.items()}
+            for key, slower in (("0.001", 1), ("1e-06", 2))
+        },
+        "seconds_total": 3.0,
+        **fields,
+    }
+
+
+def with_fits(content):
+    """The same report with a part on fitting."""
+    of_squared = {
+        "hingefast": 0.01,
+        "hingefast (loosest tolerance)": 0.008,
+        "hingefast (dual_cd)": "never",
+        "LinearSVC (dual)": "limit",
+        "LinearSVC (primal)": 0.025,
+        "liblinear, training alone (dual)": 0.008,
+        "liblinear, training alone (primal)": "never",
+        "L-BFGS": "limit",
+    }
+    of_hinge = {"hingefast": 0.02, "LinearSVC (dual)": "limit", "liblinear, training alone (dual)": "never"}
+    of_harder = {"hingefast": 0.07, "LinearSVC (dual)": "RuntimeError: broken"}
+    lost = {"hingefast": "limit", "LinearSVC (dual)": 0.5, "liblinear, training alone (dual)": "limit"}
+    unknown = fitted("c", "hinge", 1, of_hinge)
+    del unknown["at"]["1e-06"]
+    threads = fitted("a", "hinge", 1, of_hinge, compares_threads=True, least={"one thread": 1.3})
+    threads |= {"id": f"{threads['id']}/threads", "gain": 1.25, "same_bits": True}
+    del threads["at"], threads["missing"], threads["limit"]
+    fits = [
+        fitted(
+            "a", "squared_hinge", 1, of_squared, least={"LinearSVC": 2.0, "liblinear, training alone": 1.5}
+        ),
+        fitted("a", "hinge", 1, of_hinge, least={"LinearSVC": 1.7, "liblinear, training alone": 1.8}),
+        fitted("a", "hinge", 100, of_harder, largest_growth=3.0),
+        fitted("b", "hinge", 1, lost, least={"LinearSVC": 0.9, "liblinear, training alone": 0.9}),
+        unknown,
+        fitted("a", "logistic", 1, {"hingefast": 0.01, "L-BFGS": 0.07}, least={"L-BFGS": 8.0}),
+        threads,
+        {
+            "id": "fit/mnist/hinge/C=1",
+            "error": "left out: no file",
+            "failed": False,
+            "compares_threads": False,
+        },
+    ]
+    run = {
+        "date": content["date"],
+        "command": content["command"],
+        "about": content["about"],
+        "seconds_total": 9.0,
+    }
+    return {**content, "fit_run": run, "fit": fits}
+
+
 @pytest.fixture
 def report(tmp_path):
     """The path of a small report: one row met in float64 and missed in float32, and one with a least speed-up."""
@@ -161,11 +242,18 @@ def test_page(report, tmp_path):
     assert "1.7 x (>= 3 x: MISSED)" in page.words
 
 
+MARKS, FIT_MARKS = (
+    [f"<!-- made by `python -m benchmarks.tables`{what}: {word} -->" for word in ("begin", "end")]
+    for what in ("", ", fit")
+)
+
+
 def test_tables(report, tmp_path):
     """Both are written, checked, and hold the report's figures; what is around the README's stays."""
     readme, judged = tmp_path / "README.md", tmp_path / "REPORT.md"
-    begin, end = (f"<!-- made by `python -m benchmarks.tables`: {word} -->" for word in ("begin", "end"))
-    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    begin, end = MARKS
+    empty = "\n".join(FIT_MARKS)
+    readme.write_text(f"before\n{begin}\nold\n{end}\nbetween\n{empty}\nafter\n", encoding="utf-8")
     arguments = "--json", report, "--readme", readme, "--report", judged
     assert run("tables", *arguments, "--check").returncode == 1
     done = run("tables", *arguments)
@@ -173,7 +261,9 @@ def test_tables(report, tmp_path):
     assert run("tables", *arguments, "--check").returncode == 0
 
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{begin}\n| loss and gradient of |") and text.endswith(f"{end}\nafter\n")
+    assert text.startswith(f"before\n{begin}\n| loss and gradient of |") and text.endswith(
+        f"{end}\nbetween\n{empty}\nafter\n"
+    )
     assert [line for line in text.splitlines() if line.startswith("| a million")] == [
         "| a million scores, hinge | 24.0 | 123 \\* |  | **10.0** | 2.4 |",
         "| a million scores, logistic loss | 24.0 | 1,234 | 0.0500 | **10.0** | 2.4 |",
@@ -190,6 +280,45 @@ def test_tables(report, tmp_path):
     assert done.returncode == 1 and "REPORT.md" in done.stdout and "README.md" not in done.stdout
     readme.write_text("no place for a table\n", encoding="utf-8")
     assert "must hold" in run("tables", *arguments).stderr
+
+
+def test_the_part_on_fitting(report, tmp_path):
+    """Who was stopped, never arrives or is faster than hingefast is told, in both tables and on the page."""
+    report.write_text(json.dumps(with_fits(json.loads(report.read_text(encoding="utf-8")))), encoding="utf-8")
+    readme, judged = tmp_path / "README.md", tmp_path / "REPORT.md"
+    readme.write_text("\n".join([*MARKS, FIT_MARKS[0], "old", FIT_MARKS[1], ""]), encoding="utf-8")
+    arguments = "--json", report, "--readme", readme, "--report", judged
+    done = run("tables", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert run("tables", *arguments, "--check").returncode == 0
+
+    text = readme.read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| the")]
+    assert table == [
+        "| the a, squared hinge | 1 | **10.0 / 20.0** | 2.5 / 2.5 | 0.80 / 0.80 |  | > 500 / > 250 |",
+        "| the a, hinge | 1 | **20.0 / 40.0** | > 250 / > 125 | never / never |  |  |",
+        "| the a, hinge | 100 | **70.0 / 140** | failed / failed |  |  |  |",
+        "| the b, hinge | 1 | **> 5,000 / > 5,000** | lost / lost | stopped / stopped |  |  |",
+        "| the c, hinge | 1 | **20.0 / -** | > 250 / - | never / - |  |  |",
+    ]
+    assert "Not installed: rehline." in text.replace("\n", " ") and "old" not in text
+
+    text = judged.read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| the")]
+    assert "2.5 / 2.5 | **0.80** / **0.80**" in lines[0] and "| 10.0 / 20.0 | 8.0 / 16.0 |" in lines[0]
+    assert "≤ 3 x the time at C = 1: **3.5**" in lines[2]
+    assert "| **lost** / **lost** | stopped / stopped |" in lines[3]
+    assert "| 7.0 / **7.0** | L-BFGS ≥ 8 |" in lines[5]  # at the smaller distance alone
+    assert lines[6] == "| the a, squared hinge | 1 | 10.0 / 20.0 \\* |  | never / never | 2e-10 |"
+    assert "two threads are **1.2** times as fast as one (target ≥ 1.3), the same bits." in text
+    # met: LinearSVC twice in each of the first two; missed: training alone twice, growth, lost twice, L-BFGS, threads
+    assert "4 targets met, 7 missed." in text.replace("\n", " ")
+
+    page = tmp_path / "report.html"
+    assert run("page", report, page).returncode == 0
+    parsed = Page(page.read_text(encoding="utf-8"))
+    assert parsed.open == []
+    assert {"the b, hinge", "lost / lost", "0.80 / 0.80"} <= set(parsed.words)
 
 
 def test_the_tables_are_up_to_date():
@@ -232,3 +361,21 @@ def test_a_case_is_measured_as_page_and_tables_want_it(tmp_path):
         assert wanted.keys() <= found.keys() and found["rounds"] >= 5
         assert {"hingefast", "ceiling", "strongest", "idiomatic"} <= found["seconds"].keys()
     assert run("page", file, tmp_path / "report.html").returncode == 0
+    assert "fit" not in measured
+
+
+@pytest.mark.no_sanitizer
+@pytest.mark.skipif(
+    Path(hf.__file__).is_relative_to(ROOT), reason="what is measured is never the sources beside them"
+)
+def test_the_part_on_fitting_is_added_to_a_report(report, tmp_path, monkeypatch):
+    """New cases take the place of old ones; without data they say what is missing."""
+    monkeypatch.delenv("HINGEFAST_DATA", raising=False)
+    before = json.loads(report.read_text(encoding="utf-8"))
+    done = run("__main__", "--only", "fit/a9a/", "--into", report)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = json.loads(report.read_text(encoding="utf-8"))
+    assert after["fit_run"]["about"]["versions"] and len(after["fit"]) == 6
+    assert all("no a9a.xz" in result["error"] for result in after["fit"])
+    assert {key: after[key] for key in before} == before
+    assert run("__main__", "--only", "scores/hinge/*/n=1e2", "--into", report).returncode == 2
