@@ -3,17 +3,17 @@
 The distances are relative, (value - minimum)/minimum, where the minimum is the least value that anybody found. It is
 known to the gap that hingefast's reference run has proved; a distance below ten times that is left out.
 
-Everybody is first tried with tighter and tighter tolerances (`TOLERANCES`), in a forked process that is ended when
-it takes too long, until his value is near enough: the objective is computed by hingefast, outside the clock. Then all
+For everybody the loosest of `TOLERANCES` that leads near enough is searched for first, in forked processes that are
+ended when they take too long; the objective is computed by hingefast, outside the clock. Then all
 that arrive are timed in turns in one process, each at his loosest tolerance that does: of hingefast that is one
 contender, and the one that counts another, which stops where its own certificate proves the distance.
 """
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from math import inf
+from math import ceil, isfinite, log
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -30,6 +30,9 @@ KNOWN = 0.1
 
 # What the reference run aims at; less is lost in rounding.
 REFERENCE_GAP = 1e-9
+
+# A search goes on by so many tolerances, at most.
+MOST_STEPS = 6
 
 # Who takes longer than this leaves the turns after measure.MIN_ROUNDS_SLOW rounds.
 SLOW = 1.0
@@ -241,15 +244,17 @@ def compare(
     value = problem.objective().value
     relative_gap = (known.value - known.bound) / abs(known.value)
     distances = [distance for distance in DISTANCES if relative_gap <= KNOWN * distance]
-    enough = known.bound + min(distances, default=1.0) * abs(known.bound)
+    levels = [known.bound + distance * abs(known.bound) for distance in distances]
     searches: dict[str, Search] = {}
     for name, fitter in contenders.items():
         if name in failed:
             searches[name] = Search([], failed[name])
         elif not fitter.like:
-            # Who is certified tries every distance, however far the first leads.
-            options = (tuple(distances), -inf) if fitter.is_certified else (TOLERANCES, enough)
-            searches[name] = search(fitter.fit, value, *options, limit)
+            searches[name] = (
+                search_certified(fitter.fit, value, distances, limit)
+                if fitter.is_certified
+                else search(fitter.fit, value, levels, known.bound, limit)
+            )
     for name, fitter in contenders.items():
         if name not in searches:
             searches[name] = searches[fitter.like]
@@ -290,25 +295,75 @@ def compare(
 def search(
     fit: Callable[[float], Array],
     value: Callable[[Array], float],
-    tolerances: tuple[float, ...],
-    enough: float,
+    levels: Sequence[float],
+    least: float,
     limit: float,
+    tolerances: Sequence[float] = TOLERANCES,
 ) -> Search:
-    """Try tolerances in turn until a value is low enough, one run takes too long, or none would help."""
+    """Find for each level, the highest first, the loosest tolerance that leads down to it, in few runs.
+
+    How far a value is above `least` says how much tighter the next tolerance may be; where that was too tight, what is
+    between is halved. Nothing is tried that is tighter than what took too long.
+    """
+    tried: dict[int, Trial] = {}
+    too_slow = len(tolerances)
+    end = "arrived"
+    for level in levels:
+        high = max((n for n, trial in tried.items() if trial.value > level), default=-1)
+        low = min((n for n, trial in tried.items() if trial.value <= level and n > high), default=None)
+        while low is None or low - high > 1:
+            if low is None and high + 1 >= too_slow:
+                end = "never" if too_slow == len(tolerances) else "limit"
+                break
+            if low is not None:
+                number = (high + low) // 2
+            elif too_slow < len(tolerances):
+                number = (high + too_slow) // 2
+            else:
+                steps = 1 if high < 0 else _steps((tried[high].value - least) / (level - least))
+                number = min(high + steps, too_slow - 1)
+            trial = _tried(fit, value, tolerances[number], limit)
+            if trial == "limit":
+                too_slow = number
+            elif not isinstance(trial, Trial):
+                return Search([tried[n] for n in sorted(tried)], trial)
+            else:
+                tried[number] = trial
+                if trial.value <= level:
+                    low = number
+                    continue
+                # Who ends at the same place with two tolerances, and late, has a limit of his own.
+                is_capped = high >= 0 and tried[high].value == trial.value and trial.seconds > limit / 10
+                high = number
+                if is_capped and low is None and too_slow == len(tolerances):
+                    last = _tried(fit, value, tolerances[-1], limit)
+                    if isinstance(last, Trial) and last.value == trial.value:
+                        end = "never"
+                        break
+        if end != "arrived":
+            break
+    return Search([tried[n] for n in sorted(tried)], end)
+
+
+def _steps(ratio: float) -> int:
+    """How many tolerances on, where a value is so many times as far away as wanted.
+
+    Distances fall with the tolerance or with its square; too far on would cost more than too near.
+    """
+    return min(max(ceil(log(ratio) / log(9)), 1), MOST_STEPS) if ratio > 1 and isfinite(ratio) else 1
+
+
+def search_certified(
+    fit: Callable[[float], Array], value: Callable[[Array], float], distances: Sequence[float], limit: float
+) -> Search:
+    """One run for each distance, the largest first."""
     trials: list[Trial] = []
-    for tol in tolerances:
-        trial = _tried(fit, value, tol, limit)
+    for distance in distances:
+        trial = _tried(fit, value, distance, limit)
         if not isinstance(trial, Trial):
             return Search(trials, trial)
         trials.append(trial)
-        if trial.value <= enough:
-            return Search(trials, "arrived")
-        # Somebody who ends at the same place with two tolerances may have a limit of his own: does he with the last?
-        if len(trials) > 1 and trials[-2].value == trial.value and trial.seconds > limit / 10:
-            last = _tried(fit, value, tolerances[-1], limit)
-            if isinstance(last, Trial) and last.value == trial.value:
-                return Search(trials, "never")
-    return Search(trials, "never")
+    return Search(trials, "arrived")
 
 
 def _tried(

@@ -87,23 +87,43 @@ print(json.dumps(fit.compare(problem, known, contenders, 0.5, 3)))
         }
 
 
-def test_a_search_ends():
-    """With the first value that is low enough, and early for somebody whose tolerance no longer matters."""
-    trials = told("""
-def descending(tol):
-    return tol
+def test_a_search_finds_the_loosest_tolerance():
+    """Of every level, in few runs; it ends early for somebody whose tolerance no longer matters, and tells why."""
+    found = told("""
+def linear(tol):
+    return 1 + tol
+
+def squared(tol):
+    return 1 + tol**2
 
 def capped(tol):
     time.sleep(0.02)
-    return max(tol, 0.05)
+    return 1 + max(tol, 0.05)
 
-found = [
-    fit.search(descending, float, (1.0, 0.1, 0.01, 0.001), 0.05, 5.0),
-    fit.search(capped, float, (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001), 0.01, 0.1),
-]
-print(json.dumps([[[trial.tol for trial in one.trials], one.end] for one in found]))
+def slower_and_slower(tol):
+    time.sleep(0.0005 / tol)
+    return 1 + tol
+
+def raiser(tol):
+    return 1 + tol if tol > 0.1 else 1 / 0
+
+found = {}
+for fitter in (linear, squared, capped, slower_and_slower, raiser):
+    limit = {capped: 0.1, slower_and_slower: 0.4}.get(fitter, 5.0)
+    search = fit.search(fitter, float, [1.02, 1.000001], 1.0, limit)
+    arrived = [search.arrives(level, None) for level in (1.02, 1.000001)]
+    found[fitter.__name__] = [search.end, len(search.trials), *(trial and trial.tol for trial in arrived)]
+print(json.dumps([fitters.TOLERANCES[:4], found]))
 """)
-    assert trials == [[[1.0, 0.1, 0.01], "arrived"], [[1.0, 0.1, 0.01, 0.001], "never"]]
+    tolerances, found = found
+    assert tolerances == [1.0, 0.33, 0.11, 0.037]
+    assert found["linear"][0] == found["squared"][0] == "arrived"
+    assert found["linear"][2:] == [0.012, 6.3e-7]
+    assert found["squared"][2:] == [0.11, 0.00046]
+    assert max(found["linear"][1], found["squared"][1]) <= 12
+    assert found["capped"][0] == "never" and found["capped"][2:] == [None, None] and found["capped"][1] <= 8
+    assert found["slower_and_slower"][0] == "limit" and found["slower_and_slower"][2:] == [0.012, None]
+    assert found["raiser"][0] == "ZeroDivisionError: division by zero" and found["raiser"][2:] == [None, None]
 
 
 def test_a_certificate_that_is_wrong_is_found_out():
