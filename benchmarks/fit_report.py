@@ -168,6 +168,7 @@ def line(result: Result) -> str:
         return f"{start} {_digits(result['gain'])} x one thread, {bits}"
     parts = [f"ms {_milliseconds(result, OURS)} {result['method']}"]
     parts += [f"{who} {cell}" for who in RIVALS if (cell := _cell(result, who, is_marked=False))]
+    parts += [f"minimum known to {result['known_to']:.0e} alone"] * (len(result["at"]) < len(KEYS))
     parts += [f"not installed: {', '.join(result['missing'])}"] * bool(result["missing"])
     return f"{start} {'; '.join(parts)}; {result['seconds_total']:.0f} s"
 
@@ -309,9 +310,9 @@ def _marked(text: str, met: bool | None) -> str:
 
 
 def _milliseconds(result: Result, name: str) -> str:
-    """At every distance; empty if it takes no part."""
+    """At every distance for which the minimum is known; empty if it takes no part."""
     outcomes = [result["at"].get(distance, {}).get(name) for distance in KEYS]
-    if not any(outcomes):
+    if result["at"] and not any(outcomes):
         return ""
     return " / ".join(
         "-" if one is None else _digits(one["seconds"] * 1e3) if "seconds" in one else _stopped(result, one)
