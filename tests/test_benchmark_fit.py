@@ -19,6 +19,8 @@ pytestmark = [
 BEGIN = """
 import json, os, time
 from functools import partial
+from benchmarks import environment
+environment.pin(1)  # before NumPy is imported: Python warns of forks beside threads
 import numpy as np
 from benchmarks import fit, fitters
 from benchmarks.fit_report import LOOSEST, OURS
