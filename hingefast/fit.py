@@ -15,7 +15,7 @@ from hingefast.checks import fits
 from hingefast.objective import Objective
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem
-from hingefast.solvers.methods import METHODS, choose, problems, refusal, solve, why_no_gap
+from hingefast.solvers.methods import METHODS, choose, limit, problems, refusal, solve, why_no_gap
 
 __all__ = ["FitResult", "minimize"]
 
@@ -52,7 +52,7 @@ class FitResult:
         rounding.
     message : str
     method : str
-        What "auto" chose.
+        What "auto" chose, or the last that it did.
     history : dict of lists
         "seconds", "passes", "fun" and "gap" at each iteration; "fun" is the value there, not the best.
     dual : ndarray of shape (n_rows,), or (n_rows, K) for K classes, or None
@@ -102,7 +102,8 @@ def minimize(
         smooth hinges and the Huber losses), one class against the rest included: the first for up to some 1000
         columns and any `alpha`, the second for many columns and small ``objective.C``. ``"lbfgs"`` is SciPy's.
         ``"auto"``: for data of at most 1000 columns and five times as many rows, or of at most 100 columns, "newton"
-        if it can, else "interior_point"; for other data "dual_cd" if it can, else "newton" or "lbfgs".
+        if it can, else "dual_cd" while that is expected to take less time than "interior_point", which then takes over;
+        for other data "dual_cd" if it can, else "newton" or "lbfgs".
     tol : float, default 1e-4
         Ends when the relative duality gap is at most this.
     max_iter : int, optional
@@ -176,7 +177,8 @@ class _Run:
     ) -> FitResult:
         """Let a method work until it is good enough."""
         self.method, self.parts = method, parts
-        self.limit = METHODS[method].max_iter if self.max_iter is None else self.max_iter
+        own_limit, self.counts_passes = limit(method)
+        self.limit = own_limit if self.max_iter is None else self.max_iter
         try:
             solve(method, parts, theta, dual, seed, self.tol, self.accept)
         except KeyboardInterrupt as interrupt:
@@ -200,9 +202,8 @@ class _Run:
         is_near = gap <= self.tol
         if math.isnan(gap):
             is_near = iterate.decrease <= self.tol * abs(iterate.value) < math.inf
-        spent = (
-            self.history["passes"][-1] / len(self.parts) if METHODS[self.method].counts_passes else self.nit
-        )
+        self.method = iterate.method or self.method
+        spent = iterate.passes / len(self.parts) if self.counts_passes else self.nit
         if is_near or spent >= self.limit:
             self.status = CONVERGED if is_near else OUT_OF_ITERATIONS
             return True

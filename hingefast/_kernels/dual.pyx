@@ -244,7 +244,7 @@ cdef class ClassDescent(Visits):
         self.rows_at = <hf_dual_row*>cnp.PyArray_DATA(self.rows)
         self.columns, self.costs = columns, costs
         self.by_feature, self.dual = np.zeros((layout.n_features, stride)), np.zeros((n, n_classes))
-        padded, self.space = np.zeros(stride), np.empty(2 * stride)
+        padded, self.space = np.zeros(stride), np.zeros(2 * stride)
         self.intercepts, self.of_classes = padded[:n_classes], np.zeros((5, n_classes))
         self.coef = self.by_feature[:, :n_classes].T
         self.state.coef = <double*>cnp.PyArray_DATA(self.by_feature)

@@ -12,14 +12,28 @@
 #define HF_CLASS_DESCEND_H
 #include "descend.h"
 
-/* y += a*x, n numbers, a multiple of eight. */
-HF_INLINE void hf_add_multiple(const double *HF_RESTRICT x, double a, ptrdiff_t n, double *HF_RESTRICT y) {
-    for (ptrdiff_t j = 0; j < n; j += 8) {
-        HF_UNROLL
-        for (int l = 0; l < 8; l++)
-            y[j + l] += a * x[j + l];
-    }
+/* Eight numbers of classes side by side. */
+#if HF_VECTOR_BYTES
+typedef double hf_eight __attribute__((vector_size(64), aligned(8), may_alias));
+HF_INLINE void hf_add_to_eight(hf_eight *sum, const double *x, double a) { *sum += a * *(const hf_eight *)x; }
+#else
+typedef struct {
+    double number[8];
+} hf_eight;
+HF_INLINE void hf_add_to_eight(hf_eight *sum, const double *x, double a) {
+    for (int l = 0; l < 8; l++)
+        sum->number[l] += a * x[l];
 }
+#endif
+
+/* y += a*x, n numbers, a multiple of eight. */
+HF_INLINE void hf_add_multiple(const double *x, double a, ptrdiff_t n, double *y) {
+    for (ptrdiff_t j = 0; j < n; j += 8)
+        hf_add_to_eight((hf_eight *)(y + j), x + j, a);
+}
+
+/* How many eights of scores are summed in registers at once. */
+enum { HF_EIGHTS = 4 };
 
 /* Visit the row at `place`, whose K scores without intercepts are given: writes to `change` by what coef changes a row of X,
  * and returns whether it does. Keeps the row among the active ones unless all its variables are 0 and its margin is far enough
@@ -107,45 +121,53 @@ static int hf_visit_classes(hf_class_descent *state, int64_t place, double *scor
 
 /* The same for one class against the rest, each: hf_visit of K rows, so to speak. The row stays active while it does not rest
  * for all classes. O(K). */
-static int hf_visit_each(hf_class_descent *state, int64_t place, const double *scores, double *change) {
+static int hf_visit_each(hf_class_descent *state, int64_t place, double *scores, double *change) {
     const hf_dual_row *const row = state->rows + place;
     const ptrdiff_t n_classes = state->n_classes, own = state->columns[place];
-    const double upper = row->upper, diagonal = row->diagonal, by = 1 / (row->step + diagonal),
-                 margin = state->margin;
-    const double *HF_RESTRICT intercepts = state->intercepts;
-    const double *const high = state->of_classes, *const low = high + n_classes;
-    double *HF_RESTRICT largest = state->of_classes + 2 * n_classes,
-                        *HF_RESTRICT smallest = largest + n_classes;
-    double *HF_RESTRICT b = state->dual + place * n_classes, *HF_RESTRICT to = change, estimate = 0;
-    int is_active = 0, is_changed = 0;
-    for (ptrdiff_t j = 0; j < n_classes; j++) {
+    const double upper = row->upper, diagonal = row->diagonal, by = 1 / (row->step + diagonal);
+    const double margin = state->margin, halved = 0.5 / diagonal, longest = upper * diagonal;
+    const double *const intercepts = state->intercepts, *const high = state->of_classes,
+                        *const low = high + n_classes;
+    double *const largest = state->of_classes + 2 * n_classes, *const smallest = largest + n_classes;
+    double *const b = state->dual + place * n_classes, lane[8] = {0};
+    int64_t is_active = 0, is_changed = 0;
+    ptrdiff_t j = 0;
+    HF_IVDEP
+    for (j = 0; j < n_classes; j++) {
         const double sign = j == own ? 1 : -1, a = b[j], lack = margin - sign * (scores[j] + intercepts[j]);
-        const double at_end = upper * (lack - 0.5 * diagonal * upper), inside = lack * lack / (2 * diagonal);
-        const double loss = lack <= 0 ? 0 : lack >= upper * diagonal ? at_end : inside;
-        const double gradient = diagonal * a - lack, fall = gradient < 0 ? gradient : 0,
-                     rise = gradient > 0 ? gradient : 0;
+        const double inside = lack >= longest ? upper * (lack - 0.5 * longest) : lack * lack * halved;
+        const double loss = lack <= 0 ? 0 : inside, gradient = diagonal * a - lack;
+        const double fall = gradient < 0 ? gradient : 0, rise = gradient > 0 ? gradient : 0;
         const double projected = a <= 0 ? fall : a >= upper ? rise : gradient;
-        const int rests = (a <= 0 && gradient > high[j]) || (a >= upper && gradient < low[j]);
+        const double beyond = a <= 0 ? gradient - high[j] : a >= upper ? low[j] - gradient : -1;
         const double moved = a - gradient * by, over = moved > 0 ? moved : 0,
                      next = over < upper ? over : upper;
-        const int steps = projected >= HF_NO_GRADIENT || projected <= -HF_NO_GRADIENT;
-        const double kept = steps ? next : a;
-        estimate += loss - a * (lack - 0.5 * diagonal * a);
+        const double kept = projected >= HF_NO_GRADIENT || projected <= -HF_NO_GRADIENT ? next : a;
         largest[j] = projected > largest[j] ? projected : largest[j];
         smallest[j] = projected < smallest[j] ? projected : smallest[j];
-        to[j] = sign * (kept - a);
+        scores[j] = loss - a * (lack - 0.5 * diagonal * a);
+        change[j] = sign * (kept - a);
         b[j] = kept;
-        is_active |= !rests;
-        is_changed |= kept != a;
+        is_active |= beyond > 0 ? 0 : 1;
+        is_changed |= kept != a ? 1 : 0;
     }
-    state->estimate += estimate;
+    for (j = 0; j + 8 <= n_classes; j += 8) {
+        HF_UNROLL
+        for (int l = 0; l < 8; l++)
+            lane[l] += scores[j + l];
+    }
+    for (int l = 0; j + l < n_classes; l++)
+        lane[l] += scores[j + l];
+    state->estimate +=
+        ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
     if (is_active)
         state->order[state->n_kept++] = place;
     if (!is_changed)
         return 0;
-    for (ptrdiff_t j = 0; j < n_classes; j++) {
-        state->intercepts[j] += state->intercept_rate * to[j];
-        state->of_classes[4 * n_classes + j] += to[j];
+    HF_IVDEP
+    for (j = 0; j < n_classes; j++) {
+        state->intercepts[j] += state->intercept_rate * change[j];
+        state->of_classes[4 * n_classes + j] += change[j];
     }
     return 1;
 }

@@ -8,25 +8,27 @@
 #define IX(name) FN(HF_JOIN(name, i64))
 #endif
 
-/* The dot product of the entries first .. end and coef, entry k of a row in lane k mod 4; a NaN is no sign of it, but
- * `*outside` becomes 1 where an index is outside. */
-HF_INLINE double IX(entries_dot)(const real *HF_RESTRICT x, const index_type *HF_RESTRICT index, int64_t k,
-                                 int64_t end, const double *HF_RESTRICT coef, uint64_t width, int *outside) {
+/* *sum = the dot product of the entries first .. end and coef, entry k of a row in lane k mod 4; 0 if an index is outside. */
+HF_INLINE int IX(entries_dot)(const real *HF_RESTRICT x, const index_type *HF_RESTRICT index, int64_t k,
+                              int64_t end, const double *HF_RESTRICT coef, uint64_t width, double *sum) {
     double lane[4] = {0};
     for (; k + 4 <= end; k += 4) {
         HF_UNROLL
         for (int q = 0; q < 4; q++) {
             const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k + q]);
-            *outside |= j >= width;
-            lane[q] += (double)x[k + q] * coef[j < width ? j : 0];
+            if (j >= width)
+                return 0;
+            lane[q] += (double)x[k + q] * coef[j];
         }
     }
     for (int q = 0; k + q < end; q++) {
         const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k + q]);
-        *outside |= j >= width;
-        lane[q] += (double)x[k + q] * coef[j < width ? j : 0];
+        if (j >= width)
+            return 0;
+        lane[q] += (double)x[k + q] * coef[j];
     }
-    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
+    *sum = (lane[0] + lane[2]) + (lane[1] + lane[3]);
+    return 1;
 }
 
 /* Visit n_rows rows in order, those at `places` of the state's rows; the first of them where an index is outside, at which it
@@ -40,12 +42,11 @@ static ptrdiff_t IX(csr_descend_rows)(const void *data, const void *indices, con
     const uint64_t width = (uint64_t)n_features;
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         hf_dual_row *const row = state->rows + places[i];
-        int outside = 0;
         double score, change;
-        if (i + 1 < n_rows) {
-            HF_PREFETCH(x + starts[i + 1]);
-            HF_PREFETCH((const char *)(x + starts[i + 1]) + HF_LINE_BYTES);
-            HF_PREFETCH(index + starts[i + 1]);
+        if (i + HF_ROWS_AHEAD < n_rows) {
+            const int64_t next = starts[i + HF_ROWS_AHEAD], size = ends[i + HF_ROWS_AHEAD] - next;
+            hf_prefetch_some(x + next, (size_t)size * sizeof *x);
+            hf_prefetch_some(index + next, (size_t)size * sizeof *index);
         }
         if (hf_is_new(row)) {
             double squares = 0;
@@ -53,8 +54,7 @@ static ptrdiff_t IX(csr_descend_rows)(const void *data, const void *indices, con
                 squares += (double)x[k] * (double)x[k];
             hf_set_norm(state, row, squares);
         }
-        score = IX(entries_dot)(x, index, starts[i], ends[i], coef, width, &outside);
-        if (outside)
+        if (!IX(entries_dot)(x, index, starts[i], ends[i], coef, width, &score))
             return i;
         change = hf_visit(state, places[i], score);
         if (change == 0)
@@ -69,6 +69,47 @@ static ptrdiff_t IX(csr_descend_rows)(const void *data, const void *indices, con
     return -1;
 }
 
+/* n eights of the scores of a row, unless an index is outside: then 0. */
+HF_INLINE int IX(entries_eights)(const real *x, const index_type *index, int64_t k, int64_t end,
+                                 const double *coef, ptrdiff_t stride, uint64_t width, const int n,
+                                 double *scores) {
+    hf_eight sum[HF_EIGHTS];
+    memset(sum, 0, sizeof sum);
+    for (; k < end; k++) {
+        const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
+        if (j >= width)
+            return 0;
+        HF_UNROLL
+        for (int e = 0; e < n; e++)
+            hf_add_to_eight(sum + e, coef + j * (size_t)stride + 8 * e, (double)x[k]);
+    }
+    memcpy(scores, sum, (size_t)n * sizeof *sum);
+    return 1;
+}
+
+/* The scores of a row for all classes, likewise. */
+static int IX(entries_scores)(const real *x, const index_type *index, int64_t start, int64_t end,
+                              const double *coef, ptrdiff_t stride, uint64_t width, double *scores) {
+    int is_inside = 1;
+    for (ptrdiff_t c = 0; c < stride && is_inside; c += 8 * HF_EIGHTS) {
+        const double *const of = coef + c;
+        switch ((stride - c) / 8) {
+        case 1:
+            is_inside = IX(entries_eights)(x, index, start, end, of, stride, width, 1, scores + c);
+            break;
+        case 2:
+            is_inside = IX(entries_eights)(x, index, start, end, of, stride, width, 2, scores + c);
+            break;
+        case 3:
+            is_inside = IX(entries_eights)(x, index, start, end, of, stride, width, 3, scores + c);
+            break;
+        default:
+            is_inside = IX(entries_eights)(x, index, start, end, of, stride, width, HF_EIGHTS, scores + c);
+        }
+    }
+    return is_inside;
+}
+
 /* The same for K classes. O(number of entries * n_classes). */
 static ptrdiff_t IX(csr_descend_class_rows)(const void *data, const void *indices, const int64_t *starts,
                                             const int64_t *ends, const int64_t *places, ptrdiff_t n_rows,
@@ -80,19 +121,19 @@ static ptrdiff_t IX(csr_descend_class_rows)(const void *data, const void *indice
     double *const scores = state->space, *const change = scores + stride;
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         hf_dual_row *const row = state->rows + places[i];
-        memset(scores, 0, (size_t)(2 * stride) * sizeof *scores);
+        if (i + HF_ROWS_AHEAD < n_rows) {
+            const int64_t next = starts[i + HF_ROWS_AHEAD], size = ends[i + HF_ROWS_AHEAD] - next;
+            hf_prefetch_some(x + next, (size_t)size * sizeof *x);
+            hf_prefetch_some(index + next, (size_t)size * sizeof *index);
+        }
         if (row->step == 0) {
             double squares = 0;
             for (int64_t k = starts[i]; k < ends[i]; k++)
                 squares += (double)x[k] * (double)x[k];
             row->step = squares + state->intercept_rate;
         }
-        for (int64_t k = starts[i]; k < ends[i]; k++) {
-            const uint64_t j = (uint64_t)hf_pinned((int64_t)index[k]);
-            if (j >= width)
-                return i;
-            hf_add_multiple(state->coef + j * (size_t)stride, (double)x[k], stride, scores);
-        }
+        if (!IX(entries_scores)(x, index, starts[i], ends[i], state->coef, stride, width, scores))
+            return i;
         if (!hf_visit_row(state, places[i], scores, change))
             continue;
         for (int64_t k = starts[i]; k < ends[i]; k++) {

@@ -27,10 +27,8 @@ static void FN(descend_rows)(const void *const *rows, const int64_t *places, ptr
         const real *HF_RESTRICT x = rows[i];
         hf_dual_row *const row = state->rows + places[i];
         double change;
-        if (i + 1 < n_rows) {
-            HF_PREFETCH(rows[i + 1]);
-            HF_PREFETCH((const char *)rows[i + 1] + HF_LINE_BYTES);
-        }
+        if (i + HF_ROWS_AHEAD < n_rows)
+            hf_prefetch_some(rows[i + HF_ROWS_AHEAD], (size_t)n_features * sizeof *x);
         if (hf_is_new(row)) {
             double squares = 0;
             for (ptrdiff_t j = 0; j < n_features; j++)
@@ -45,6 +43,19 @@ static void FN(descend_rows)(const void *const *rows, const int64_t *places, ptr
     }
 }
 
+/* Eights `first` to `first + n` of the scores of a row. */
+HF_INLINE void FN(row_eights)(const real *x, ptrdiff_t n_features, const double *coef, ptrdiff_t stride,
+                              const int n, double *scores) {
+    hf_eight sum[HF_EIGHTS];
+    memset(sum, 0, sizeof sum);
+    for (ptrdiff_t j = 0; j < n_features; j++) {
+        HF_UNROLL
+        for (int e = 0; e < n; e++)
+            hf_add_to_eight(sum + e, coef + j * stride + 8 * e, (double)x[j]);
+    }
+    memcpy(scores, sum, (size_t)n * sizeof *sum);
+}
+
 /* The same for K classes. O(n_rows * n_features * n_classes). */
 static void FN(descend_class_rows)(const void *const *rows, const int64_t *places, ptrdiff_t n_rows,
                                    ptrdiff_t n_features, hf_class_descent *state) {
@@ -53,15 +64,28 @@ static void FN(descend_class_rows)(const void *const *rows, const int64_t *place
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         const real *HF_RESTRICT x = rows[i];
         hf_dual_row *const row = state->rows + places[i];
-        memset(scores, 0, (size_t)(2 * stride) * sizeof *scores);
         if (row->step == 0) {
             double squares = 0;
             for (ptrdiff_t j = 0; j < n_features; j++)
                 squares += (double)x[j] * (double)x[j];
             row->step = squares + state->intercept_rate;
         }
-        for (ptrdiff_t j = 0; j < n_features; j++)
-            hf_add_multiple(state->coef + j * stride, (double)x[j], stride, scores);
+        for (ptrdiff_t c = 0; c < stride; c += 8 * HF_EIGHTS) {
+            const double *const coef = state->coef + c;
+            switch ((stride - c) / 8) {
+            case 1:
+                FN(row_eights)(x, n_features, coef, stride, 1, scores + c);
+                break;
+            case 2:
+                FN(row_eights)(x, n_features, coef, stride, 2, scores + c);
+                break;
+            case 3:
+                FN(row_eights)(x, n_features, coef, stride, 3, scores + c);
+                break;
+            default:
+                FN(row_eights)(x, n_features, coef, stride, HF_EIGHTS, scores + c);
+            }
+        }
         if (!hf_visit_row(state, places[i], scores, change))
             continue;
         for (ptrdiff_t j = 0; j < n_features; j++)

@@ -10,6 +10,14 @@
 /* Smaller projected gradients, which are in units of the margin, are rounding: no step. */
 #define HF_NO_GRADIENT 1e-14
 
+/* How many rows ahead what comes next is asked for, and how many lines of it: the hardware follows from there. */
+enum { HF_ROWS_AHEAD = 4, HF_LINES_AHEAD = 4 };
+HF_INLINE void hf_prefetch_some(const void *x, size_t bytes) {
+    const size_t last = bytes < HF_LINES_AHEAD * HF_LINE_BYTES ? bytes : HF_LINES_AHEAD * HF_LINE_BYTES;
+    for (size_t at = 0; at < last; at += HF_LINE_BYTES)
+        HF_PREFETCH((const char *)x + at);
+}
+
 /* -1 or 1: y of a row. */
 HF_INLINE double hf_sign_of(const hf_dual_row *row) { return copysign(1.0, row->step); }
 

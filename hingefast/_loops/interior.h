@@ -8,7 +8,8 @@
 #define HF_INTERIOR_H
 #include "once.h"
 
-enum { ROW_LANES = 8 };
+/* Rows of a block: what is summed of them stays in a first-level cache. Sums run in eight lanes by the row's place. */
+enum { ROW_LANES = 8, BLOCK_ROWS = 256 };
 
 /* What a step in a makes of p and q, on the way to products to_a and to_room over a and room. */
 HF_INLINE double hf_step_of_p(const hf_interior *s, ptrdiff_t i, double to_a, double da) {
@@ -19,46 +20,35 @@ HF_INLINE double hf_step_of_q(const hf_interior *s, ptrdiff_t i, double to_room,
 }
 
 /* The steepest fall beside where it falls from. */
-HF_INLINE double hf_steepest(const hf_interior *s, ptrdiff_t i, double da, double dp, double dq,
-                             double steepest) {
+HF_INLINE double hf_steepest(const hf_interior *s, ptrdiff_t i, double da, double dp, double dq) {
     const double of_a = da / s->a[i], of_p = dp / s->p[i];
     const double of_room = s->has_end ? -da / (s->upper[i] - s->a[i]) : 0,
                  of_q = s->has_end ? dq / s->q[i] : 0;
     const double of_low = of_a < of_p ? of_a : of_p, of_high = of_room < of_q ? of_room : of_q;
-    const double least = of_low < of_high ? of_low : of_high;
-    return least < steepest ? least : steepest;
+    return of_low < of_high ? of_low : of_high;
 }
 
-HF_INLINE void hf_look_at(const hf_interior *s, ptrdiff_t i, double *sum, double *least) {
-    const double a = s->a[i], room = s->upper[i] - a, y = s->signs[i];
-    const double per_room = s->has_end ? s->q[i] / room : 0, of_end = s->has_end ? room * s->q[i] : 0;
-    const double weight = 1 / (s->diagonal[i] + s->p[i] / a + per_room);
-    const double inside = room < a ? room : a;
-    s->weights[i] = weight;
-    s->excess[i] = y * s->scores[i] + s->diagonal[i] * a - s->margin;
-    s->right[i] = -(y * weight) * s->excess[i];
-    *sum += a * s->p[i] + of_end;
-    *least = inside < *least ? inside : *least;
+/* Adds n numbers to eight lanes, and the least of each lane and of its numbers. */
+HF_INLINE void hf_add_to_lanes(const double *x, ptrdiff_t n, double *lane) {
+    ptrdiff_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES) {
+        HF_UNROLL
+        for (int l = 0; l < ROW_LANES; l++)
+            lane[l] += x[i + l];
+    }
+    for (int l = 0; i + l < n; l++)
+        lane[l] += x[i + l];
 }
-
-HF_INLINE void hf_predict_at(const hf_interior *s, const double *along, ptrdiff_t i, double *linear,
-                             double *square, double *steepest) {
-    const double da = s->weights[i] * (-s->excess[i] - s->signs[i] * along[i]);
-    const double dp = hf_step_of_p(s, i, 0, da), dq = hf_step_of_q(s, i, 0, da);
-    s->step[i] = da;
-    *linear += (s->a[i] * dp + s->p[i] * da) + (s->has_end ? (s->upper[i] - s->a[i]) * dq - s->q[i] * da : 0);
-    *square += da * dp - da * dq;
-    *steepest = hf_steepest(s, i, da, dp, dq, *steepest);
+HF_INLINE void hf_least_to_lanes(const double *x, ptrdiff_t n, double *lane) {
+    ptrdiff_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES) {
+        HF_UNROLL
+        for (int l = 0; l < ROW_LANES; l++)
+            lane[l] = x[i + l] < lane[l] ? x[i + l] : lane[l];
+    }
+    for (int l = 0; i + l < n; l++)
+        lane[l] = x[i + l] < lane[l] ? x[i + l] : lane[l];
 }
-
-HF_INLINE double hf_step_at(const hf_interior *s, const double *along, ptrdiff_t i, double steepest) {
-    const double wanted = s->to_a[i] - s->to_room[i] - s->excess[i];
-    const double da = s->weights[i] * (wanted - s->signs[i] * along[i]);
-    s->step[i] = da;
-    return hf_steepest(s, i, da, hf_step_of_p(s, i, s->to_a[i], da), hf_step_of_q(s, i, s->to_room[i], da),
-                       steepest);
-}
-
 HF_INLINE double hf_sum_of(const double *lane) {
     return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
@@ -68,20 +58,35 @@ HF_INLINE double hf_least_of(const double *lane) {
         least = lane[l] < least ? lane[l] : least;
     return least;
 }
+HF_INLINE ptrdiff_t hf_rows_of_block(ptrdiff_t first, ptrdiff_t n) {
+    return n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS;
+}
 
 /* weights, excess and right (the right-hand side of the first step) of each row. out: the sum of the products a*p and
  * (upper - a)*q, and the least distance to a bound. */
 static void interior_look(const hf_interior *state, ptrdiff_t n, double *out) {
     const hf_interior s = *state;
-    double sum[ROW_LANES] = {0}, least[ROW_LANES];
-    ptrdiff_t i = 0;
+    double sum[ROW_LANES] = {0}, least[ROW_LANES], products[BLOCK_ROWS], inside[BLOCK_ROWS];
     for (int l = 0; l < ROW_LANES; l++)
         least[l] = INFINITY;
-    for (; i + ROW_LANES <= n; i += ROW_LANES)
-        for (int l = 0; l < ROW_LANES; l++)
-            hf_look_at(&s, i + l, sum + l, least + l);
-    for (int l = 0; i + l < n; l++)
-        hf_look_at(&s, i + l, sum + l, least + l);
+    for (ptrdiff_t first = 0; first < n; first += BLOCK_ROWS) {
+        const ptrdiff_t m = hf_rows_of_block(first, n);
+        HF_IVDEP
+        for (ptrdiff_t k = 0; k < m; k++) {
+            const ptrdiff_t i = first + k;
+            const double a = s.a[i], room = s.upper[i] - a, y = s.signs[i];
+            const double per_room = s.has_end ? s.q[i] / room : 0, of_end = s.has_end ? room * s.q[i] : 0;
+            const double weight = 1 / (s.diagonal[i] + s.p[i] / a + per_room);
+            const double excess = y * s.scores[i] + s.diagonal[i] * a - s.margin;
+            s.weights[i] = weight;
+            s.excess[i] = excess;
+            s.right[i] = -(y * weight) * excess;
+            products[k] = a * s.p[i] + of_end;
+            inside[k] = room < a ? room : a;
+        }
+        hf_add_to_lanes(products, m, sum);
+        hf_least_to_lanes(inside, m, least);
+    }
     out[0] = hf_sum_of(sum);
     out[1] = hf_least_of(least);
 }
@@ -90,22 +95,35 @@ static void interior_look(const hf_interior *state, ptrdiff_t n, double *out) {
  * length of the step, linearly and with its square, and the steepest fall. */
 static void interior_predict(const hf_interior *state, const double *along, ptrdiff_t n, double *out) {
     const hf_interior s = *state;
-    double linear[ROW_LANES] = {0}, square[ROW_LANES] = {0}, steepest[ROW_LANES] = {0};
-    ptrdiff_t i = 0;
-    for (; i + ROW_LANES <= n; i += ROW_LANES)
-        for (int l = 0; l < ROW_LANES; l++)
-            hf_predict_at(&s, along, i + l, linear + l, square + l, steepest + l);
-    for (int l = 0; i + l < n; l++)
-        hf_predict_at(&s, along, i + l, linear + l, square + l, steepest + l);
+    double linear[ROW_LANES] = {0}, square[ROW_LANES] = {0}, least[ROW_LANES] = {0};
+    double first_order[BLOCK_ROWS], second_order[BLOCK_ROWS], falls[BLOCK_ROWS];
+    for (ptrdiff_t first = 0; first < n; first += BLOCK_ROWS) {
+        const ptrdiff_t m = hf_rows_of_block(first, n);
+        HF_IVDEP
+        for (ptrdiff_t k = 0; k < m; k++) {
+            const ptrdiff_t i = first + k;
+            const double da = s.weights[i] * (-s.excess[i] - s.signs[i] * along[i]);
+            const double dp = hf_step_of_p(&s, i, 0, da), dq = hf_step_of_q(&s, i, 0, da);
+            const double of_room = s.has_end ? (s.upper[i] - s.a[i]) * dq - s.q[i] * da : 0;
+            s.step[i] = da;
+            first_order[k] = (s.a[i] * dp + s.p[i] * da) + of_room;
+            second_order[k] = da * dp - da * dq;
+            falls[k] = hf_steepest(&s, i, da, dp, dq);
+        }
+        hf_add_to_lanes(first_order, m, linear);
+        hf_add_to_lanes(second_order, m, square);
+        hf_least_to_lanes(falls, m, least);
+    }
     out[0] = hf_sum_of(linear);
     out[1] = hf_sum_of(square);
-    out[2] = hf_least_of(steepest);
+    out[2] = hf_least_of(least);
 }
 
 /* What the products are led to, over a and over room: `target` less what the step that was predicted misses by; and the
  * right-hand side. */
 static void interior_correct(const hf_interior *state, double target, ptrdiff_t n) {
     const hf_interior s = *state;
+    HF_IVDEP
     for (ptrdiff_t i = 0; i < n; i++) {
         const double da = s.step[i], dp = hf_step_of_p(&s, i, 0, da), dq = hf_step_of_q(&s, i, 0, da);
         const double to_a = (target - da * dp) / s.a[i];
@@ -119,19 +137,27 @@ static void interior_correct(const hf_interior *state, double target, ptrdiff_t 
 /* The corrected step, likewise; returned is the steepest fall. */
 static double interior_step(const hf_interior *state, const double *along, ptrdiff_t n) {
     const hf_interior s = *state;
-    double steepest[ROW_LANES] = {0};
-    ptrdiff_t i = 0;
-    for (; i + ROW_LANES <= n; i += ROW_LANES)
-        for (int l = 0; l < ROW_LANES; l++)
-            steepest[l] = hf_step_at(&s, along, i + l, steepest[l]);
-    for (int l = 0; i + l < n; l++)
-        steepest[l] = hf_step_at(&s, along, i + l, steepest[l]);
-    return hf_least_of(steepest);
+    double least[ROW_LANES] = {0}, falls[BLOCK_ROWS];
+    for (ptrdiff_t first = 0; first < n; first += BLOCK_ROWS) {
+        const ptrdiff_t m = hf_rows_of_block(first, n);
+        HF_IVDEP
+        for (ptrdiff_t k = 0; k < m; k++) {
+            const ptrdiff_t i = first + k;
+            const double wanted = s.to_a[i] - s.to_room[i] - s.excess[i];
+            const double da = s.weights[i] * (wanted - s.signs[i] * along[i]);
+            s.step[i] = da;
+            falls[k] = hf_steepest(&s, i, da, hf_step_of_p(&s, i, s.to_a[i], da),
+                                   hf_step_of_q(&s, i, s.to_room[i], da));
+        }
+        hf_least_to_lanes(falls, m, least);
+    }
+    return hf_least_of(least);
 }
 
 /* Take so much of the step. */
 static void interior_move(const hf_interior *state, const double *along, double length, ptrdiff_t n) {
     const hf_interior s = *state;
+    HF_IVDEP
     for (ptrdiff_t i = 0; i < n; i++) {
         const double da = s.step[i], dp = hf_step_of_p(&s, i, s.to_a[i], da);
         const double dq = hf_step_of_q(&s, i, s.to_room[i], da);
@@ -154,17 +180,21 @@ static void scores_along(const double *scores, const double *along, double t, pt
  * all are 1; n rows from a multiple of eight on. */
 static void line_sums(const double *values, const double *slopes, const double *curvatures,
                       const double *weights, const double *along, ptrdiff_t n, double *lanes) {
-    double sum[3][ROW_LANES];
-    memcpy(sum, lanes, sizeof sum);
-    for (ptrdiff_t first = 0; first < n; first += ROW_LANES) {
-        const int m = (int)(n - first < ROW_LANES ? n - first : ROW_LANES);
-        for (int l = 0; l < m; l++) {
-            const double weight = weights != NULL ? weights[first + l] : 1, to = along[first + l];
-            sum[0][l] += weight * values[first + l];
-            sum[1][l] += weight * slopes[first + l] * to;
-            sum[2][l] += weight * curvatures[first + l] * (to * to);
+    ptrdiff_t i = 0;
+    for (; i + ROW_LANES <= n; i += ROW_LANES) {
+        HF_UNROLL
+        for (int l = 0; l < ROW_LANES; l++) {
+            const double weight = weights != NULL ? weights[i + l] : 1, to = along[i + l];
+            lanes[l] += weight * values[i + l];
+            lanes[ROW_LANES + l] += weight * slopes[i + l] * to;
+            lanes[2 * ROW_LANES + l] += weight * curvatures[i + l] * (to * to);
         }
     }
-    memcpy(lanes, sum, sizeof sum);
+    for (int l = 0; i + l < n; l++) {
+        const double weight = weights != NULL ? weights[i + l] : 1, to = along[i + l];
+        lanes[l] += weight * values[i + l];
+        lanes[ROW_LANES + l] += weight * slopes[i + l] * to;
+        lanes[2 * ROW_LANES + l] += weight * curvatures[i + l] * (to * to);
+    }
 }
 #endif

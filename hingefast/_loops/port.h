@@ -17,6 +17,7 @@
 #define HF_NOINLINE static __declspec(noinline)
 #define HF_UNROLL
 #define HF_UNROLL_BY_FOUR
+#define HF_IVDEP __pragma(loop(ivdep))
 #define HF_VECTORISE
 #elif defined(__clang__)
 #define HF_RESTRICT restrict
@@ -24,6 +25,7 @@
 #define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("unroll")
 #define HF_UNROLL_BY_FOUR _Pragma("unroll 4")
+#define HF_IVDEP _Pragma("clang loop vectorize(assume_safety)")
 #define HF_VECTORISE
 #else
 #define HF_RESTRICT restrict
@@ -31,6 +33,7 @@
 #define HF_NOINLINE static __attribute__((noinline))
 #define HF_UNROLL _Pragma("GCC unroll 16")
 #define HF_UNROLL_BY_FOUR _Pragma("GCC unroll 4")
+#define HF_IVDEP _Pragma("GCC ivdep")
 #define HF_VECTORISE _Pragma("GCC unroll 1") /* or a short loop is unrolled before it is vectorised */
 #endif
 

@@ -54,23 +54,26 @@ class DualBox:
         """y_i*a_i, in the shape of scores."""
         return (self.signs * dual.reshape(self.signs.shape)).reshape(self.problem.shape_of_scores)
 
-    def bound(self, dual: Array, combined: Array) -> float:
-        """The dual objective times alpha; `combined` is ``problem.combine(slopes(dual))``.
+    def bound(self, dual: Array, coefs: Array, totals: Array) -> float:
+        """The dual objective times alpha.
 
-        An intercept without a penalty needs a dual whose sum of y_i*a_i is 0: of the sign that has more, all are made
-        smaller by the same factor.
+        Parameters
+        ----------
+        dual : ndarray
+        coefs, totals : ndarray of shape (width, n_features) and (width,)
+            The sums of y_i*a_i*x_i and of y_i*a_i. An intercept without a penalty needs a dual whose total is 0: of the
+            sign that has more, all are made smaller by the same factor.
         """
         problem = self.problem
         dual = dual.reshape(self.signs.shape)
-        totals = problem.intercepts(combined)
-        if self.intercept_share == 0 and totals.any():
+        if problem.has_intercept and self.intercept_share == 0 and totals.any():
             has_more = self.signs == np.where(totals > 0, 1, -1)
             of_sign = np.where(has_more, dual, 0.0).sum(axis=0)
             factors = 1 - np.abs(totals) / np.where(of_sign > 0, of_sign, 1.0)
             dual = np.where(has_more, dual * factors, dual)
-            combined = problem.combine(self.slopes(dual))
-        squares = float(np.sum(problem.coefs(combined) ** 2))
+            coefs = problem.coefs(problem.combine(self.slopes(dual)))
+        squares = float(np.vdot(coefs, coefs))
         if problem.has_intercept and self.intercept_share > 0:
-            squares += float(np.sum(problem.intercepts(combined) ** 2)) / self.intercept_share
+            squares += float(np.vdot(totals, totals)) / self.intercept_share
         linear = self.margin * float(dual.sum()) - 0.5 * float(np.sum(self.diagonal[:, np.newaxis] * dual**2))
         return float(problem.alpha * (linear - 0.5 * squares))

@@ -51,7 +51,8 @@ def interior_point(
     while True:
         combined = problem.combine(problem.signs * a)
         value = problem.value(rows.scores) + problem.penalty(theta)
-        yield Iterate(theta, value, box.bound(a, combined), dual=a, passes=problem.passes)
+        bound = box.bound(a, problem.coefs(combined), problem.intercepts(combined))
+        yield Iterate(theta, value, bound, dual=a, passes=problem.passes)
         products, distance = rows.look()
         if not distance > 0:
             return  # rounding has led to the boundary

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.csr import CSR
 from hingefast._kernels.labels import Targets
 from hingefast._kernels.problem import Problem
 from hingefast._kernels.rows import Line
@@ -90,11 +91,22 @@ class LinearProblem:
         self.y = index if self.signs is None else self.signs
         self.n_coefs = self.width * self.n_features
         self.size = self.n_coefs + self.has_intercept * self.width
+        self._theta = np.zeros(self.size)
         self.penalties = penalties_of(objective, self.width)
         self.shape_of_scores = (self.n_rows,) if self.width == 1 else (self.n_rows, self.width)
         self.dtype = np.float64 if self.layout.is_f64 else np.float32
         targets = Targets(objective.n_rows, arguments.SIGNS if self.width == 1 else classes, rows=rows)
         self._problem = Problem(self.layout, targets, n_threads=self.n_threads)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is CSR."""
+        return isinstance(self.layout, CSR)
+
+    @property
+    def entries_a_row(self) -> float:
+        """Numbers that a row of X has, on average."""
+        return self.layout.n_stored / max(self.layout.n_rows, 1) if self.is_sparse else self.n_features
 
     # The parts of a theta
 
@@ -107,8 +119,10 @@ class LinearProblem:
         return theta[self.n_coefs :] if self.has_intercept else np.zeros(self.width)
 
     def theta(self, coefs: Array, intercepts: Array) -> Array:
-        """A new one, of these."""
-        return np.concatenate([coefs.ravel(), intercepts if self.has_intercept else []])
+        """One of these: an array that the next call changes."""
+        self._theta[: self.n_coefs].reshape(coefs.shape)[:] = coefs
+        self._theta[self.n_coefs :] = intercepts if self.has_intercept else []
+        return self._theta
 
     # Passes over X
 
@@ -177,8 +191,10 @@ class LinearProblem:
         return {"reduction": "sum", "n_threads": self.n_threads}
 
     def penalty(self, theta: Array) -> float:
-        """penalties/2 . theta^2."""
-        return float(0.5 * np.dot(self.penalties * theta, theta))
+        """penalties/2 . theta^2, without an array of its size."""
+        coefs, intercepts = theta[: self.n_coefs], theta[self.n_coefs :]
+        of_intercepts = self.intercept_alpha * np.dot(intercepts, intercepts)
+        return float(0.5 * (self.alpha * np.dot(coefs, coefs) + of_intercepts))
 
 
 def penalties_of(objective: Objective, width: int) -> Array:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hingefast._kernels.slopes import StrongestRival
 from hingefast.multiclass import OneVsRest
+from hingefast.solvers.automatic import descent_or_interior_point
 from hingefast.solvers.dual_cd import dual_cd
 from hingefast.solvers.interior_point import interior_point
 from hingefast.solvers.iterate import Iterate
@@ -21,7 +22,7 @@ from hingefast.solvers.one_vs_rest import one_vs_rest
 if TYPE_CHECKING:
     from hingefast.objective import Objective
 
-__all__ = ["METHODS", "Method", "choose", "problems", "refusal", "solve", "why_no_gap"]
+__all__ = ["METHODS", "Method", "choose", "limit", "problems", "refusal", "solve", "why_no_gap"]
 
 Array = npt.NDArray[Any]
 
@@ -86,7 +87,7 @@ def _without_curvature(problem: LinearProblem) -> str | None:
 ROWS_A_COLUMN = 5
 FEW_COLUMNS = 100
 
-# One class against the rest: descents go on in step, a row read once for all classes, up to so many dual variables.
+# One class against the rest: descents go in step while that is worth it, up to so many dual variables.
 MAX_TOGETHER = 1 << 27
 
 METHODS = {
@@ -95,6 +96,15 @@ METHODS = {
     "newton": Method(newton, _without_slope, 200),
     "lbfgs": Method(None, _without_curvature, 15000),
 }
+
+# What only "auto" can take.
+DESCENT_OR_INTERIOR_POINT = "dual_cd or interior_point"
+_ALL = METHODS | {DESCENT_OR_INTERIOR_POINT: Method(descent_or_interior_point, _without_box, 1000)}
+
+
+def limit(method: str) -> tuple[int, bool]:
+    """The iterations of a method, if the caller does not say, and whether these are passes over the data."""
+    return _ALL[method].max_iter, _ALL[method].counts_passes
 
 
 def problems(objective: Objective) -> list[LinearProblem]:
@@ -106,21 +116,21 @@ def problems(objective: Objective) -> list[LinearProblem]:
 
 def refusal(method: str, parts: list[LinearProblem]) -> str | None:
     """Why a method cannot minimise an objective, or None."""
-    return METHODS[method].refuses(parts[0])
+    return _ALL[method].refuses(parts[0])
 
 
 def choose(parts: list[LinearProblem]) -> str | None:
     """The method that "auto" takes for an objective, or None: there is none.
 
     Of at most 1000 columns and five times as many rows, and of at most 100 columns whatever the rows, Newton's method
-    where the slope of the loss is continuous and the interior-point method where it is not; else the first of the list
-    that can.
+    where the slope of the loss is continuous, and where it is not a descent or an interior point, whichever is expected to
+    be faster; else the first of the list that can.
     """
     problem = parts[0]
     n_columns = problem.n_features
     is_narrow = n_columns <= MAX_COLUMNS and problem.n_rows >= ROWS_A_COLUMN * n_columns
     is_narrow = is_narrow or n_columns <= FEW_COLUMNS
-    names = ("newton", "interior_point", *METHODS) if is_narrow and problem.width == 1 else METHODS
+    names = ("newton", DESCENT_OR_INTERIOR_POINT, *METHODS) if is_narrow and problem.width == 1 else METHODS
     return next((name for name in names if refusal(name, parts) is None), None)
 
 
@@ -134,12 +144,15 @@ def solve(
     accept: Callable[[Iterate], bool],
 ) -> None:
     """Let a method work on the problems of an objective until an iterate is accepted, or it finds no better one."""
-    solver = METHODS[method].iterates
+    solver = _ALL[method].iterates
     if solver is None:  # SciPy calls, and is not called
         lbfgs(parts[0], theta, accept)
         return
     if len(parts) > 1 and method == "dual_cd" and parts[0].n_rows * len(parts) <= MAX_TOGETHER:
-        parts = [LinearProblem(parts[0].objective)]
+        for iterate in dual_cd(LinearProblem(parts[0].objective), theta, dual, seed, tol):
+            if accept(iterate):
+                return
+            theta, dual, parts[0].passes = iterate.theta, iterate.dual, iterate.passes
     if len(parts) == 1:
         iterates = solver(parts[0], theta, dual, seed, tol)
     else:

@@ -31,7 +31,7 @@ Array = npt.NDArray[Any]
 MAX_COLUMNS = 1000
 # Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
 MAX_EVALUATIONS = 60
-SLOPE_LEFT = 1e-4
+SLOPE_LEFT = 1e-2
 # Where fewer of the rows have another second derivative than before, the Hessian is changed and not made anew.
 FEW = 0.5
 # Rounding of a sum of slopes that cancel, beside the sum of their sizes.
@@ -68,7 +68,11 @@ def newton(
         if not is_bounded:
             yield Iterate(theta, value, decrease=decrement / 2, passes=problem.passes)
         along = problem.scores(direction)
-        step = _search(_along(losses, scores, along, theta, direction)) if decrement > 0 else 0.0
+        step = 0.0
+        if decrement > 0:
+            step = _search(
+                _along(losses, scores, along, theta, direction), -decrement, SLOPE_LEFT * decrement
+            )
         if step == 0 and is_fresh:
             return
         if step == 0:
@@ -225,11 +229,11 @@ def _best_shift(losses: _OneScore, scores: Array) -> float:
         first, second = losses.along(scores, losses.ones, sign * t)
         return sign * first, second
 
-    return sign * _search(mirrored, start, target)
+    return sign * _search(mirrored, -abs(first), target, start)
 
 
 def _search(
-    derivatives: Callable[[float], tuple[float, float]], start: float = 1.0, target: float | None = None
+    derivatives: Callable[[float], tuple[float, float]], slope: float, target: float, start: float = 1.0
 ) -> float:
     """The t > 0 where a convex function has its minimum, by Newton's method between bounds; 0 if it does not fall.
 
@@ -237,17 +241,16 @@ def _search(
     ----------
     derivatives : callable
         t -> first and second derivative.
+    slope : float
+        The first derivative at 0.
+    target : float
+        The slope at which it ends.
     start : float
         The first t tried.
-    target : float, optional
-        The slope at which it ends; by default a share of that at 0.
     """
-    first, _ = derivatives(0.0)
     low, high, t = 0.0, math.inf, start
-    if not first < 0:
+    if not slope < 0:
         return 0.0
-    if target is None:
-        target = -SLOPE_LEFT * first
     for _ in range(MAX_EVALUATIONS):
         first, second = derivatives(t)
         if not abs(first) > target:
