@@ -33,6 +33,8 @@ def test_readme_runs(tmp_path, monkeypatch):
     """All blocks in their order share one namespace; a block with prompts is a doctest, without it is executed."""
     if not README.exists():
         pytest.skip("no README beside the tests")
+    pytest.importorskip("sklearn")
+    shutil.copytree(README.parent / "examples", tmp_path / "examples")  # not where the sources are
     monkeypatch.chdir(tmp_path)
     blocks = python_blocks()
     assert blocks, "the README shows no Python"

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from conftest import LEVELS, run_at_level
 from scipy import sparse
 
 import hingefast as hf
@@ -94,6 +95,48 @@ def test_layouts_and_dtypes(method, loss, dtype, layout):
     objective = hf.Objective(layout(X), y, loss=loss, alpha=0.02, penalize_intercept=True)
     result = hf.minimize(objective, method=method, tol=1e-5)
     assert result.success and abs(result.fun / exact.fun - 1) <= 2e-5
+
+
+@pytest.mark.at_every_level
+@over_layouts
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("method", ["dual_cd", "interior_point", "newton"])
+def test_loops_of_solvers(method, dtype, layout):
+    """Narrow rows, rows of a few lines, a class more than a vector has lanes: for the sanitizers, and the values."""
+    for d in (3, 40):
+        X, y = data(200, d)
+        objective = hf.Objective(layout(X.astype(dtype)), y, loss="squared_hinge", alpha=0.1)
+        result = hf.minimize(objective, method=method, tol=1e-5)
+        best = hf.minimize(hf.Objective(X, y, loss="squared_hinge", alpha=0.1), method="newton", tol=1e-10)
+        assert result.success and abs(result.fun / best.fun - 1) <= 2e-5
+    if method == "dual_cd":
+        y = np.arange(200) % 9
+        for loss in ("one_vs_rest:smooth_hinge", "crammer_singer:smooth_hinge"):
+            objective = hf.Objective(
+                layout(X.astype(dtype)), y, loss=loss, classes=9, alpha=0.1, penalize_intercept=True
+            )
+            result = hf.minimize(objective, method=method, tol=1e-4)
+            assert result.success and math.isclose(result.fun, objective.value(result.x), rel_tol=1e-6)
+
+
+BITS = """
+import numpy as np, hingefast as hf
+from scipy import sparse
+rng = np.random.default_rng(0)
+X = rng.normal(size=(500, 20)) * (rng.random((500, 20)) < 0.5)
+y = np.where(X[:, 0] + rng.normal(size=500) > 0, 1, -1)
+for A in (X, sparse.csr_array(X), X.astype(np.float32)):
+    for method in ("dual_cd", "interior_point", "newton"):
+        objective = hf.Objective(A, y, loss="smooth_hinge", alpha=0.01, penalize_intercept=True)
+        print(hf.minimize(objective, method=method, tol=1e-6).x.tobytes().hex())
+    for loss in ("one_vs_rest:hinge", "crammer_singer:hinge"):
+        objective = hf.Objective(A, rng.integers(0, 3, 500), loss=loss, classes=3, alpha=0.1, penalize_intercept=True)
+        print(hf.minimize(objective, method="dual_cd", tol=1e-3).x.tobytes().hex())
+"""
+
+
+def test_same_bits_at_every_level():
+    assert len({run_at_level(level, BITS) for level in LEVELS}) == 1
 
 
 @over_methods
@@ -379,6 +422,57 @@ def test_one_vs_rest(base, intercept):
         assert np.allclose(hf.minimize(alone, tol=1e-12).x[:5], coefs[k], atol=1e-3)
 
 
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, sparse.csr_array])
+@pytest.mark.parametrize("intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"])
+@pytest.mark.parametrize("base", BOXES)
+def test_crammer_singer(base, intercept, layout):
+    """The sequential dual method, against SciPy where the loss is smooth but for ties."""
+    X, _ = data(300, 5)
+    y = np.random.default_rng(1).integers(0, 4, 300) + 3
+    X[np.arange(300), y - 3] += 2
+    loss = f"crammer_singer:{base}"
+    objective = hf.Objective(layout(X), y, loss=loss, classes=[3, 4, 5, 6], alpha=0.05, **intercept)
+    result = hf.minimize(objective, tol=1e-6)
+    assert result.method == "dual_cd" and result.success and 0 <= result.gap <= 1e-6
+    assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+    if base != "hinge":
+        other = hf.minimize(objective, method="lbfgs", tol=1e-4)
+        assert -1e-6 <= other.fun / result.fun - 1 <= 1e-3
+    warm = hf.minimize(objective, result, tol=1e-5)
+    assert warm.nit == 0
+    free = hf.Objective(layout(X), y, loss=loss, classes=[3, 4, 5, 6], alpha=0.05)
+    with pytest.raises(ValueError, match="needs intercepts with a penalty or none: penalize_intercept=True, or fit_"):
+        hf.minimize(free, method="dual_cd")
+
+
+def test_two_classes_are_a_binary_problem():
+    """Crammer-Singer of two classes: the hinge of the difference of scores, of which each class has a half."""
+    X, y = data(200, 6)
+    binary = hf.Objective(X, y, loss="hinge", alpha=0.05, penalize_intercept=True)
+    pair = hf.Objective(
+        X, (y > 0).astype(int), loss="crammer_singer", classes=2, alpha=0.1, penalize_intercept=True
+    )
+    one, two = hf.minimize(binary, tol=1e-9, method="dual_cd"), hf.minimize(pair, tol=1e-9)
+    assert math.isclose(one.fun, two.fun, rel_tol=1e-8)
+    coefs, _ = pair.unpack(two.x)
+    assert np.allclose(coefs[1] - coefs[0], one.x[:-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"])
+def test_costs(intercept):
+    X, _ = data(300, 5)
+    y = np.random.default_rng(1).integers(0, 3, 300)
+    X[np.arange(300), y] += 2
+    cost = np.array([[0, 1, 3], [0.5, 0, 1], [2, 2, 0.0]])
+    objective = hf.Objective(X, y, loss=hf.CostSensitiveHinge(cost), classes=3, alpha=0.05, **intercept)
+    result = hf.minimize(objective, tol=1e-6)
+    assert result.success and math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+    same = hf.Objective(X, y, loss=hf.CostSensitiveHinge(1 - np.eye(3)), classes=3, alpha=0.05, **intercept)
+    plain = hf.Objective(X, y, loss="crammer_singer", classes=3, alpha=0.05, **intercept)
+    values = [hf.minimize(objective, tol=1e-7).fun for objective in (same, plain)]
+    assert math.isclose(*values, rel_tol=1e-6)
+
+
 @pytest.mark.parametrize("loss", ["weston_watkins:logistic", "weston_watkins:squared_hinge"])
 def test_classes_that_meet(loss):
     X, _ = data(300, 5)
@@ -563,7 +657,7 @@ def test_errors(call, error, message):
 def test_losses_that_no_method_minimises():
     X, _ = data()
     y = np.arange(len(X)) % 3
-    for loss in ("weston_watkins", hf.TopKHinge(2), hf.CostSensitiveHinge(1 - np.eye(3))):
+    for loss in ("weston_watkins", hf.TopKHinge(2)):
         objective = hf.Objective(X, y, loss=loss, classes=3, alpha=0.01)
         with pytest.raises(
             ValueError, match=r"^no method minimises .*; use a smooth base, such as 'weston_watkins:"

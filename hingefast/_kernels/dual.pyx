@@ -258,7 +258,7 @@ cdef class ClassDescent(Visits):
         self.state.space = <double*>cnp.PyArray_DATA(self.space)
 
     def visit(self, intercepts, double rate, highs, lows):
-        """`Descent.visit` for one class against the rest, each: arrays of shape (K,). A row rests if it does for all."""
+        """`Descent.visit` of one class against the rest, each: arrays of shape (K,). A row rests if it does for all."""
         self.of_classes[0], self.of_classes[1], self.of_classes[2:] = highs, lows, 0
         self.intercepts[:] = intercepts
         estimate = self.visit_for_all(rate, 0)
@@ -305,10 +305,10 @@ cdef class ClassDescent(Visits):
 cdef class Centres:
     """Intercepts b = centre + rate*(sum of y_i*a_i - share*centre), one or K, and how their centres move.
 
-    With a centre held, rows are visited as if a penalty of stiffness 1/rate held the intercept; at the minimum the sum of
-    y_i*a_i is share*b whatever the rate. A step of `rate` times what is missing there is that of the proximal point method,
-    which converges; longer ones come from the secant through the last two, and are never beyond bounds that halve when the
-    sign changes.
+    With a centre held, rows are visited as if a penalty of stiffness 1/rate held the intercept; at the minimum the sum
+    of y_i*a_i is share*b whatever the rate. A step of `rate` times what is missing there is that of the proximal point
+    method, which converges; longer ones come from the secant through the last two, and are never beyond bounds that
+    halve when the sign changes.
 
     Parameters
     ----------
@@ -320,14 +320,14 @@ cdef class Centres:
 
     cdef readonly object centres, totals
     cdef readonly double rate, share
-    cdef object gains, radii, lasts, missings
+    cdef object gains, radii, lasts, lacks
 
     def __cinit__(self, cnp.ndarray centres, cnp.ndarray totals, double rate, double share, double gain):
         cdef Py_ssize_t n = cnp.PyArray_SIZE(centres)
         self.centres, self.totals = centres, totals
         self.rate, self.share = rate, share
         self.gains, self.radii = np.full(n, gain), np.full(n, FIRST_RADIUS)
-        self.lasts, self.missings = np.zeros(n), np.zeros(n)
+        self.lasts, self.lacks = np.zeros(n), np.zeros(n)
 
     def intercepts(self):
         """b, a new array."""
@@ -349,7 +349,7 @@ cdef class Centres:
         cdef double* gain = <double*>cnp.PyArray_DATA(self.gains)
         cdef double* radius = <double*>cnp.PyArray_DATA(self.radii)
         cdef double* last = <double*>cnp.PyArray_DATA(self.lasts)
-        cdef double* before = <double*>cnp.PyArray_DATA(self.missings)
+        cdef double* before = <double*>cnp.PyArray_DATA(self.lacks)
         cdef const double* change = <const double*>cnp.PyArray_DATA(moved)
         cdef double missing, size, ratio, faster, length, largest = 0, start
         cdef Py_ssize_t k

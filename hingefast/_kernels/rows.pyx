@@ -116,8 +116,8 @@ cdef class Interior:
     Attributes
     ----------
     a, scores, weights, right : ndarray
-        Dual variables; scores, which begin at 0; what X.T @ diag(weights) @ X is asked with; what X.T is multiplied with
-        for the right-hand side.
+        Dual variables; scores, which begin at 0; what X.T @ diag(weights) @ X is asked with; what X.T is multiplied
+        with for the right-hand side.
     """
 
     cdef hf_interior state

@@ -1,7 +1,8 @@
-"""What "auto" takes for the hinge on few columns: dual coordinate descent, if it is fast enough, else an interior point.
+"""What "auto" takes for the hinge on few columns: dual coordinate descent where it is fast, else an interior point.
 
-Coordinates win while the penalty is strong, and stall where it is weak; an interior point takes some 20 iterations whatever
-the data. Which it will be shows after a few passes: how fast the gap has fallen says how many more there would be.
+Coordinates win while the penalty is strong, and stall where it is weak; an interior point takes some 20 iterations
+whatever the data. Which it will be shows after a few passes: how fast the gap has fallen says how many more there
+would be.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ Array = npt.NDArray[Any]
 
 # Passes of the descent before each decision.
 TRIED = 12
-# What an interior point takes: iterations, and nanoseconds a row of each, by its numbers; and of a visit (Emerald Rapids; a9a,
-# cod-rna, skin). Only their ratio counts.
+# Iterations of an interior point.
 ITERATIONS = 20
 
 
 def _ns_of_row(problem: LinearProblem) -> tuple[float, float]:
-    """Nanoseconds of a visit of a row, and of a row in an iteration of an interior point."""
+    """Nanoseconds of a visit of a row, and of a row in an iteration of an interior point.
+
+    Measured on Emerald Rapids with a9a, cod-rna and skin; only their ratio counts.
+    """
     entries = problem.entries_a_row
     if problem.is_sparse:
         return 50 + 4 * entries, 45 + 6 * entries + 0.7 * entries**2
@@ -41,7 +44,7 @@ def descent_or_interior_point(
 ) -> Iterator[Iterate]:
     """Descend while it is expected to take less than an interior point would; then leave it to that."""
     visit, iteration = _ns_of_row(problem)
-    first, decide_at = math.inf, TRIED
+    first, decide_at = math.inf, float(TRIED)
     for iterate in dual_cd(problem, theta, dual, seed, tol):
         iterate.method = "dual_cd"
         yield iterate

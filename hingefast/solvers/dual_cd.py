@@ -48,8 +48,8 @@ FAR_LOWER = 0.1
 MAX_PASSES_BETWEEN = 30
 # After so many checks in turn without a lower value or a higher bound it is rounding that is left.
 MAX_IDLE = 20
-# One class against the rest: a visit of a row for all classes takes the time of so many for one. Where fewer classes are
-# left for each row, the descent in step ends, and each class goes on by itself (20 classes, 20 Newsgroups).
+# One class against the rest: a visit of a row for all classes takes the time of so many for one. Where fewer classes
+# are left for each row, the descent in step ends, and each class goes on by itself (20 classes, 20 Newsgroups).
 WORTH_TOGETHER = 4
 # Rows whose norms are looked at to set the spring.
 SAMPLE = 1000

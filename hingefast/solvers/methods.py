@@ -123,8 +123,8 @@ def choose(parts: list[LinearProblem]) -> str | None:
     """The method that "auto" takes for an objective, or None: there is none.
 
     Of at most 1000 columns and five times as many rows, and of at most 100 columns whatever the rows, Newton's method
-    where the slope of the loss is continuous, and where it is not a descent or an interior point, whichever is expected to
-    be faster; else the first of the list that can.
+    where the slope of the loss is continuous, and where it is not a descent or an interior point, whichever is expected
+    to be faster; else the first of the list that can.
     """
     problem = parts[0]
     n_columns = problem.n_features
