@@ -712,3 +712,14 @@ def test_nothing_is_below_zero(loss):
     objective = hf.Objective(X, np.where(X[:, 0] > 0, 1, -1), loss=loss, alpha=0.1, penalize_intercept=True)
     result = hf.minimize(objective)
     assert result.success and result.fun == result.gap == 0 and not result.x.any()
+
+
+@pytest.mark.parametrize("loss", ["psi_g", "psi_m"])
+def test_newton_converges_quadratically(loss):
+    """Of the smooth hinges of arXiv 2103.00233: near the minimum the gradient is about the square of the one before."""
+    X, y = data(500, 10)
+    objective = hf.Objective(X, y, loss=loss, alpha=1e-2, penalize_intercept=True)
+    result = hf.minimize(objective, method="newton", tol=1e-13)
+    norms = np.sqrt(np.array(result.history["gap"]) * result.fun)  # the gap is |gradient|^2/(2 alpha fun)
+    norms = norms[(norms > 1e-7) & (norms < 1)]
+    assert len(norms) >= 3 and norms[-1] <= 1e-4 and (norms[1:] <= 20 * norms[:-1] ** 2).all()

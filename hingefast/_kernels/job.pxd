@@ -17,3 +17,7 @@ cdef class Job:
     cdef int wake(self, Py_ssize_t number) except -1
     cdef int wake_all(self) except -1
     cdef int run_on(self, Py_ssize_t n_threads) except -1
+
+cdef class Calls(Job):
+    cdef list calls, results
+    cdef Py_ssize_t next_call

@@ -153,3 +153,33 @@ cdef class Job:
         if failure is not None:
             raise failure
         return 0
+
+
+cdef class Calls(Job):
+    """Calls without arguments that have nothing to do with one another."""
+
+    def __init__(self, list calls):
+        self.calls = calls
+        self.restart()
+
+    cdef int restart(self) except -1:
+        self.next_call = 0
+        self.results = [None] * len(self.calls)
+        return 0
+
+    cdef int share(self, bint is_caller) except -1:
+        cdef Py_ssize_t k
+        while self.next_call < len(self.calls) and not self.cancelled:
+            k = self.next_call
+            self.next_call += 1
+            self.results[k] = self.calls[k]()
+            self.look()
+        return 0
+
+
+def call_all(list calls, n_threads):
+    """What calls return, in a list; they are shared out to at most so many threads, None being all that there are."""
+    cdef Calls job = Calls(calls)
+    cdef Py_ssize_t n = min(_threads.resolve_threads(n_threads), max(len(calls), 1))
+    job.run_on(n)
+    return job.results

@@ -1,7 +1,8 @@
-"""K classes against the rest: K problems of one score a row that share X, each at its own pace."""
+"""K classes against the rest: K problems of one score a row that share X, each at its own pace; threads share them out."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hingefast._kernels.job import call_all
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem
 
@@ -32,11 +34,11 @@ def one_vs_rest(
     n_classes, n_features = len(parts), parts[0].n_features
     coefs = theta[: n_classes * n_features].reshape(n_classes, n_features)
     intercepts = theta[n_classes * n_features :]
-    runs, now = [], []
+    runs = []
     for k, part in enumerate(parts):
         own = np.append(coefs[k], intercepts[k]) if part.has_intercept else coefs[k].copy()
         runs.append(solve(part, own, None if dual is None else dual[:, k], seed, tol))
-        now.append(next(runs[k]))
+    now = call_all([functools.partial(next, run) for run in runs], parts[0].n_threads)
     bounds = [iterate.bound for iterate in now]
     is_over = [False] * n_classes
     while True:
@@ -54,10 +56,9 @@ def one_vs_rest(
         )
         left = [_left(iterate, bound) for iterate, bound in zip(now, bounds, strict=True)]
         largest = max((gap for gap, over in zip(left, is_over, strict=True) if not over), default=0.0)
-        for k, gap in enumerate(left):
-            if is_over[k] or gap < SHARE * largest:
-                continue
-            following = next(runs[k], None)
+        due = [k for k, gap in enumerate(left) if not (is_over[k] or gap < SHARE * largest)]
+        calls = [functools.partial(next, runs[k], None) for k in due]
+        for k, following in zip(due, call_all(calls, parts[0].n_threads), strict=True):
             if following is None:
                 is_over[k] = True
             else:
