@@ -423,7 +423,9 @@ def test_one_vs_rest(base, intercept):
 
 
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, sparse.csr_array])
-@pytest.mark.parametrize("intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"])
+@pytest.mark.parametrize(
+    "intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"]
+)
 @pytest.mark.parametrize("base", BOXES)
 def test_crammer_singer(base, intercept, layout):
     """The sequential dual method, against SciPy where the loss is smooth but for ties."""
@@ -441,7 +443,9 @@ def test_crammer_singer(base, intercept, layout):
     warm = hf.minimize(objective, result, tol=1e-5)
     assert warm.nit == 0
     free = hf.Objective(layout(X), y, loss=loss, classes=[3, 4, 5, 6], alpha=0.05)
-    with pytest.raises(ValueError, match="needs intercepts with a penalty or none: penalize_intercept=True, or fit_"):
+    with pytest.raises(
+        ValueError, match="needs intercepts with a penalty or none: penalize_intercept=True, or fit_"
+    ):
         hf.minimize(free, method="dual_cd")
 
 
@@ -458,7 +462,9 @@ def test_two_classes_are_a_binary_problem():
     assert np.allclose(coefs[1] - coefs[0], one.x[:-1], atol=1e-3)
 
 
-@pytest.mark.parametrize("intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"])
+@pytest.mark.parametrize(
+    "intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"]
+)
 def test_costs(intercept):
     X, _ = data(300, 5)
     y = np.random.default_rng(1).integers(0, 3, 300)

@@ -45,7 +45,7 @@ def objective_calls(draw):
     spoil = Spoiler(draw, told, which)
     spoil_problem(draw, spoil, problem, None, is_checked_whole=True)
     spoil("fit_intercept", small_arguments.spoil_flag, "fit_intercept")
-    spoil("penalize_intercept", small_arguments.spoil_flag, "penalize_intercept")
+    spoil("penalize_intercept", small_arguments.spoil_share, "penalize_intercept")
     spoil(
         "reduction",
         lambda draw: (

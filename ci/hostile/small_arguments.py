@@ -119,5 +119,11 @@ def flag(draw):
     return draw.choice((found, found, np.bool_(found))), found
 
 
+def spoil_share(draw, name):
+    """What is neither a flag nor a number >= 0."""
+    wrong = (None, "yes", np.array([True, False]), [], -1.0, float("nan"), float("inf"), 1j)
+    return draw.choice(wrong), Fault((name,))
+
+
 def spoil_flag(draw, name):
     return draw.choice((0, 1, None, "yes", 1.0, np.array(True), np.array([True, False]), [])), Fault((name,))

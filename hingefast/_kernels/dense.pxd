@@ -5,6 +5,9 @@ from hingefast._kernels.worker cimport Worker
 cdef enum:
     # Rows of a chunk, over which float32 gradients are summed before they are widened to float64.
     CHUNK = 64
+    # Rows whose products of columns are added together: their sums are read and written once for so many, and a line of
+    # all of them, twice, is half of a first-level cache.
+    PANEL_ROWS_OF_PAIRS = 192
     # Features of narrow rows, at most (even_rows.h).
     NARROW = 16
 
@@ -18,6 +21,7 @@ cdef struct Queue:
     const char* narrow                   # not NULL: the block's rows are narrow and lie in X, the first one here
     void* grad                           # float32 gradient of a chunk, or NULL
     bint is_open                         # it may hold something
+    Py_ssize_t n_in_panel                # rows of which products of columns are still to be added
 
 cdef class Dense(Layout):
     cdef object X                    # the array
@@ -36,6 +40,7 @@ cdef class Dense(Layout):
     cdef void widen(self, Worker worker) noexcept nogil
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil
     cdef int add_products(self, Worker worker, const double* weights, Py_ssize_t n, double* out) noexcept nogil
+    cdef void multiply_panel(self, Worker worker, double* out) noexcept nogil
     cdef int reserve_tile(self, Worker worker, Py_ssize_t n) except -1
     cdef int fill_tile(self, Worker worker) noexcept nogil
     cdef int cast_rows(self, Worker worker) noexcept with gil

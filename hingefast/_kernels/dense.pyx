@@ -139,6 +139,7 @@ cdef class Dense(Layout):
         queue.is_open = False
         queue.grad = NULL
         queue.narrow = NULL
+        queue.n_in_panel = 0
         if width == 1 and not self.is_f64 and worker.want & SLOPE:
             queue.grad = worker.get(BLOCK_GRAD, self.n_features * self.itemsize)
             memset(queue.grad, 0, self.n_features * self.itemsize)
@@ -267,6 +268,8 @@ cdef class Dense(Layout):
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t reached = worker.start + worker.at
         self.accumulate(worker, queue.n_pending)
+        if reached == worker.end:
+            self.multiply_panel(worker, worker.grad)
         if reached % CHUNK == 0 or reached == worker.end:
             self.widen(worker)
 
@@ -289,13 +292,15 @@ cdef class Dense(Layout):
         return 0
 
     cdef int add_products(self, Worker worker, const double* weights, Py_ssize_t n, double* out) noexcept nogil:
-        """OF_PAIRS of n rows, at most CHUNK, from two panels of them in float64, as they are and weighted."""
+        """OF_PAIRS of n rows, at most CHUNK; of wide rows when a panel is full of them, and at the end of the task."""
         cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
         cdef Py_ssize_t d = self.n_features, lanes = HF_LINE_BYTES // <Py_ssize_t>sizeof(double)
-        cdef Py_ssize_t stride = (d + lanes - 1) // lanes * lanes, m = 0, i, j
-        cdef size_t size = (2 * CHUNK + 1) * max(stride, lanes) * sizeof(double)
+        cdef Py_ssize_t stride = (d + lanes - 1) // lanes * lanes, i, j, k, at
+        cdef size_t size = (2 * PANEL_ROWS_OF_PAIRS + 1) * max(stride, lanes) * sizeof(double)
         cdef double* panel
         cdef double* weighted
+        cdef double* row
+        cdef double weight
         if worker.buffers[PANELS].start == NULL or worker.buffers[PANELS].size < size:
             if grow_panels(worker, size) != 0:
                 return -1
@@ -310,17 +315,36 @@ cdef class Dense(Layout):
             memset(panel + n * d, 0, lanes * sizeof(double))
             table.product_narrow(panel, weights, n, d, out)
             return 0
-        weighted = panel + CHUNK * stride
+        weighted = panel + PANEL_ROWS_OF_PAIRS * stride
+        row = weighted + PANEL_ROWS_OF_PAIRS * stride
         for i in range(n):
-            if weights != NULL and weights[i] == 0:
+            weight = weights[i] if weights != NULL else 1
+            if weight == 0:
                 continue
-            convert(queue.rows[i], self.itemsize, d, panel + m * stride)
-            memset(panel + m * stride + d, 0, (stride - d) * sizeof(double))
-            for j in range(stride):
-                weighted[m * stride + j] = (weights[i] if weights != NULL else 1) * panel[m * stride + j]
-            m += 1
-        table.product_columns(panel, weighted, m, stride, d, out)
+            convert(queue.rows[i], self.itemsize, d, row)
+            memset(row + d, 0, (stride - d) * sizeof(double))
+            j = 0
+            while j < stride:   # line by line, so that a line of all rows lies together
+                at = j * PANEL_ROWS_OF_PAIRS + queue.n_in_panel * lanes
+                memcpy(panel + at, row + j, HF_LINE_BYTES)
+                for k in range(lanes):
+                    weighted[at + k] = weight * row[j + k]
+                j += lanes
+            queue.n_in_panel += 1
+            if queue.n_in_panel == PANEL_ROWS_OF_PAIRS:
+                self.multiply_panel(worker, out)
         return 0
+
+    cdef void multiply_panel(self, Worker worker, double* out) noexcept nogil:
+        """Add the products of the rows in the panel."""
+        cdef Queue* queue = <Queue*>worker.buffers[ROWS].start
+        cdef Py_ssize_t lanes = HF_LINE_BYTES // <Py_ssize_t>sizeof(double)
+        cdef Py_ssize_t stride = (self.n_features + lanes - 1) // lanes * lanes
+        cdef double* panel = <double*>worker.buffers[PANELS].start
+        if queue.n_in_panel > 0:
+            table.product_columns(panel, panel + PANEL_ROWS_OF_PAIRS * stride, queue.n_in_panel, PANEL_ROWS_OF_PAIRS,
+                                  self.n_features, out)
+        queue.n_in_panel = 0
 
     cdef void add_classes(self, Worker worker, const void* slopes) noexcept nogil:
         """`add` for K classes: class by class, so that the gradient of each stays in a cache."""

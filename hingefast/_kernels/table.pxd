@@ -292,7 +292,7 @@ cdef extern from "../_loops/table.h" nogil:
         hf_real_loops real[2]
         void (*product_narrow)(const double* rows, const double* weights, Py_ssize_t n_rows, Py_ssize_t n_features,
                                double* sums) noexcept nogil
-        void (*product_columns)(const double* panel, const double* weighted, Py_ssize_t n_rows, Py_ssize_t stride,
+        void (*product_columns)(const double* panel, const double* weighted, Py_ssize_t n_rows, Py_ssize_t capacity,
                                 Py_ssize_t n_features, double* sums) noexcept nogil
         Py_ssize_t (*decode_classes[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
                                                   int32_t* columns) noexcept nogil

@@ -29,7 +29,7 @@ cdef enum:
     INDEX_TILE         # ... their column indices
     COLUMNS            # ... the same rows in columns, or lanes of the scores of a block in contiguous columns
     GROUPS             # ... slopes by class
-    PANELS             # ... up to 64 rows of X in float64, twice
+    PANELS             # ... rows of X in float64, as they are and weighted
     SIGNS              # the slope stage: n or n*K signs
     DIFFERENCES        # ... n*K
     TERMS              # ... K + k

@@ -98,7 +98,7 @@ REAL_LOOP(PER_INDEX, ptrdiff_t, csr_product_columns,
 LOOP(ONE, void, product_narrow,
      (const double *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features, double *sums))
 LOOP(ONE, void, product_columns,
-     (const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t stride, ptrdiff_t n_features,
+     (const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t capacity, ptrdiff_t n_features,
       double *sums))
 
 /* dual coordinate descent (dense_descend.h, csr_descend.h) */

@@ -31,21 +31,60 @@ static void FN(square_columns)(const void *const *rows, const double *weights, p
 }
 
 #ifdef HF_REAL_IS_F64
+/* sum[j] += weights[i]*rows[i][j]*rows[i] for j < n, n_rows rows of a line each. */
+HF_INLINE void add_products_of_rows(const double *rows, const double *weights, ptrdiff_t n_rows, const int n,
+                                    FN(line) *sum) {
+    FN(line) held[HF_LINE_BYTES / sizeof(double)];
+    memcpy(held, sum, (size_t)n * sizeof *held);
+    for (ptrdiff_t i = 0; i < n_rows; i++) {
+        const double *const row = rows + i * LANES;
+        HF_UNROLL
+        for (int j = 0; j < n; j++) {
+            const double left = weights[i] * row[j];
+            HF_UNROLL
+            for (int part = 0; part < PARTS; part++)
+                held[j].p[part] += left * FN(load_part)(row + part * PART_LANES);
+        }
+    }
+    memcpy(sum, held, (size_t)n * sizeof *held);
+}
+
 /* The same as product_columns of rows of at most LANES numbers, which lie one behind the other, and behind the last of which
  * LANES more can be read. Rows of weight 0 are left out; without weights all are 1. */
 static void product_narrow(const double *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features,
                            double *sums) {
-    FN(line) sum[HF_LINE_BYTES / sizeof(double)];
+    enum { AT_ONCE = 64, WIDTH = 8 };
+    FN(line) sum[WIDTH];
+    double kept[(AT_ONCE + 1) * WIDTH], of_kept[AT_ONCE + 1];
     memset(sum, 0, sizeof sum);
-    for (ptrdiff_t i = 0; i < n_rows; i++) {
-        const double *const row = rows + i * n_features, weight = weights != NULL ? weights[i] : 1;
-        if (weight == 0)
-            continue;
-        for (ptrdiff_t j = 0; j < n_features; j++) {
-            const double left = weight * row[j];
+    for (ptrdiff_t first = 0; first < n_rows; first += AT_ONCE) {
+        const ptrdiff_t n = n_rows - first < AT_ONCE ? n_rows - first : AT_ONCE;
+        ptrdiff_t m = 0;
+        /* Rows with a weight move together, without a branch. */
+        for (ptrdiff_t i = first; i < first + n; i++) {
+            const double weight = weights != NULL ? weights[i] : 1;
             HF_UNROLL
             for (int part = 0; part < PARTS; part++)
-                sum[j].p[part] += left * FN(load_part)(row + part * PART_LANES);
+                FN(store_part)(kept + m * WIDTH + part * PART_LANES,
+                               FN(load_part)(rows + i * n_features + part * PART_LANES));
+            of_kept[m] = weight;
+            m += weight != 0;
+        }
+        switch (n_features) {
+        case 1:
+            add_products_of_rows(kept, of_kept, m, 1, sum);
+            break;
+        case 2:
+            add_products_of_rows(kept, of_kept, m, 2, sum);
+            break;
+        case 3:
+            add_products_of_rows(kept, of_kept, m, 3, sum);
+            break;
+        case 4:
+            add_products_of_rows(kept, of_kept, m, 4, sum);
+            break;
+        default:
+            add_products_of_rows(kept, of_kept, m, 8, sum);
         }
     }
     for (ptrdiff_t j = 0; j < n_features; j++) {
@@ -57,25 +96,27 @@ static void product_narrow(const double *rows, const double *weights, ptrdiff_t 
     }
 }
 
-/* Products of columns: sums[j][k] += sum over the n_rows rows of panel of weighted[i][j]*panel[i][k] for k > j, and half of
- * it for k = j, so that the sums plus their transpose are the products. Both panels hold rows of `stride` numbers, whole lines
- * of which those from n_features on are 0; sums is (n_features, n_features). O(n_rows * n_features^2). */
+/* Products of columns: sums[j][k] += sum over n_rows rows of weights[i]*row[j]*row[k] for k > j, and half of it for k = j, so
+ * that the sums plus their transpose are the products. panel holds the rows line by line: line l of row i, numbers 8*l to 8*l + 7
+ * of it, begins at 8*(l*capacity + i), and `weighted` the same times the weights; numbers from n_features on are 0. sums is
+ * (n_features, n_features). O(n_rows * n_features^2). */
 enum { PAIR_ROWS = HF_VECTOR_BYTES == 64 ? 8 : 4 };
-static void product_columns(const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t stride,
+static void product_columns(const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t capacity,
                             ptrdiff_t n_features, double *sums) {
     for (ptrdiff_t j = 0; j < n_features; j += PAIR_ROWS) {
         const int n_left = (int)(n_features - j < PAIR_ROWS ? n_features - j : PAIR_ROWS);
+        const double *const left = weighted + j / LANES * LANES * capacity + j % LANES;
         for (ptrdiff_t k = j / LANES * LANES; k < n_features; k += LANES) {
+            const double *const right = panel + k * capacity;
             FN(line) sum[PAIR_ROWS];
             memset(sum, 0, sizeof sum);
             for (ptrdiff_t i = 0; i < n_rows; i++) {
-                const double *const left = weighted + i * stride + j, *const right = panel + i * stride + k;
                 HF_UNROLL
                 for (int part = 0; part < PARTS; part++) {
-                    const FN(part) numbers = FN(load_part)(right + part * PART_LANES);
+                    const FN(part) numbers = FN(load_part)(right + i * LANES + part * PART_LANES);
                     HF_UNROLL
                     for (int r = 0; r < PAIR_ROWS; r++)
-                        sum[r].p[part] += left[r] * numbers;
+                        sum[r].p[part] += left[i * LANES + r] * numbers;
                 }
             }
             for (int r = 0; r < n_left; r++) {
