@@ -17,7 +17,7 @@
 #define HF_NOINLINE static __declspec(noinline)
 #define HF_UNROLL
 #define HF_UNROLL_BY_FOUR
-#define HF_IVDEP __pragma(loop(ivdep))
+#define HF_IVDEP
 #define HF_VECTORISE
 #elif defined(__clang__)
 #define HF_RESTRICT restrict

@@ -101,7 +101,7 @@ typedef struct {
     double margin;
     double *intercepts;
     double intercept_rate;
-    double *of_classes; /* one against the rest: high, low, largest, smallest, moved of each class; else NULL */
+    double *of_classes; /* one against the rest, else NULL: high, low, largest, smallest, moved of each */
     double high;
     int64_t *order;
     ptrdiff_t n_kept;

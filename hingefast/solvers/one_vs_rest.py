@@ -1,4 +1,4 @@
-"""K classes against the rest: K problems of one score a row that share X, each at its own pace; threads share them out."""
+"""K classes against the rest: K problems of one score a row that share X, each at its own pace, on some threads."""
 
 from __future__ import annotations
 
