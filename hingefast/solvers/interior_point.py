@@ -25,7 +25,7 @@ import numpy.typing as npt
 from hingefast._kernels.rows import Interior
 from hingefast.solvers.dual import DualBox
 from hingefast.solvers.iterate import Iterate
-from hingefast.solvers.linear_problem import LinearProblem
+from hingefast.solvers.linear_problem import LinearProblem, solution
 
 __all__ = ["interior_point"]
 
@@ -60,26 +60,18 @@ def interior_point(
         matrix[np.diag_indices_from(matrix)] += strengths
         right = combined - strengths * theta
         # Where Newton's own step leads says how far the products should be led now, and its error what to correct.
-        step = _solve(matrix, right + problem.combine(rows.right))
+        step = solution(matrix, right + problem.combine(rows.right))
         linear, square, steepest = rows.predict(scores_along(step))
         length = _length(steepest, 1.0)
         left = max(products + length * (linear + length * square), 0.0)
         rows.correct((left / products) ** 3 * products / rows.n_products)
-        step = _solve(matrix, right + problem.combine(rows.right))
+        step = solution(matrix, right + problem.combine(rows.right))
         along = scores_along(step)
         length = _length(rows.steepest(along), TO_BOUNDARY)
         if not (length > 0 and np.isfinite(step).all()):
             return
         theta += length * step
         rows.move(along, length)
-
-
-def _solve(matrix: Array, right: Array) -> Array:
-    """The solution; NaN where rounding has made the matrix singular."""
-    try:
-        return np.linalg.solve(matrix, right)
-    except np.linalg.LinAlgError:
-        return np.full_like(right, math.nan)
 
 
 def _length(steepest: float, share: float) -> float:

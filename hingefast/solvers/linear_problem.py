@@ -24,7 +24,7 @@ from hingefast.multiclass import OneVsRest
 if TYPE_CHECKING:
     from hingefast.objective import Objective
 
-__all__ = ["LinearProblem", "penalties_of"]
+__all__ = ["LinearProblem", "penalties_of", "solution"]
 
 Array = npt.NDArray[Any]
 
@@ -195,6 +195,14 @@ class LinearProblem:
         coefs, intercepts = theta[: self.n_coefs], theta[self.n_coefs :]
         of_intercepts = self.intercept_alpha * np.dot(intercepts, intercepts)
         return float(0.5 * (self.alpha * np.dot(coefs, coefs) + of_intercepts))
+
+
+def solution(matrix: Array, right: Array) -> Array:
+    """Of matrix @ x = right; NaN where rounding, or what X holds, has made the matrix singular."""
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        return np.full_like(right, np.nan)
 
 
 def penalties_of(objective: Objective, width: int) -> Array:

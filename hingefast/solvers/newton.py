@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hingefast.checks.explain import explained
 from hingefast.solvers.iterate import Iterate
-from hingefast.solvers.linear_problem import LinearProblem
+from hingefast.solvers.linear_problem import LinearProblem, solution
 
 __all__ = ["newton"]
 
@@ -146,7 +147,7 @@ class _ManyScores:
 
         def product(v: Array) -> Array:
             self.problem.passes += 1.5
-            whole.hessp(theta, v, out)
+            explained(whole.hessp, theta, v, out)
             return out
 
         return _conjugate_gradients(product, np.ones_like(grad), grad)
@@ -174,7 +175,7 @@ def _solve(hessian: Array, penalties: Array, right: Array) -> Array:
     hessian[np.diag_indices_from(hessian)] += np.maximum(
         penalties, np.finfo(np.float64).eps * len(right) * scale
     )
-    return np.linalg.solve(hessian, right)
+    return solution(hessian, right)
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, grad: Array) -> Array:
