@@ -411,7 +411,7 @@ def test_one_vs_rest(base, intercept):
         **intercept,
     )
     result = hf.minimize(objective, tol=1e-8)
-    assert result.success and result.gap <= 1e-8
+    assert result.success and result.gap <= 1e-8 and result.method in METHODS
     assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
     coefs, _ = objective.unpack(result.x)
     weights = np.array([0.0] * 10 + [1, 3, 2, 4])[y]
