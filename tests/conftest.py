@@ -48,6 +48,20 @@ def data_dir():
     return folder
 
 
+@pytest.fixture
+def run(capsys):
+    """Run the command; return (exit code, stdout, stderr)."""
+
+    from hingefast.cli import main
+
+    def run(*arguments):
+        code = main.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
 # --------------------------------------------------------------------------------------------------
 # Other processes
 # --------------------------------------------------------------------------------------------------

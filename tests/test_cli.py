@@ -120,18 +120,6 @@ def four(tmp_path_factory):
 
 
 @pytest.fixture
-def run(capsys):
-    """Run main(); return (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = main.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def shown(run):
     """Run eval, which must succeed; return the text."""
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import hingefast as hf
-from hingefast.cli import evaluate, main, progress
+from hingefast.cli import evaluate, progress
 from hingefast.cli import fit as fit_module
 from hingefast.io import model as model_file
 from hingefast.io.arrays import read_data
@@ -77,18 +77,6 @@ def three(tmp_path_factory):
 @pytest.fixture
 def output(tmp_path):
     return str(tmp_path / "model.npz")
-
-
-@pytest.fixture
-def run(capsys):
-    """Run main(); return (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        code = main.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

@@ -422,6 +422,38 @@ def test_one_vs_rest(base, intercept):
         assert np.allclose(hf.minimize(alone, tol=1e-12).x[:5], coefs[k], atol=1e-3)
 
 
+@over_intercepts
+@pytest.mark.parametrize("base", BOXES)
+def test_one_vs_rest_by_coordinates(base, intercept):
+    """In step for all classes, then class by class, on any number of threads: the minimum of the other methods."""
+    X, _ = data(400, 5)
+    y = np.random.default_rng(1).integers(0, 9, 400)
+    X[np.arange(400), y % 5] += 2
+    options = {"loss": f"one_vs_rest:{base}", "classes": 9, "alpha": 0.05, **intercept}
+    best = hf.minimize(hf.Objective(X, y, **options), method="interior_point", tol=1e-9)
+    bits = set()
+    for n_threads in (1, 3):
+        result = hf.minimize(hf.Objective(X, y, n_threads=n_threads, **options), method="dual_cd", tol=1e-7)
+        assert result.success and result.dual.shape == (400, 9)
+        assert -1e-9 <= result.fun / best.fun - 1 <= 1e-7
+        bits.add((result.x.tobytes(), result.gap, result.nit))
+    assert len(bits) == 1
+
+
+@over_intercepts
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic", "psi_g"])
+@over_layouts
+def test_many_columns(layout, loss, intercept):
+    """Beyond the columns of which a Hessian is made Newton's method multiplies with it."""
+    X, y = data(120, 1100)
+    objective = hf.Objective(layout(X), y, loss=loss, alpha=1.0, **intercept)
+    result = hf.minimize(objective, method="newton", tol=1e-9)
+    assert result.success and 0 <= result.gap <= 1e-9
+    assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-12)
+    other = hf.minimize(objective, method="lbfgs", tol=1e-9, max_iter=300)
+    assert -1e-9 <= other.fun / result.fun - 1 <= 1e-6
+
+
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, sparse.csr_array])
 @pytest.mark.parametrize(
     "intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"]
