@@ -761,3 +761,15 @@ def test_newton_converges_quadratically(loss):
     norms = np.sqrt(np.array(result.history["gap"]) * result.fun)  # the gap is |gradient|^2/(2 alpha fun)
     norms = norms[(norms > 1e-7) & (norms < 1)]
     assert len(norms) >= 3 and norms[-1] <= 1e-4 and (norms[1:] <= 20 * norms[:-1] ** 2).all()
+
+
+def test_auto_descends_while_that_is_fast():
+    X, y = data(3000, 8)
+    methods = {}
+    for C in (0.01, 100):
+        objective = hf.Objective(X, y, loss="hinge", alpha=1 / (C * len(y)), penalize_intercept=True)
+        result = hf.minimize(objective)
+        assert result.success
+        methods[C] = result.method
+    assert methods == {0.01: "dual_cd", 100: "interior_point"}
+    assert hf.minimize(hf.Objective(X, y, loss="squared_hinge", alpha=0.1)).method == "newton"
