@@ -752,6 +752,31 @@ def test_nothing_is_below_zero(loss):
     assert result.success and result.fun == result.gap == 0 and not result.x.any()
 
 
+@pytest.mark.parametrize("rest", ["alike", "of another kind", "one class"])
+@pytest.mark.parametrize("intercept", ["penalised", "free"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
+def test_newton_begins_with_a_sample(loss, dtype, intercept, rest):
+    """Of many rows: every eighth, whatever the others are; those without a weight are no rows."""
+    X, y = data(6000, 3)
+    weights = np.random.default_rng(3).random(len(y))
+    if rest != "alike":
+        others = np.arange(len(y)) % 8 != 0
+        y[others] = -y[others] if rest == "of another kind" else -1
+    weights[5::7] = 0
+    X = X.astype(dtype)
+    options = {"loss": loss, "alpha": 1e-3, "sample_weight": weights, **INTERCEPTS[intercept]}
+    objective = hf.Objective(X, y, **options)
+    result = hf.minimize(objective, method="newton", tol=1e-5)
+    start = np.full(objective.size, 1e-3)
+    other = hf.minimize(objective, start, method="newton", tol=1e-5)
+    assert result.success and other.success
+    assert abs(result.fun / other.fun - 1) <= 1e-5
+    if rest == "alike" and dtype is np.float64:
+        assert result.nit < other.nit and result.nfev < other.nfev
+        assert result.history["fun"][0] < 1.1 * result.fun < other.history["fun"][0]
+
+
 @pytest.mark.parametrize("loss", ["psi_g", "psi_m"])
 def test_newton_converges_quadratically(loss):
     """Of the smooth hinges of arXiv 2103.00233: near the minimum the gradient is about the square of the one before."""

@@ -73,7 +73,9 @@ def test_given_slopes(layout, dtype, rows, n_classes):
 @over_rows
 @over_dtypes
 @over_layouts
-@pytest.mark.parametrize("shape", [(N, D), (N, 1500), (N, 0), (700, 41)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(N, D), (N, 1500), (700, 41), *((N, d) for d in (0, 1, 3, 4, 6, 8, 9))], ids=str
+)
 def test_sums_of_squares(layout, dtype, rows, shape):
     """Of rows, of columns, and products of every two columns; weighted, where a row without weight is left out."""
     X = matrix(dtype, *shape)
@@ -90,10 +92,12 @@ def test_sums_of_squares(layout, dtype, rows, shape):
         assert got.dtype == np.float64
         assert np.allclose(got, factors @ batch**2, rtol=1500 * 2.0**-52, atol=0)
         if shape[1] <= 100:
-            got = call(lambda problem, rows, given=given: problem.product_columns(given, rows), rows)
+            got, of_ones = call(lambda problem, rows, given=given: problem.product_columns(given, rows), rows)
             assert (got == got.T).all() and got.shape == (shape[1], shape[1])
             size = (factors[:, np.newaxis] * np.abs(batch)).T @ np.abs(batch)
             assert (np.abs(got - (factors[:, np.newaxis] * batch).T @ batch) <= 1500 * 2.0**-52 * size).all()
+            assert of_ones.shape == (shape[1],)
+            assert (np.abs(of_ones - factors @ batch) <= 1500 * 2.0**-52 * (factors @ np.abs(batch))).all()
 
 
 @over_layouts
@@ -102,12 +106,13 @@ def test_rows_without_weight_are_not_multiplied(layout):
     weights = np.ones(N)
     weights[[3, 200]] = 0
     call = problem_of(layout(X))
-    before = [call(lambda problem, _: problem.product_columns(weights), None)]
+    before = [*call(lambda problem, _: problem.product_columns(weights), None)]
     before.append(call(lambda problem, _: problem.square_columns(weights), None))
     X[3], X[200] = np.nan, np.inf
     call = problem_of(layout(X))
-    assert (call(lambda problem, _: problem.product_columns(weights), None) == before[0]).all()
-    assert (call(lambda problem, _: problem.square_columns(weights), None) == before[1]).all()
+    after = [*call(lambda problem, _: problem.product_columns(weights), None)]
+    after.append(call(lambda problem, _: problem.square_columns(weights), None))
+    assert all((now == then).all() for now, then in zip(after, before, strict=True))
 
 
 def test_contiguous_columns_after_narrow_rows():
@@ -143,7 +148,7 @@ def test_squares_have_the_same_bits_for_any_number_of_threads(layout):
     results = []
     for n_threads in (1, 2, 3):
         call = problem_of(X, n_threads=n_threads)
-        results.append(call(lambda problem, _: problem.product_columns(weights), None))
+        results.append(np.vstack(call(lambda problem, _: problem.product_columns(weights), None)))
         assert (results[-1] == results[0]).all()
 
 

@@ -101,7 +101,8 @@ cdef class Layout:
 
         Or add, of each row times its weight, where weights are given, and nothing of a row whose weight is 0:
         OF_COLUMNS the squares to `n_features` sums; OF_PAIRS the products of every two columns to as many sums as there
-        are pairs, (n_features, n_features), that together with their transpose are X.T @ diag(weights) @ X.
+        are pairs, (n_features, n_features), that together with their transpose are X.T @ diag(weights) @ X, and
+        the columns themselves to `n_features` more sums, X.T @ weights.
         """
         return 0
 

@@ -224,10 +224,14 @@ cdef class Problem:
         return self.sum_columns(OF_COLUMNS, weights, rows).gradient()
 
     def product_columns(self, cnp.ndarray weights=None, rows=None):
-        """X.T @ diag(weights) @ X over the batch, new, float64 (d, d); weights as in `square_columns`."""
+        """X.T @ diag(weights) @ X over the batch, and X.T @ weights, new, float64 (d, d) and (d,).
+
+        weights as in `square_columns`. The second is what a column of ones adds to the first.
+        """
         cdef Py_ssize_t d = self.layout.n_features
-        half = self.sum_columns(OF_PAIRS, weights, rows).gradient().reshape(d, d)
-        return half + half.T
+        sums = self.sum_columns(OF_PAIRS, weights, rows).gradient().reshape(d + 1, d)
+        half = sums[:d]
+        return half + half.T, sums[d]
 
     cdef Total sum_columns(self, int of, cnp.ndarray weights, rows):
         cdef SquareColumns question = SquareColumns.__new__(SquareColumns)

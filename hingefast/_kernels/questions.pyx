@@ -141,7 +141,7 @@ cdef class SquareColumns(Question):
         self.want = SLOPE
 
     cdef Py_ssize_t grad_size(self, Layout layout, Py_ssize_t width) noexcept nogil:
-        return layout.n_features * (layout.n_features if self.of == OF_PAIRS else 1)
+        return layout.n_features * (layout.n_features + 1 if self.of == OF_PAIRS else 1)
 
     cdef int add(self, Layout layout, Worker worker) noexcept nogil:
         cdef const double* weights = self.given + worker.start + worker.at if self.given != NULL else NULL

@@ -2,7 +2,7 @@
 
 All arrays are contiguous float64 of shape (n_rows,).
 """
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hingefast._kernels.loaded cimport MAX_LOAD
 from hingefast._kernels.table cimport (
-    BoundLoss, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_interior, hf_loss, hf_real_loops, table,
+    HF_VALUE_LANES, BoundLoss, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_interior, hf_loss, hf_real_loops, table,
 )
 
 cnp.import_array()
@@ -46,10 +46,9 @@ cdef class Line:
         self.n = cnp.PyArray_SIZE(signs)
 
     def along(self, cnp.ndarray scores, cnp.ndarray direction, double t):
-        """Value, first and second derivative in t, of the sum at scores + t*direction. O(n_rows)."""
-        cdef double[3 * LANES] lanes
+        """First and second derivative in t of the sum at scores + t*direction. O(n_rows)."""
+        cdef double[2 * LANES] lanes
         cdef double[MAX_LOAD] at
-        cdef double[MAX_LOAD] values
         cdef double[MAX_LOAD] slopes
         cdef double[MAX_LOAD] curvatures
         cdef const hf_real_loops* real = &table.real[1]
@@ -66,36 +65,48 @@ cdef class Line:
             while first < self.n:
                 m = min(<Py_ssize_t>MAX_LOAD, self.n - first)
                 table.scores_along(z + first, to + first, t, m, at)
-                real.margin_loss[loss.family](loss, signs + first, at, m, 1, values, slopes)
+                real.margin_loss[loss.family](loss, signs + first, at, m, 1, NULL, slopes)
                 real.curvature[loss.family](loss, signs + first, at, m, curvatures)
-                table.line_sums(values, slopes, curvatures, weights + first if weights != NULL else NULL, to + first,
-                                m, lanes)
+                table.line_sums(slopes, curvatures, weights + first if weights != NULL else NULL, to + first, m,
+                                lanes)
                 first += m
             hf_fp_leave(caller)
-        return (self.factor * sum_lanes(lanes), self.factor * sum_lanes(lanes + LANES),
-                self.factor * sum_lanes(lanes + 2 * LANES))
+        return self.factor * sum_lanes(lanes), self.factor * sum_lanes(lanes + LANES)
 
-    def at(self, cnp.ndarray scores, cnp.ndarray slopes, cnp.ndarray curvatures):
-        """Fill slopes and curvatures, weighted, at scores. O(n_rows)."""
+    def at(self, cnp.ndarray scores, cnp.ndarray slopes, cnp.ndarray curvatures, cnp.ndarray direction=None,
+           double t=0):
+        """The sum at scores, to which t*direction is added first; fills slopes and curvatures, weighted. O(n_rows)."""
+        cdef double[HF_VALUE_LANES] lanes
+        cdef double[MAX_LOAD] moved
+        cdef double[MAX_LOAD] values
         cdef const hf_real_loops* real = &table.real[1]
         cdef const hf_loss* loss = &self.loss.real[1]
         cdef const double* weights = numbers(self.weights) if self.weights is not None else NULL
+        cdef const double* these
         cdef hf_fp_state caller
         cdef Py_ssize_t first = 0, m
         cdef double* slope = numbers(slopes)
         cdef double* curvature = numbers(curvatures)
-        cdef const double* z = numbers(scores)
+        cdef double* z = numbers(scores)
+        cdef const double* to = numbers(direction) if direction is not None else NULL
         cdef const double* signs = numbers(self.signs)
+        memset(lanes, 0, sizeof(lanes))
         with nogil:
             caller = hf_fp_enter()
             while first < self.n:
                 m = min(<Py_ssize_t>MAX_LOAD, self.n - first)
-                real.margin_loss[loss.family](loss, signs + first, z + first, m, 1, NULL, slope + first)
+                if to != NULL:
+                    table.scores_along(z + first, to + first, t, m, moved)
+                    memcpy(z + first, moved, m * sizeof(double))
+                these = weights + first if weights != NULL else NULL
+                real.margin_loss[loss.family](loss, signs + first, z + first, m, 1, values, slope + first)
                 real.curvature[loss.family](loss, signs + first, z + first, m, curvature + first)
-                real.scale(slope + first, weights + first if weights != NULL else NULL, self.factor, m)
-                real.scale(curvature + first, weights + first if weights != NULL else NULL, self.factor, m)
+                real.sum_values(values, these, first, m, lanes)
+                real.scale(slope + first, these, self.factor, m)
+                real.scale(curvature + first, these, self.factor, m)
                 first += m
             hf_fp_leave(caller)
+        return self.factor * table.merge_lanes(lanes)
 
 
 cdef double sum_lanes(const double* lane) noexcept nogil:

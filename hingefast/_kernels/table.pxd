@@ -324,8 +324,8 @@ cdef extern from "../_loops/table.h" nogil:
         void (*interior_move)(const hf_interior* state, const double* along, double length, Py_ssize_t n) noexcept nogil
         void (*scores_along)(const double* scores, const double* along, double t, Py_ssize_t n,
                              double* out) noexcept nogil
-        void (*line_sums)(const double* values, const double* slopes, const double* curvatures, const double* weights,
-                          const double* along, Py_ssize_t n, double* lanes) noexcept nogil
+        void (*line_sums)(const double* slopes, const double* curvatures, const double* weights, const double* along,
+                          Py_ssize_t n, double* lanes) noexcept nogil
         double (*divide)(double x, double y) noexcept nogil
         double (*sum_in_order)(const double* x, Py_ssize_t n) noexcept nogil
         void (*bind_loss)(const hf_catalogue_row* row, const double* parameters, hf_loss* bound) noexcept nogil

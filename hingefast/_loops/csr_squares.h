@@ -53,7 +53,8 @@ static ptrdiff_t IX(csr_square_columns)(const void *data, const void *indices, c
 }
 
 /* Products of columns: for every two entries e and f < e of a row, sums[indices[e]][indices[f]] += weights[i]*data[e]*data[f],
- * and half of that for e = f, so that the sums plus their transpose are the products; sums is (n_features, n_features). Rows in
+ * and half of that for e = f, so that the sums plus their transpose are the products; and as products with a column of
+ * ones behind the others sums[n_features][indices[e]] += weights[i]*data[e]. sums is (n_features + 1, n_features). Rows in
  * order; those of weight 0 are left out, and without weights all are 1. At an index outside it ends.
  * O(sum of squares of the numbers of entries). */
 static ptrdiff_t IX(csr_product_columns)(const void *data, const void *indices, const int64_t *starts,
@@ -61,6 +62,7 @@ static ptrdiff_t IX(csr_product_columns)(const void *data, const void *indices, 
                                          ptrdiff_t n_features, double *sums) {
     const real *HF_RESTRICT x = data;
     const index_type *HF_RESTRICT index = indices;
+    double *const of_ones = sums + n_features * n_features;
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         const double weight = weights != NULL ? weights[i] : 1;
         if (weight == 0)
@@ -78,6 +80,7 @@ static ptrdiff_t IX(csr_product_columns)(const void *data, const void *indices, 
                 sum[k] += entry * (double)x[f];
             }
             sum[j] += 0.5 * (entry * (double)x[e]);
+            of_ones[j] += entry;
         }
     }
     return -1;

@@ -176,25 +176,28 @@ static void scores_along(const double *scores, const double *along, double t, pt
         out[i] = scores[i] + t * along[i];
 }
 
-/* Adds to three sums of eight lanes: weights*values, weights*slopes*along and weights*curvatures*along^2. Without weights
- * all are 1; n rows from a multiple of eight on. */
-static void line_sums(const double *values, const double *slopes, const double *curvatures,
-                      const double *weights, const double *along, ptrdiff_t n, double *lanes) {
+/* Adds to two sums of eight lanes: weights*slopes*along and weights*curvatures*along^2. Without weights all are 1; n rows
+ * from a multiple of eight on. */
+static void line_sums(const double *slopes, const double *curvatures, const double *weights, const double *along,
+                      ptrdiff_t n, double *lanes) {
+    double first[ROW_LANES], second[ROW_LANES];
     ptrdiff_t i = 0;
+    memcpy(first, lanes, sizeof first);
+    memcpy(second, lanes + ROW_LANES, sizeof second);
     for (; i + ROW_LANES <= n; i += ROW_LANES) {
         HF_UNROLL
         for (int l = 0; l < ROW_LANES; l++) {
-            const double weight = weights != NULL ? weights[i + l] : 1, to = along[i + l];
-            lanes[l] += weight * values[i + l];
-            lanes[ROW_LANES + l] += weight * slopes[i + l] * to;
-            lanes[2 * ROW_LANES + l] += weight * curvatures[i + l] * (to * to);
+            const double to = along[i + l], by = weights != NULL ? weights[i + l] * to : to;
+            first[l] += slopes[i + l] * by;
+            second[l] += curvatures[i + l] * (to * by);
         }
     }
     for (int l = 0; i + l < n; l++) {
-        const double weight = weights != NULL ? weights[i + l] : 1, to = along[i + l];
-        lanes[l] += weight * values[i + l];
-        lanes[ROW_LANES + l] += weight * slopes[i + l] * to;
-        lanes[2 * ROW_LANES + l] += weight * curvatures[i + l] * (to * to);
+        const double to = along[i + l], by = weights != NULL ? weights[i + l] * to : to;
+        first[l] += slopes[i + l] * by;
+        second[l] += curvatures[i + l] * (to * by);
     }
+    memcpy(lanes, first, sizeof first);
+    memcpy(lanes + ROW_LANES, second, sizeof second);
 }
 #endif

@@ -225,8 +225,8 @@ LOOP(ONE, double, interior_step, (const hf_interior *state, const double *along,
 LOOP(ONE, void, interior_move, (const hf_interior *state, const double *along, double length, ptrdiff_t n))
 LOOP(ONE, void, scores_along, (const double *scores, const double *along, double t, ptrdiff_t n, double *out))
 LOOP(ONE, void, line_sums,
-     (const double *values, const double *slopes, const double *curvatures, const double *weights,
-      const double *along, ptrdiff_t n, double *lanes))
+     (const double *slopes, const double *curvatures, const double *weights, const double *along, ptrdiff_t n,
+      double *lanes))
 
 /* Single operations of float64 numbers behind a pointer, where no compiler can move them out of the
  * default floating-point environment. */

@@ -31,11 +31,11 @@ static void FN(square_columns)(const void *const *rows, const double *weights, p
 }
 
 #ifdef HF_REAL_IS_F64
-/* sum[j] += weights[i]*rows[i][j]*rows[i] for j < n, n_rows rows of a line each. */
+/* sum[j] += weights[i]*rows[i][j]*rows[i] for j < n, and sum[n] += weights[i]*rows[i], n_rows rows of a line each. */
 HF_INLINE void add_products_of_rows(const double *rows, const double *weights, ptrdiff_t n_rows, const int n,
                                     FN(line) *sum) {
-    FN(line) held[HF_LINE_BYTES / sizeof(double)];
-    memcpy(held, sum, (size_t)n * sizeof *held);
+    FN(line) held[HF_LINE_BYTES / sizeof(double) + 1];
+    memcpy(held, sum, (size_t)(n + 1) * sizeof *held);
     for (ptrdiff_t i = 0; i < n_rows; i++) {
         const double *const row = rows + i * LANES;
         HF_UNROLL
@@ -45,8 +45,11 @@ HF_INLINE void add_products_of_rows(const double *rows, const double *weights, p
             for (int part = 0; part < PARTS; part++)
                 held[j].p[part] += left * FN(load_part)(row + part * PART_LANES);
         }
+        HF_UNROLL
+        for (int part = 0; part < PARTS; part++)
+            held[n].p[part] += weights[i] * FN(load_part)(row + part * PART_LANES);
     }
-    memcpy(sum, held, (size_t)n * sizeof *held);
+    memcpy(sum, held, (size_t)(n + 1) * sizeof *held);
 }
 
 /* The same as product_columns of rows of at most LANES numbers, which lie one behind the other, and behind the last of which
@@ -54,7 +57,7 @@ HF_INLINE void add_products_of_rows(const double *rows, const double *weights, p
 static void product_narrow(const double *rows, const double *weights, ptrdiff_t n_rows, ptrdiff_t n_features,
                            double *sums) {
     enum { AT_ONCE = 64, WIDTH = 8 };
-    FN(line) sum[WIDTH];
+    FN(line) sum[WIDTH + 1];
     double kept[(AT_ONCE + 1) * WIDTH], of_kept[AT_ONCE + 1];
     memset(sum, 0, sizeof sum);
     for (ptrdiff_t first = 0; first < n_rows; first += AT_ONCE) {
@@ -87,19 +90,21 @@ static void product_narrow(const double *rows, const double *weights, ptrdiff_t 
             add_products_of_rows(kept, of_kept, m, 8, sum);
         }
     }
-    for (ptrdiff_t j = 0; j < n_features; j++) {
+    for (ptrdiff_t j = 0; j <= n_features; j++) {
         double lane[HF_LINE_BYTES / sizeof(double)];
+        const FN(line) *const of_j = sum + (j == n_features && j > 4 ? WIDTH : j);
         for (int part = 0; part < PARTS; part++)
-            FN(store_part)(lane + part * PART_LANES, sum[j].p[part]);
-        for (ptrdiff_t k = j; k < n_features; k++)
-            sums[j * n_features + k] += k > j ? lane[k] : 0.5 * lane[k];
+            FN(store_part)(lane + part * PART_LANES, of_j->p[part]);
+        for (ptrdiff_t k = j < n_features ? j : 0; k < n_features; k++)
+            sums[j * n_features + k] += k == j ? 0.5 * lane[k] : lane[k];
     }
 }
 
 /* Products of columns: sums[j][k] += sum over n_rows rows of weights[i]*row[j]*row[k] for k > j, and half of it for k = j, so
- * that the sums plus their transpose are the products. panel holds the rows line by line: line l of row i, numbers 8*l to 8*l + 7
+ * that the sums plus their transpose are the products; and as products with a column of ones behind the others
+ * sums[n_features][k] += sum of weights[i]*row[k]. panel holds the rows line by line: line l of row i, numbers 8*l to 8*l + 7
  * of it, begins at 8*(l*capacity + i), and `weighted` the same times the weights; numbers from n_features on are 0. sums is
- * (n_features, n_features). O(n_rows * n_features^2). */
+ * (n_features + 1, n_features). O(n_rows * n_features^2). */
 enum { PAIR_ROWS = HF_VECTOR_BYTES == 64 ? 8 : 4 };
 static void product_columns(const double *panel, const double *weighted, ptrdiff_t n_rows, ptrdiff_t capacity,
                             ptrdiff_t n_features, double *sums) {
@@ -127,6 +132,12 @@ static void product_columns(const double *panel, const double *weighted, ptrdiff
                     sums[(j + r) * n_features + l] += l > j + r ? lane[l - k] : 0.5 * lane[l - k];
             }
         }
+    }
+    for (ptrdiff_t k = 0; k < n_features; k++) {
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < n_rows; i++)
+            sum += weighted[k / LANES * LANES * capacity + i * LANES + k % LANES];
+        sums[n_features * n_features + k] += sum;
     }
 }
 #endif

@@ -6,6 +6,7 @@ dtype of X.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,8 +43,8 @@ class LinearProblem:
     ----------
     n_rows : int
         Rows that have a weight; the others are left out.
-    rows : ndarray of int64, or None
-        Their numbers in X; None where they are all.
+    rows : tuple, ndarray of int64, or None
+        Start, end and step of their numbers in X, or the numbers; None where they are all.
     n_features : int
     width : int
         Scores a row: 1, or K.
@@ -78,7 +79,7 @@ class LinearProblem:
         self.passes = 0.0
         with default_environment():
             self.weights, rows = _weights(objective)
-            self.rows = rows
+            self.rows: tuple[int, int, int] | Array | None = rows
             index = arguments.columns(inputs["y"], classes, 0)
             index = index if rows is None else index[rows]
         self.loss: Loss = objective.loss
@@ -86,17 +87,40 @@ class LinearProblem:
         if of_class is not None:
             assert isinstance(objective.loss, OneVsRest)
             index, self.loss, self.width = index == of_class, objective.loss.base, 1
-        self.n_rows = len(index)
         self.signs = np.where(index, 1.0, -1.0) if self.width == 1 else None
         self.y = index if self.signs is None else self.signs
         self.n_coefs = self.width * self.n_features
         self.size = self.n_coefs + self.has_intercept * self.width
         self._theta = np.zeros(self.size)
         self.penalties = penalties_of(objective, self.width)
-        self.shape_of_scores = (self.n_rows,) if self.width == 1 else (self.n_rows, self.width)
         self.dtype = np.float64 if self.layout.is_f64 else np.float32
-        targets = Targets(objective.n_rows, arguments.SIGNS if self.width == 1 else classes, rows=rows)
+        self._classes = arguments.SIGNS if self.width == 1 else classes
+        self._open_rows()
+
+    def _open_rows(self) -> None:
+        self.n_rows = len(self.y)
+        self.shape_of_scores = (self.n_rows,) if self.width == 1 else (self.n_rows, self.width)
+        targets = Targets(self.objective.n_rows, self._classes, rows=self.rows)
         self._problem = Problem(self.layout, targets, n_threads=self.n_threads)
+
+    def sample(self, step: int) -> LinearProblem:
+        """The problem of every so many-th row, whose weights make up for the others."""
+        part = copy.copy(self)
+        part.rows = self._every(step)
+        part.y = self.y[::step].copy()
+        part.signs = None if self.signs is None else part.y
+        weights = self.weights if isinstance(self.weights, float) else self.weights[::step]
+        part.weights = weights * (self.n_rows / len(part.y))
+        part.passes = 0.0
+        part._open_rows()
+        return part
+
+    def _every(self, step: int) -> tuple[int, int, int] | Array:
+        """Every so many-th row: start, end and step, or the numbers of the rows."""
+        if isinstance(self.rows, np.ndarray):
+            return np.ascontiguousarray(self.rows[::step])
+        first, end, old = self.rows or (0, self.n_rows, 1)
+        return first, end, old * step
 
     @property
     def is_sparse(self) -> bool:
@@ -126,12 +150,17 @@ class LinearProblem:
 
     # Passes over X
 
-    def scores(self, theta: Array) -> Array:
-        """z, (n_rows,) or (n_rows, K)."""
+    def scores(self, theta: Array, out: Array | None = None) -> Array:
+        """z, (n_rows,) or (n_rows, K); float64, in `out` if that is given."""
         self.passes += 0.5
-        out = np.empty(self.shape_of_scores, self.dtype)
-        explained(self._problem.scores, theta, None, out)
-        return out.astype(np.float64, copy=False)
+        own = out if self.dtype == np.float64 else None
+        if own is None:
+            own = np.empty(self.shape_of_scores, self.dtype)
+        explained(self._problem.scores, theta, None, own)
+        if out is None or own is out:
+            return own.astype(np.float64, copy=False)
+        out[...] = own
+        return out
 
     def combine(self, slopes: Array) -> Array:
         """What `scores` is the transpose of: X.T @ slopes and, if there are intercepts, their sums, as a theta."""
@@ -144,12 +173,14 @@ class LinearProblem:
     def products(self, weights: Array) -> Array:
         """X.T @ diag(weights) @ X, X with a column of ones behind it if there is an intercept; of one score a row."""
         self.passes += 0.5
-        squares: Array = explained(self._problem.product_columns, weights)
+        products: Array
+        products, of_ones = explained(self._problem.product_columns, weights)
         if not self.has_intercept:
-            return squares
+            return products
         result = np.empty((self.size, self.size))
-        result[:-1, :-1] = squares
-        result[-1] = result[:, -1] = self.combine(weights)
+        result[:-1, :-1] = products
+        result[-1, :-1] = result[:-1, -1] = of_ones
+        result[-1, -1] = weights.sum()
         return result
 
     def squares(self, weights: Array) -> Array:
@@ -161,8 +192,7 @@ class LinearProblem:
     def row_norms(self, step: int = 1) -> Array:
         """Sums of the squares of the entries of every so many-th row."""
         self.passes += 0.5 / step
-        every = (0, self.n_rows, step) if self.rows is None else np.ascontiguousarray(self.rows[::step])
-        norms: Array = explained(self._problem.square_rows, every)
+        norms: Array = explained(self._problem.square_rows, self._every(step))
         return norms
 
     # The loss of given scores

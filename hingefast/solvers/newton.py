@@ -37,6 +37,11 @@ SLOPE_LEFT = 1e-2
 FEW = 0.5
 # Rounding of a sum of slopes that cancel, beside the sum of their sizes.
 ROUNDING = 1e-14
+# The method begins with every eighth row, and that with every eighth of these, while that leaves so many rows a column;
+# and how many steps it takes there, at most. Where the objective of all rows is more than so many times that of the
+# sample, this says nothing about the rest.
+SAMPLE, SAMPLE_ROWS, SAMPLE_STEPS = 8, 20, 20
+ALIKE = 2.0
 # Conjugate gradients: the residual beside the gradient at which a step is good enough (the smaller the closer to the
 # minimum), and how many of them there are.
 RESIDUAL = 0.1
@@ -49,16 +54,21 @@ def newton(
     """Minimise from theta on, which is changed. Neither `dual` nor `seed` nor `tol` matters."""
     penalties = problem.penalties
     losses = _OneScore(problem) if problem.width == 1 else _ManyScores(problem)
-    scores = problem.scores(theta) if theta.any() else np.zeros(problem.shape_of_scores)
-    is_fresh = True  # else they are sums of what steps added to them
+    if problem.width == 1 and not theta.any() and problem.n_rows >= SAMPLE * SAMPLE_ROWS * problem.size:
+        _approach(problem, theta, losses.scores)
+    else:
+        _find_scores(problem, theta, losses.scores)
+    is_fresh = True  # else scores are sums of what steps added to them
+    step = 0.0
     while True:
+        value, slopes = losses.move(losses.along, step)
         if problem.frees_intercept and isinstance(losses, _OneScore):
-            shift = _best_shift(losses, scores)
-            theta[-1] += shift
-            scores += shift
-        slopes = losses.look(scores)
+            shift = _best_shift(losses, slopes)
+            if shift != 0:
+                theta[-1] += shift
+                value, slopes = losses.move(losses.ones, shift)
+        value += problem.penalty(theta)
         grad = problem.combine(slopes) + penalties * theta
-        value = problem.value(scores) + problem.penalty(theta)
         is_bounded = problem.alpha > 0 and _is_stationary(problem, grad, slopes)
         if is_bounded:
             penalised = penalties > 0
@@ -68,48 +78,76 @@ def newton(
         decrement = -float(np.dot(grad, direction))
         if not is_bounded:
             yield Iterate(theta, value, decrease=decrement / 2, passes=problem.passes)
-        along = problem.scores(direction)
+        problem.scores(direction, losses.along)
         step = 0.0
         if decrement > 0:
-            step = _search(
-                _along(losses, scores, along, theta, direction), -decrement, SLOPE_LEFT * decrement
-            )
+            step = _search(_along(losses, theta, direction), -decrement, SLOPE_LEFT * decrement)
         if step == 0 and is_fresh:
             return
         if step == 0:
-            scores, is_fresh = problem.scores(theta), True
+            _find_scores(problem, theta, losses.scores)
+            is_fresh = True
             continue
         theta += step * direction
-        scores += step * along
         is_fresh = False
 
 
+def _find_scores(problem: LinearProblem, theta: Array, out: Array) -> None:
+    """The scores of theta, without a pass over X if it is 0."""
+    if theta.any():
+        problem.scores(theta, out)
+    else:
+        out[...] = 0
+
+
+def _approach(problem: LinearProblem, theta: Array, scores: Array) -> None:
+    """Go from 0 near the minimum by a sample of the rows, until it falls by no more than what that leaves unknown."""
+    part = problem.sample(SAMPLE)
+    value = math.inf
+    for number, iterate in enumerate(newton(part, theta, None, 0, 0.0)):
+        fall, value = value - iterate.value, iterate.value
+        if number == SAMPLE_STEPS or not fall > abs(value) * part.size / part.n_rows:
+            break
+    problem.passes += part.passes / SAMPLE
+    problem.scores(theta, scores)
+    if not problem.value(scores) + problem.penalty(theta) <= ALIKE * value:
+        theta[:] = scores[:] = 0  # the rest is nothing like the sample
+
+
 class _OneScore:
-    """The losses of one score a row, and Newton's direction from their second derivatives."""
+    """The losses of one score a row, and Newton's direction from their second derivatives.
+
+    Attributes
+    ----------
+    scores, along : ndarray of shape (n_rows,)
+        Where it is, and how scores change along a direction.
+    """
 
     def __init__(self, problem: LinearProblem) -> None:
         self.problem = problem
         self.line = problem.line()
-        self.ones = np.ones(problem.n_rows)
-        self.slopes, self.curvature = np.empty(problem.n_rows), np.empty(problem.n_rows)
+        self.ones = np.ones(problem.n_rows if problem.frees_intercept else 0)
+        # One array, as large ones lie on large pages; rows begin with a cache line.
+        room = np.empty((5, -(-problem.n_rows // 8) * 8))[:, : problem.n_rows]
+        self.scores, self.along, self.slopes, self.curvature, self.made_of = room
+        # The last Hessian, without the penalty; the curvatures that it was made of are in `made_of`.
         self.products: Array | None = None
-        self.made_of = np.zeros(problem.n_rows)
 
-    def look(self, scores: Array) -> Array:
-        """Slopes at the scores; second derivatives are kept."""
-        self.line.at(scores, self.slopes, self.curvature)
-        return self.slopes
+    def move(self, along: Array, step: float) -> tuple[float, Array]:
+        """Add step*along to the scores; value and slopes there. Second derivatives are kept."""
+        by = None if step == 0 else along
+        return self.line.at(self.scores, self.slopes, self.curvature, by, step), self.slopes
 
-    def along(self, scores: Array, along: Array, t: float) -> tuple[float, float]:
+    def derivatives(self, along: Array, t: float) -> tuple[float, float]:
         """First and second derivative in t of the losses at scores + t*along."""
-        _, first, second = self.line.along(scores, along, t)
-        return first, second
+        both: tuple[float, float] = self.line.along(self.scores, along, t)
+        return both
 
     def direction(self, theta: Array, grad: Array) -> Array:
         """Newton's direction, with many columns roughly."""
         problem, penalties = self.problem, self.problem.penalties
         if problem.n_features <= MAX_COLUMNS:
-            return _solve(self.hessian().copy(), penalties, -grad)
+            return solution(_penalised(self.hessian(), penalties), -grad)
         return _conjugate_gradients(
             lambda v: problem.combine(self.curvature * problem.scores(v)) + penalties * v,
             problem.squares(self.curvature) + penalties,
@@ -118,12 +156,14 @@ class _OneScore:
 
     def hessian(self) -> Array:
         """X.T @ diag(curvature) @ X, from the last one where few rows differ: the squared hinge has two curvatures."""
-        change = self.curvature - self.made_of
+        curvature = change = self.curvature
+        if self.products is not None:
+            change = np.subtract(curvature, self.made_of, out=self.made_of)
         if self.products is None or np.count_nonzero(change) > FEW * len(change):
-            self.products = self.problem.products(self.curvature)
+            self.products = self.problem.products(curvature)
         else:
             self.products += self.problem.products(change)
-        self.made_of[:] = self.curvature
+        self.made_of[:] = curvature
         return self.products
 
 
@@ -132,14 +172,17 @@ class _ManyScores:
 
     def __init__(self, problem: LinearProblem) -> None:
         self.problem = problem
+        self.scores, self.along = (np.zeros(problem.shape_of_scores) for _ in range(2))
 
-    def look(self, scores: Array) -> Array:
-        """Slopes at the scores."""
-        return self.problem.slopes(scores)
+    def move(self, along: Array, step: float) -> tuple[float, Array]:
+        """Add step*along to the scores; value and slopes there."""
+        if step != 0:
+            self.scores += step * along
+        return self.problem.value(self.scores), self.problem.slopes(self.scores)
 
-    def along(self, scores: Array, along: Array, t: float) -> tuple[float, float]:
+    def derivatives(self, along: Array, t: float) -> tuple[float, float]:
         """First derivative in t of the losses at scores + t*along; the second is at least 0."""
-        return float(np.vdot(self.problem.slopes(scores + t * along), along)), 0.0
+        return float(np.vdot(self.problem.slopes(self.scores + t * along), along)), 0.0
 
     def direction(self, theta: Array, grad: Array) -> Array:
         """Newton's direction, roughly."""
@@ -165,17 +208,15 @@ def _is_stationary(problem: LinearProblem, grad: Array, slopes: Array) -> bool:
     return bool(np.abs(grad[problem.n_coefs :]).max() <= _rounding(slopes))
 
 
-def _solve(hessian: Array, penalties: Array, right: Array) -> Array:
-    """Solve (hessian + diag(penalties)) @ x = right, whatever the rank of the hessian."""
+def _penalised(hessian: Array, penalties: Array) -> Array:
+    """The sum of a Hessian and a diagonal, not singular whatever the rank of the Hessian."""
     scale = float((hessian.diagonal() + penalties).max(initial=0.0))
-    if not scale > 0:
-        return right
     # Without a penalty, rows without curvature, or columns that depend on each other: rounding decides about the sign
     # of what is all but 0.
-    hessian[np.diag_indices_from(hessian)] += np.maximum(
-        penalties, np.finfo(np.float64).eps * len(right) * scale
-    )
-    return solution(hessian, right)
+    least = np.finfo(np.float64).eps * len(penalties) * scale if scale > 0 else 1.0
+    whole = hessian.copy()
+    whole[np.diag_indices_from(whole)] += np.maximum(penalties, least)
+    return whole
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, grad: Array) -> Array:
@@ -203,7 +244,7 @@ def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, gra
 
 
 def _along(
-    losses: _OneScore | _ManyScores, scores: Array, along: Array, theta: Array, direction: Array
+    losses: _OneScore | _ManyScores, theta: Array, direction: Array
 ) -> Callable[[float], tuple[float, float]]:
     """First and second derivative of the objective at theta + t*direction, as a function of t."""
     penalties = losses.problem.penalties
@@ -211,23 +252,23 @@ def _along(
     slope = float(np.dot(penalties * theta, direction))
 
     def derivatives(t: float) -> tuple[float, float]:
-        first, second = losses.along(scores, along, t)
+        first, second = losses.derivatives(losses.along, t)
         return first + slope + t * bend, second + bend
 
     return derivatives
 
 
-def _best_shift(losses: _OneScore, scores: Array) -> float:
+def _best_shift(losses: _OneScore, slopes: Array) -> float:
     """What to add to all scores so that the sum of losses is least."""
-    first, second = losses.along(scores, losses.ones, 0.0)
-    target = _rounding(losses.look(scores))
+    first, second = losses.derivatives(losses.ones, 0.0)
+    target = _rounding(slopes)
     if not abs(first) > target:
         return 0.0
     sign = -math.copysign(1.0, first)
     start = abs(first) / second if second > 0 else 1.0
 
     def mirrored(t: float) -> tuple[float, float]:
-        first, second = losses.along(scores, losses.ones, sign * t)
+        first, second = losses.derivatives(losses.ones, sign * t)
         return sign * first, second
 
     return sign * _search(mirrored, -abs(first), target, start)
