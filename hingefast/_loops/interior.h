@@ -178,8 +178,8 @@ static void scores_along(const double *scores, const double *along, double t, pt
 
 /* Adds to two sums of eight lanes: weights*slopes*along and weights*curvatures*along^2. Without weights all are 1; n rows
  * from a multiple of eight on. */
-static void line_sums(const double *slopes, const double *curvatures, const double *weights, const double *along,
-                      ptrdiff_t n, double *lanes) {
+static void line_sums(const double *slopes, const double *curvatures, const double *weights,
+                      const double *along, ptrdiff_t n, double *lanes) {
     double first[ROW_LANES], second[ROW_LANES];
     ptrdiff_t i = 0;
     memcpy(first, lanes, sizeof first);
