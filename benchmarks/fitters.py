@@ -166,9 +166,7 @@ def _can(problem: FitProblem, method: str) -> bool:
     """Whether a method takes the loss, and, of those that factor a matrix of d x d, whether X is narrow."""
     if method in ("newton", "interior_point") and not is_narrow(problem):
         return False
-    if method == "newton":
-        return problem.loss != "hinge"
-    return problem.loss != "logistic"
+    return method == "newton" or problem.loss != "logistic"
 
 
 def _ours(problem: FitProblem, method: str, tol: float) -> Array:

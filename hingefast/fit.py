@@ -52,7 +52,7 @@ class FitResult:
         rounding.
     message : str
     method : str
-        What "auto" chose, or the last that it did.
+        The one asked for, or that "auto" chose.
     history : dict of lists
         "seconds", "passes", "fun" and "gap" at each iteration; "fun" is the value there, not the best.
     dual : ndarray of shape (n_rows,), or (n_rows, K) for K classes, or None
@@ -97,13 +97,13 @@ def minimize(
         Where to begin, by default at 0; or an earlier result, of another `alpha` say, from whose dual variables a
         method begins that has them, if there are as many as there are rows now.
     method : {"auto", "newton", "interior_point", "dual_cd", "lbfgs"}
-        ``"newton"`` is for losses whose slope is continuous; with many columns it is a matter of conjugate gradients.
+        ``"newton"`` is for losses whose slope is continuous, with many columns a matter of conjugate gradients, and for
+        the hinge, as the limit of `HuberizedHinge`.
         ``"interior_point"`` and ``"dual_cd"``, dual coordinate descent, are for the hinge and the S family (squared and
         smooth hinges and the Huber losses), one class against the rest included: the first for up to some 1000
         columns and any `alpha`, the second for many columns and small ``objective.C``. ``"lbfgs"`` is SciPy's.
-        ``"auto"``: for data of at most 1000 columns and five times as many rows, or of at most 100 columns, "newton"
-        if it can, else "dual_cd" while that is expected to take less time than "interior_point", which then takes over;
-        for other data "dual_cd" if it can, else "newton" or "lbfgs".
+        ``"auto"``: for one score a row and at most 1000 columns with five times as many rows, or at most 100 columns,
+        "newton" if it can; else the first of "dual_cd", "interior_point", "newton" and "lbfgs" that can.
     tol : float, default 1e-4
         Ends when the relative duality gap is at most this.
     max_iter : int, optional
@@ -202,7 +202,6 @@ class _Run:
         is_near = gap <= self.tol
         if math.isnan(gap):
             is_near = iterate.decrease <= self.tol * abs(iterate.value) < math.inf
-        self.method = iterate.method or self.method
         spent = iterate.passes / len(self.parts) if self.counts_passes else self.nit
         if is_near or spent >= self.limit:
             self.status = CONVERGED if is_near else OUT_OF_ITERATIONS

@@ -348,7 +348,7 @@ def test_an_array_as_test(as_json, fails, two, output):
         (["--loss", "hing"], "loss is 'hing', must be one of hinge, "),
         (["--loss", "top_k_hinge"], "top_k_hinge is not for the command line"),
         (["--loss", "weston_watkins"], "no method minimises WestonWatkins(base=Hinge("),
-        (["--loss", "hinge", "--method", "newton"], "method 'newton' needs a loss whose slope is continuous"),
+        (["--loss", "hinge", "--method", "lbfgs"], "method 'lbfgs' needs a loss with a second derivative"),
         (["--loss", "logistic", "--method", "dual_cd"], "method 'dual_cd' needs the hinge or a loss"),
         (["--classes", "0,1"], "has the labels -1, 1, --classes names 0 and 1"),
         (["--n-features", "3"], "is larger than n_features=3"),
@@ -365,8 +365,8 @@ def test_a_model_must_be_named(fails, two):
 
 def test_what_needs_no_data_is_refused_before_they_are_read(fails, output, tmp_path):
     absent = str(tmp_path / "absent")
-    assert fails("fit", absent, "-o", output, "--loss", "hinge", "--method", "newton").startswith(
-        "method 'newton' "
+    assert fails("fit", absent, "-o", output, "--loss", "hinge", "--method", "lbfgs").startswith(
+        "method 'lbfgs' "
     )
     assert fails("fit", absent, "-o", tmp_path).endswith("Is a directory")
     assert fails("fit", absent, "-o", output) == f"cannot read {absent}: No such file or directory"

@@ -545,7 +545,7 @@ WRONG = [
     ({"loss": "hing"}, ValueError, r"^loss is 'hing', must be one of hinge, "),
     ({"loss": "crammer_singer"}, ValueError, r"^loss is 'crammer_singer', must be one of hinge, "),
     ({"loss": hf.OneVsRest()}, TypeError, r"^loss must be a margin loss or its name, got OneVsRest"),
-    ({"loss": "hinge", "solver": "newton"}, ValueError, r"^method 'newton' needs a loss whose slope is"),
+    ({"loss": "hinge", "solver": "lbfgs"}, ValueError, r"^method 'lbfgs' needs a loss with a second"),
     (
         {"multi_class": "all"},
         ValueError,

@@ -29,8 +29,6 @@ class Iterate:
         The dual variables, if the method has them, for a warm start.
     passes : float
         Passes over the rows of X so far.
-    method : str or None
-        Whose it is, where a method goes on with another.
     """
 
     theta: npt.NDArray[Any]
@@ -39,4 +37,3 @@ class Iterate:
     decrease: float = math.inf
     dual: npt.NDArray[Any] | None = None
     passes: float = 0.0
-    method: str | None = None

@@ -115,6 +115,12 @@ class LinearProblem:
         part._open_rows()
         return part
 
+    def with_loss(self, loss: Loss) -> LinearProblem:
+        """The same rows with another loss."""
+        other = copy.copy(self)
+        other.loss = loss
+        return other
+
     def _every(self, step: int) -> tuple[int, int, int] | Array:
         """Every so many-th row: start, end and step, or the numbers of the rows."""
         if isinstance(self.rows, np.ndarray):

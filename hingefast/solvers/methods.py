@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from hingefast._kernels.slopes import StrongestRival
 from hingefast.multiclass import OneVsRest
-from hingefast.solvers.automatic import descent_or_interior_point
 from hingefast.solvers.dual_cd import dual_cd
 from hingefast.solvers.interior_point import interior_point
 from hingefast.solvers.iterate import Iterate
@@ -18,6 +17,7 @@ from hingefast.solvers.lbfgs import lbfgs
 from hingefast.solvers.linear_problem import LinearProblem
 from hingefast.solvers.newton import MAX_COLUMNS, newton
 from hingefast.solvers.one_vs_rest import one_vs_rest
+from hingefast.solvers.smoothed import smoothed_newton
 
 if TYPE_CHECKING:
     from hingefast.objective import Objective
@@ -50,10 +50,19 @@ class Method:
     counts_passes: bool = False
 
 
+def _newton(
+    problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
+) -> Iterator[Iterate]:
+    solver = smoothed_newton if problem.loss.smoothness == "nonsmooth" else newton
+    return solver(problem, theta, dual, seed, tol)
+
+
 def _without_slope(problem: LinearProblem) -> str | None:
-    if problem.loss.smoothness == "nonsmooth":
-        return "needs a loss whose slope is continuous"
-    return None
+    if problem.loss.smoothness != "nonsmooth":
+        return None
+    if problem.width > 1 or problem.loss._bound.box is None:
+        return "needs a loss whose slope is continuous, or the hinge"
+    return _without_box(problem)
 
 
 def _without_box(problem: LinearProblem) -> str | None:
@@ -93,18 +102,14 @@ MAX_TOGETHER = 1 << 27
 METHODS = {
     "dual_cd": Method(dual_cd, _without_descent, 1000, counts_passes=True),
     "interior_point": Method(interior_point, _without_box, 200),
-    "newton": Method(newton, _without_slope, 200),
+    "newton": Method(_newton, _without_slope, 200),
     "lbfgs": Method(None, _without_curvature, 15000),
 }
-
-# What only "auto" can take.
-DESCENT_OR_INTERIOR_POINT = "dual_cd or interior_point"
-_ALL = METHODS | {DESCENT_OR_INTERIOR_POINT: Method(descent_or_interior_point, _without_box, 1000)}
 
 
 def limit(method: str) -> tuple[int, bool]:
     """The iterations of a method, if the caller does not say, and whether these are passes over the data."""
-    return _ALL[method].max_iter, _ALL[method].counts_passes
+    return METHODS[method].max_iter, METHODS[method].counts_passes
 
 
 def problems(objective: Objective) -> list[LinearProblem]:
@@ -116,21 +121,20 @@ def problems(objective: Objective) -> list[LinearProblem]:
 
 def refusal(method: str, parts: list[LinearProblem]) -> str | None:
     """Why a method cannot minimise an objective, or None."""
-    return _ALL[method].refuses(parts[0])
+    return METHODS[method].refuses(parts[0])
 
 
 def choose(parts: list[LinearProblem]) -> str | None:
     """The method that "auto" takes for an objective, or None: there is none.
 
-    Of at most 1000 columns and five times as many rows, and of at most 100 columns whatever the rows, Newton's method
-    where the slope of the loss is continuous, and where it is not a descent or an interior point, whichever is expected
-    to be faster; else the first of the list that can.
+    Of one score a row and at most 1000 columns with five times as many rows, or at most 100 columns whatever the rows,
+    Newton's method if that can; else the first of the list that can.
     """
     problem = parts[0]
     n_columns = problem.n_features
     is_narrow = n_columns <= MAX_COLUMNS and problem.n_rows >= ROWS_A_COLUMN * n_columns
     is_narrow = is_narrow or n_columns <= FEW_COLUMNS
-    names = ("newton", DESCENT_OR_INTERIOR_POINT, *METHODS) if is_narrow and problem.width == 1 else METHODS
+    names = ("newton", *METHODS) if is_narrow and problem.width == 1 else METHODS
     return next((name for name in names if refusal(name, parts) is None), None)
 
 
@@ -144,7 +148,7 @@ def solve(
     accept: Callable[[Iterate], bool],
 ) -> None:
     """Let a method work on the problems of an objective until an iterate is accepted, or it finds no better one."""
-    solver = _ALL[method].iterates
+    solver = METHODS[method].iterates
     if solver is None:  # SciPy calls, and is not called
         lbfgs(parts[0], theta, accept)
         return

@@ -24,7 +24,7 @@ from hingefast.checks.explain import explained
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem, solution
 
-__all__ = ["newton"]
+__all__ = ["OneScore", "begin", "iterates", "newton", "newton_step", "search_along"]
 
 Array = npt.NDArray[Any]
 
@@ -33,8 +33,6 @@ MAX_COLUMNS = 1000
 # Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
 MAX_EVALUATIONS = 60
 SLOPE_LEFT = 1e-2
-# Where fewer of the rows have another second derivative than before, the Hessian is changed and not made anew.
-FEW = 0.5
 # Rounding of a sum of slopes that cancel, beside the sum of their sizes.
 ROUNDING = 1e-14
 # The method begins with every eighth row, and that with every eighth of these, while that leaves so many rows a column;
@@ -52,17 +50,28 @@ def newton(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
     """Minimise from theta on, which is changed. Neither `dual` nor `seed` nor `tol` matters."""
-    penalties = problem.penalties
-    losses = _OneScore(problem) if problem.width == 1 else _ManyScores(problem)
+    losses = OneScore(problem) if problem.width == 1 else _ManyScores(problem)
+    begin(losses, theta)
+    return iterates(losses, theta)
+
+
+def begin(losses: OneScore | _ManyScores, theta: Array) -> None:
+    """Find the scores of theta; from 0 and with many rows, go near the minimum first."""
+    problem = losses.problem
     if problem.width == 1 and not theta.any() and problem.n_rows >= SAMPLE * SAMPLE_ROWS * problem.size:
         _approach(problem, theta, losses.scores)
     else:
         _find_scores(problem, theta, losses.scores)
-    is_fresh = True  # else scores are sums of what steps added to them
-    step = 0.0
+    losses.is_fresh = True
+
+
+def iterates(losses: OneScore | _ManyScores, theta: Array, step: float = 0.0) -> Iterator[Iterate]:
+    """Go on from theta, and change it; the scores that `losses` has still lack a step along `losses.along`."""
+    problem = losses.problem
+    penalties = problem.penalties
     while True:
         value, slopes = losses.move(losses.along, step)
-        if problem.frees_intercept and isinstance(losses, _OneScore):
+        if problem.frees_intercept and isinstance(losses, OneScore):
             shift = _best_shift(losses, slopes)
             if shift != 0:
                 theta[-1] += shift
@@ -79,17 +88,14 @@ def newton(
         if not is_bounded:
             yield Iterate(theta, value, decrease=decrement / 2, passes=problem.passes)
         problem.scores(direction, losses.along)
-        step = 0.0
-        if decrement > 0:
-            step = _search(_along(losses, theta, direction), -decrement, SLOPE_LEFT * decrement)
-        if step == 0 and is_fresh:
+        step = search_along(losses, theta, direction, -decrement)
+        if step == 0 and losses.is_fresh:
             return
         if step == 0:
             _find_scores(problem, theta, losses.scores)
-            is_fresh = True
-            continue
-        theta += step * direction
-        is_fresh = False
+        else:
+            theta += step * direction
+        losses.is_fresh = step == 0
 
 
 def _find_scores(problem: LinearProblem, theta: Array, out: Array) -> None:
@@ -114,24 +120,34 @@ def _approach(problem: LinearProblem, theta: Array, scores: Array) -> None:
         theta[:] = scores[:] = 0  # the rest is nothing like the sample
 
 
-class _OneScore:
+class OneScore:
     """The losses of one score a row, and Newton's direction from their second derivatives.
 
     Attributes
     ----------
+    problem : LinearProblem
     scores, along : ndarray of shape (n_rows,)
         Where it is, and how scores change along a direction.
+    is_fresh : bool
+        Whether scores are those of theta, and not sums of what steps have added to them.
+    slopes, curvature : ndarray of shape (n_rows,)
+        First and second derivatives of the weighted losses there.
     """
 
     def __init__(self, problem: LinearProblem) -> None:
-        self.problem = problem
-        self.line = problem.line()
+        self.take(problem)
+        self.is_fresh = False
         self.ones = np.ones(problem.n_rows if problem.frees_intercept else 0)
         # One array, as large ones lie on large pages; rows begin with a cache line.
         room = np.empty((5, -(-problem.n_rows // 8) * 8))[:, : problem.n_rows]
         self.scores, self.along, self.slopes, self.curvature, self.made_of = room
         # The last Hessian, without the penalty; the curvatures that it was made of are in `made_of`.
         self.products: Array | None = None
+
+    def take(self, problem: LinearProblem) -> None:
+        """Go on with another loss on the same rows."""
+        self.problem = problem
+        self.line = problem.line()
 
     def move(self, along: Array, step: float) -> tuple[float, Array]:
         """Add step*along to the scores; value and slopes there. Second derivatives are kept."""
@@ -147,7 +163,7 @@ class _OneScore:
         """Newton's direction, with many columns roughly."""
         problem, penalties = self.problem, self.problem.penalties
         if problem.n_features <= MAX_COLUMNS:
-            return solution(_penalised(self.hessian(), penalties), -grad)
+            return newton_step(self.hessian(), penalties, grad)
         return _conjugate_gradients(
             lambda v: problem.combine(self.curvature * problem.scores(v)) + penalties * v,
             problem.squares(self.curvature) + penalties,
@@ -155,11 +171,11 @@ class _OneScore:
         )
 
     def hessian(self) -> Array:
-        """X.T @ diag(curvature) @ X, from the last one where few rows differ: the squared hinge has two curvatures."""
+        """X.T @ diag(curvature) @ X, from the last one where fewer rows differ than have a curvature."""
         curvature = change = self.curvature
         if self.products is not None:
             change = np.subtract(curvature, self.made_of, out=self.made_of)
-        if self.products is None or np.count_nonzero(change) > FEW * len(change):
+        if self.products is None or np.count_nonzero(change) >= np.count_nonzero(curvature):
             self.products = self.problem.products(curvature)
         else:
             self.products += self.problem.products(change)
@@ -171,7 +187,7 @@ class _ManyScores:
     """The losses of K scores a row, which meet in second derivatives: a Hessian is only multiplied with."""
 
     def __init__(self, problem: LinearProblem) -> None:
-        self.problem = problem
+        self.problem, self.is_fresh = problem, False
         self.scores, self.along = (np.zeros(problem.shape_of_scores) for _ in range(2))
 
     def move(self, along: Array, step: float) -> tuple[float, Array]:
@@ -208,15 +224,15 @@ def _is_stationary(problem: LinearProblem, grad: Array, slopes: Array) -> bool:
     return bool(np.abs(grad[problem.n_coefs :]).max() <= _rounding(slopes))
 
 
-def _penalised(hessian: Array, penalties: Array) -> Array:
-    """The sum of a Hessian and a diagonal, not singular whatever the rank of the Hessian."""
+def newton_step(hessian: Array, penalties: Array, grad: Array) -> Array:
+    """Of (hessian + diag(penalties)) @ x = -grad, whatever the rank of the hessian."""
     scale = float((hessian.diagonal() + penalties).max(initial=0.0))
     # Without a penalty, rows without curvature, or columns that depend on each other: rounding decides about the sign
     # of what is all but 0.
     least = np.finfo(np.float64).eps * len(penalties) * scale if scale > 0 else 1.0
     whole = hessian.copy()
     whole[np.diag_indices_from(whole)] += np.maximum(penalties, least)
-    return whole
+    return solution(whole, -grad)
 
 
 def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, grad: Array) -> Array:
@@ -243,8 +259,18 @@ def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, gra
     return x
 
 
+def search_along(
+    losses: OneScore | _ManyScores, theta: Array, direction: Array, slope: float | None = None
+) -> float:
+    """How far to go along a direction, of which `losses` has the scores; `slope` is the first derivative there."""
+    derivatives = _along(losses, theta, direction)
+    if slope is None:
+        slope = derivatives(0.0)[0]
+    return _search(derivatives, slope, SLOPE_LEFT * -slope)
+
+
 def _along(
-    losses: _OneScore | _ManyScores, theta: Array, direction: Array
+    losses: OneScore | _ManyScores, theta: Array, direction: Array
 ) -> Callable[[float], tuple[float, float]]:
     """First and second derivative of the objective at theta + t*direction, as a function of t."""
     penalties = losses.problem.penalties
@@ -258,7 +284,7 @@ def _along(
     return derivatives
 
 
-def _best_shift(losses: _OneScore, slopes: Array) -> float:
+def _best_shift(losses: OneScore, slopes: Array) -> float:
     """What to add to all scores so that the sum of losses is least."""
     first, second = losses.derivatives(losses.ones, 0.0)
     target = _rounding(slopes)

@@ -53,7 +53,6 @@ def one_vs_rest(
             sum(iterate.decrease for iterate in now),
             np.stack(duals, axis=1) if duals else None,
             sum(iterate.passes for iterate in now),
-            max(now, key=lambda iterate: iterate.passes).method,
         )
         left = [_left(iterate, bound) for iterate, bound in zip(now, bounds, strict=True)]
         largest = max((gap for gap, over in zip(left, is_over, strict=True) if not over), default=0.0)
