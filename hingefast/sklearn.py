@@ -398,7 +398,7 @@ def _problems(weights: _Weights, base: MarginLoss, multi_class: str) -> Iterator
 
 def _signs(is_positive: Array) -> Array:
     """Labels -1 and +1."""
-    return np.where(is_positive, 1, -1).astype(np.int8)
+    return is_positive.astype(np.int8) * np.int8(2) - np.int8(1)
 
 
 def _minimum(

@@ -128,7 +128,9 @@ def equal_to(y, label):
 def pair_index(y, tuple classes):
     """0 and 1 for labels of the negative and the positive class, -1 for others."""
     negative, positive = classes
-    return np.where(equal_to(y, positive), 1, np.where(equal_to(y, negative), 0, -1))
+    is_positive = equal_to(y, positive)
+    # Sums, not selections: these wait where labels are in no order.
+    return is_positive.astype(np.intp) - ~(is_positive | equal_to(y, negative))
 
 
 def class_index(y, Py_ssize_t n_classes, labels):

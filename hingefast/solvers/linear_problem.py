@@ -87,7 +87,7 @@ class LinearProblem:
         if of_class is not None:
             assert isinstance(objective.loss, OneVsRest)
             index, self.loss, self.width = index == of_class, objective.loss.base, 1
-        self.signs = np.where(index, 1.0, -1.0) if self.width == 1 else None
+        self.signs = index * 2.0 - 1.0 if self.width == 1 else None
         self.y = index if self.signs is None else self.signs
         self.n_coefs = self.width * self.n_features
         self.size = self.n_coefs + self.has_intercept * self.width
