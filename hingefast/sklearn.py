@@ -48,6 +48,7 @@ MULTI_CLASS: dict[str, Callable[[MarginLoss], Loss] | None] = {
 # multiplications make the products of columns, some ms.
 FREE_PRODUCTS = 2**24
 SECOND_ORDER = ("auto", "newton", "interior_point")
+IDLE_STEPS = 10
 
 
 class HingeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
@@ -416,16 +417,21 @@ def _minimum(
 
 
 class _ToRounding:
-    """A callback that ends a method where a step makes a gap of at most `tol` no smaller; without a gap, the value."""
+    """A callback that ends a method where steps make a gap of at most `tol` no smaller; without a gap, the value.
+
+    Newton's method for the hinge makes some steps for a narrower parabola before the gap is smaller.
+    """
 
     def __init__(self, tol: float) -> None:
-        self.tol, self.gap, self.fun = tol, math.inf, math.inf
+        self.tol, self.gap, self.fun, self.n_idle = tol, math.inf, math.inf, 0
 
     def __call__(self, result: FitResult) -> None:
         is_near = result.gap <= self.tol and not result.gap < self.gap
-        if is_near or (math.isnan(result.gap) and not result.fun < self.fun):
+        is_idle = is_near or (math.isnan(result.gap) and not result.fun < self.fun)
+        self.n_idle = self.n_idle + 1 if is_idle else 0
+        if self.n_idle >= (IDLE_STEPS if result.method == "newton" else 1):
             raise StopIteration
-        self.gap, self.fun = result.gap, result.fun
+        self.gap, self.fun = min(result.gap, self.gap), result.fun
 
 
 def _iterations(result: FitResult, objective: Objective, max_iter: int | None) -> int:

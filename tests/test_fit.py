@@ -281,7 +281,7 @@ def test_any_penalty(alpha, intercept, method):
     result = hf.minimize(objective, method=method, tol=1e-6)
     best = hf.minimize(objective, method="newton", tol=1e-12)
     assert best.success
-    assert -1e-11 <= result.fun / best.fun - 1 <= max(result.gap, 1e-11)
+    assert -1e-11 <= result.fun / best.fun - 1 <= result.gap + 1e-11
     if method != "dual_cd" or alpha >= 1:
         assert result.success
 
@@ -774,7 +774,7 @@ def test_newton_begins_with_a_sample(loss, dtype, intercept, rest):
     assert result.success and other.success
     assert abs(result.fun / other.fun - 1) <= 1e-5
     if rest == "alike" and dtype is np.float64:
-        assert result.nit < other.nit and result.nfev < other.nfev
+        assert result.nit < other.nit and result.nfev <= other.nfev
         assert result.history["fun"][0] < 1.1 * result.fun < other.history["fun"][0]
 
 

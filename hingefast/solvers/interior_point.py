@@ -54,7 +54,7 @@ def interior_point(
         bound = box.bound(a, problem.coefs(combined), problem.intercepts(combined))
         yield Iterate(theta, value, bound, dual=a, passes=problem.passes)
         products, distance = rows.look()
-        if not distance > 0:
+        if not (distance > 0 and products > 0):
             return  # rounding has led to the boundary
         matrix = problem.products(rows.weights)
         matrix[np.diag_indices_from(matrix)] += strengths

@@ -226,11 +226,23 @@ class LinearProblem:
     def _options(self) -> dict[str, Any]:
         return {"reduction": "sum", "n_threads": self.n_threads}
 
+    def value_at_0(self) -> float:
+        """That of scores that are all 0, of one score a row."""
+        of_weights = self.n_rows * self.weights if isinstance(self.weights, float) else self.weights.sum()
+        return float(of_weights * self.loss.value(self.y[:1], np.zeros(1), reduction="sum"))
+
+    def squares_of_slopes(self, slopes: Array) -> float:
+        """Sum of slopes^2/c, of one score a row."""
+        if isinstance(self.weights, float):
+            return float(np.dot(slopes, slopes)) / self.weights
+        return float(np.dot(slopes, slopes / self.weights))
+
     def penalty(self, theta: Array) -> float:
         """penalties/2 . theta^2, without an array of its size."""
         coefs, intercepts = theta[: self.n_coefs], theta[self.n_coefs :]
-        of_intercepts = self.intercept_alpha * np.dot(intercepts, intercepts)
-        return float(0.5 * (self.alpha * np.dot(coefs, coefs) + of_intercepts))
+        with np.errstate(over="ignore"):
+            of_intercepts = self.intercept_alpha * np.dot(intercepts, intercepts)
+            return float(0.5 * (self.alpha * np.dot(coefs, coefs) + of_intercepts))
 
 
 def solution(matrix: Array, right: Array) -> Array:

@@ -53,8 +53,12 @@ class Method:
 def _newton(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
-    solver = smoothed_newton if problem.loss.smoothness == "nonsmooth" else newton
-    return solver(problem, theta, dual, seed, tol)
+    if problem.loss.smoothness != "nonsmooth":
+        yield from newton(problem, theta, dual, seed, tol)
+        return
+    yield from smoothed_newton(problem, theta, dual, seed, tol)
+    # Where rounding hides which scores are on the parabola, as for separable data of a scale far from 1.
+    yield from interior_point(problem, theta, dual, seed, tol)
 
 
 def _without_slope(problem: LinearProblem) -> str | None:

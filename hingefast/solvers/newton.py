@@ -6,9 +6,10 @@ their slope has corners, as that of the squared hinge, D is a generalised deriva
 method still converges in a few steps (Mangasarian, A finite Newton method for classification, Optimization Methods
 and Software 17, 2002).
 
-The certificate. Let g be the gradient. With dual variables that are the slopes of the losses, the duality gap is
-|g|^2/(2*alpha) exactly (Fenchel). For that an intercept without a penalty must be at its minimum, which of one score
-a row one more line search on the scores sees to.
+The certificate. The slopes of the losses are dual variables. Of losses whose dual is a box and a diagonal the dual
+objective is computed from them; where the intercept has no penalty, after the sum of the slopes was made 0 by making
+those of one sign smaller. Of other losses the duality gap is |g|^2/(2*alpha), g the gradient (Fenchel), if an intercept
+without a penalty is at its minimum, which one more line search on the scores sees to.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ from hingefast.checks.explain import explained
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem, solution
 
-__all__ = ["OneScore", "begin", "iterates", "newton", "newton_step", "search_along"]
+__all__ = [
+    "MAX_COLUMNS",
+    "NEAR",
+    "OneScore",
+    "begin",
+    "dual_bound",
+    "iterates",
+    "newton",
+    "newton_step",
+    "search_along",
+]
 
 Array = npt.NDArray[Any]
 
@@ -33,8 +44,12 @@ MAX_COLUMNS = 1000
 # Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
 MAX_EVALUATIONS = 60
 SLOPE_LEFT = 1e-2
-# Rounding of a sum of slopes that cancel, beside the sum of their sizes.
-ROUNDING = 1e-14
+# Rounding of a sum of slopes that cancel, beside the sum of their sizes, and of values.
+ROUNDING, ROUNDING_OF_FLOAT32 = 1e-14, 1e-6
+# Scores are computed anew when they have become so many times as small.
+STRAYED = 8
+# Where no more than this of the value is expected to be left, a bound for an intercept without a penalty is looked for.
+NEAR = 0.1
 # The method begins with every eighth row, and that with every eighth of these, while that leaves so many rows a column;
 # and how many steps it takes there, at most. Where the objective of all rows is more than so many times that of the
 # sample, this says nothing about the rest.
@@ -58,7 +73,11 @@ def newton(
 def begin(losses: OneScore | _ManyScores, theta: Array) -> None:
     """Find the scores of theta; from 0 and with many rows, go near the minimum first."""
     problem = losses.problem
-    if problem.width == 1 and not theta.any() and problem.n_rows >= SAMPLE * SAMPLE_ROWS * problem.size:
+    if (
+        problem.width == 1
+        and not theta.any()
+        and problem.n_rows >= SAMPLE * SAMPLE_ROWS * max(problem.size, 1)
+    ):
         _approach(problem, theta, losses.scores)
     else:
         _find_scores(problem, theta, losses.scores)
@@ -67,35 +86,77 @@ def begin(losses: OneScore | _ManyScores, theta: Array) -> None:
 
 def iterates(losses: OneScore | _ManyScores, theta: Array, step: float = 0.0) -> Iterator[Iterate]:
     """Go on from theta, and change it; the scores that `losses` has still lack a step along `losses.along`."""
-    problem = losses.problem
+    problem, left = losses.problem, math.inf
     penalties = problem.penalties
     while True:
         value, slopes = losses.move(losses.along, step)
-        if problem.frees_intercept and isinstance(losses, OneScore):
+        if losses.has_strayed():
+            _find_scores(problem, theta, losses.scores)
+            losses.is_fresh = True
+            value, slopes = losses.move(losses.along, 0.0)
+        is_near = left <= NEAR * abs(value)
+        if problem.frees_intercept and isinstance(losses, OneScore) and losses.needs_shift(step, is_near):
             shift = _best_shift(losses, slopes)
             if shift != 0:
                 theta[-1] += shift
                 value, slopes = losses.move(losses.ones, shift)
         value += problem.penalty(theta)
-        grad = problem.combine(slopes) + penalties * theta
-        is_bounded = problem.alpha > 0 and _is_stationary(problem, grad, slopes)
+        sums = problem.combine(slopes)
+        grad = sums + penalties * theta
+        bound = losses.bound(theta, value, sums, grad, is_near)
+        is_bounded = bound > -math.inf
         if is_bounded:
-            penalised = penalties > 0
-            gap = float(np.sum(grad[penalised] ** 2 / penalties[penalised])) / 2
-            yield Iterate(theta, value, value - gap, passes=problem.passes)
+            yield Iterate(theta, value, bound, passes=problem.passes)
         direction = losses.direction(theta, grad)
         decrement = -float(np.dot(grad, direction))
+        left = decrement / 2
         if not is_bounded:
-            yield Iterate(theta, value, decrease=decrement / 2, passes=problem.passes)
+            yield Iterate(theta, value, decrease=left, passes=problem.passes)
         problem.scores(direction, losses.along)
         step = search_along(losses, theta, direction, -decrement)
-        if step == 0 and losses.is_fresh:
-            return
-        if step == 0:
-            _find_scores(problem, theta, losses.scores)
-        else:
+        if step != 0:
             theta += step * direction
-        losses.is_fresh = step == 0
+            losses.is_fresh = False
+        elif losses.is_fresh and (is_bounded or is_near or not problem.frees_intercept):
+            return
+        elif losses.is_fresh:
+            left = 0.0  # there may be a bound all the same
+        else:
+            _find_scores(problem, theta, losses.scores)
+            losses.is_fresh = True
+
+
+def dual_bound(problem: LinearProblem, slopes: Array, sums: Array) -> float:
+    """The objective of the dual of a loss with a box, where the slopes of the rows are minus y times the variables.
+
+    `sums` is what `problem.combine` makes of the slopes. Nothing here depends on scores, nor on theta.
+    """
+    margin, _, compliance = problem.loss._bound.box
+    assert problem.signs is not None
+    bound: float = -margin * float(np.dot(problem.signs, slopes))
+    if compliance > 0:
+        bound -= 0.5 * compliance * problem.squares_of_slopes(slopes)
+    return bound - 0.5 * _penalised_square(problem, sums)
+
+
+def _penalised_square(problem: LinearProblem, grad: Array) -> float:
+    """Squares divided by penalties, of all that has one."""
+    is_penalised = problem.penalties > 0
+    with np.errstate(over="ignore"):
+        return float(np.sum(grad[is_penalised] ** 2 / problem.penalties[is_penalised]))
+
+
+def balanced(problem: LinearProblem, slopes: Array, sums: Array) -> tuple[Array, Array]:
+    """Slopes and sums where the slopes of the sign that has more are made smaller, so that their sum is 0."""
+    total = sums[-1]
+    if total == 0:
+        return slopes, sums
+    has_more = slopes * total > 0
+    of_sign = float(slopes[has_more].sum())
+    slopes = np.where(has_more, slopes * (1 - total / of_sign if of_sign != 0 else 0.0), slopes)
+    sums = problem.combine(slopes)
+    sums[-1] = 0
+    return slopes, sums
 
 
 def _find_scores(problem: LinearProblem, theta: Array, out: Array) -> None:
@@ -116,7 +177,10 @@ def _approach(problem: LinearProblem, theta: Array, scores: Array) -> None:
             break
     problem.passes += part.passes / SAMPLE
     problem.scores(theta, scores)
-    if not problem.value(scores) + problem.penalty(theta) <= ALIKE * value:
+    if not (
+        problem.value(scores) + problem.penalty(theta) <= min(ALIKE * value, problem.value_at_0())
+        and np.isfinite(scores).all()
+    ):
         theta[:] = scores[:] = 0  # the rest is nothing like the sample
 
 
@@ -132,11 +196,16 @@ class OneScore:
         Whether scores are those of theta, and not sums of what steps have added to them.
     slopes, curvature : ndarray of shape (n_rows,)
         First and second derivatives of the weighted losses there.
+    dual : tuple of ndarray
+        Of a loss with a box, slopes and what `LinearProblem.combine` makes of them.
+    is_feasible : bool
+        Whether the dual allows these, as it always does but for an intercept without a penalty.
     """
 
     def __init__(self, problem: LinearProblem) -> None:
         self.take(problem)
-        self.is_fresh = False
+        self.is_fresh, self.largest = False, 0.0
+        self.dual, self.is_feasible = (np.zeros(0), np.zeros(0)), False
         self.ones = np.ones(problem.n_rows if problem.frees_intercept else 0)
         # One array, as large ones lie on large pages; rows begin with a cache line.
         room = np.empty((5, -(-problem.n_rows // 8) * 8))[:, : problem.n_rows]
@@ -148,6 +217,38 @@ class OneScore:
         """Go on with another loss on the same rows."""
         self.problem = problem
         self.line = problem.line()
+        self.has_box = problem.loss._bound.box is not None
+
+    def has_strayed(self) -> bool:
+        """Whether scores have been so much larger than they are that what was rounded then counts now."""
+        with np.errstate(over="ignore"):
+            square = float(np.dot(self.scores, self.scores))
+        self.largest = square if self.is_fresh else max(self.largest, square)
+        return self.largest > STRAYED**2 * square
+
+    def needs_shift(self, step: float, is_near: bool) -> bool:
+        """Whether an intercept without a penalty is to be put to its minimum: for the bound, or for lack of curvature.
+
+        Not after every step: that may take the only rows off a parabola that Newton's method would see.
+        """
+        return step == 0 or (is_near and not self.has_box) or not self.curvature.any()
+
+    def bound(self, theta: Array, value: float, sums: Array, grad: Array, is_near: bool) -> float:
+        """What the minimum is not below; -inf if that is not known, or not worth knowing far from it."""
+        problem = self.problem
+        if not self.has_box:
+            return _fenchel_bound(problem, theta, value, grad, self.slopes)
+        self.dual = self.slopes, sums
+        self.is_feasible = not problem.frees_intercept
+        if problem.frees_intercept and is_near:
+            self.balance()
+        if not self.is_feasible or problem.alpha == 0:
+            return -math.inf
+        return dual_bound(problem, *self.dual)
+
+    def balance(self) -> None:
+        """Make `dual` feasible for an intercept without a penalty."""
+        self.dual, self.is_feasible = balanced(self.problem, *self.dual), True
 
     def move(self, along: Array, step: float) -> tuple[float, Array]:
         """Add step*along to the scores; value and slopes there. Second derivatives are kept."""
@@ -171,11 +272,11 @@ class OneScore:
         )
 
     def hessian(self) -> Array:
-        """X.T @ diag(curvature) @ X, from the last one where fewer rows differ than have a curvature."""
+        """X.T @ diag(curvature) @ X, from the last one where few rows differ."""
         curvature = change = self.curvature
         if self.products is not None:
             change = np.subtract(curvature, self.made_of, out=self.made_of)
-        if self.products is None or np.count_nonzero(change) >= np.count_nonzero(curvature):
+        if self.products is None or 2 * np.count_nonzero(change) >= np.count_nonzero(curvature):
             self.products = self.problem.products(curvature)
         else:
             self.products += self.problem.products(change)
@@ -197,8 +298,16 @@ class _ManyScores:
         return self.problem.value(self.scores), self.problem.slopes(self.scores)
 
     def derivatives(self, along: Array, t: float) -> tuple[float, float]:
-        """First derivative in t of the losses at scores + t*along; the second is at least 0."""
-        return float(np.vdot(self.problem.slopes(self.scores + t * along), along)), 0.0
+        """First derivative in t of the losses at scores + t*along; the second is not known."""
+        return float(np.vdot(self.problem.slopes(self.scores + t * along), along)), math.nan
+
+    def has_strayed(self) -> bool:
+        """Not found out."""
+        return False
+
+    def bound(self, theta: Array, value: float, sums: Array, grad: Array, is_near: bool) -> float:
+        """What the minimum is not below; -inf if that is not known."""
+        return _fenchel_bound(self.problem, theta, value, grad, self.problem.slopes(self.scores))
 
     def direction(self, theta: Array, grad: Array) -> Array:
         """Newton's direction, roughly."""
@@ -212,24 +321,32 @@ class _ManyScores:
         return _conjugate_gradients(product, np.ones_like(grad), grad)
 
 
-def _rounding(slopes: Array) -> float:
+def _rounding(problem: LinearProblem, slopes: Array) -> float:
     """What is left of a sum of slopes that cancel."""
-    return float(ROUNDING * math.sqrt(slopes.size) * np.abs(slopes).sum())
+    rounding = ROUNDING if problem.dtype == np.float64 else ROUNDING_OF_FLOAT32
+    return float(rounding * math.sqrt(slopes.size) * np.abs(slopes).sum())
 
 
-def _is_stationary(problem: LinearProblem, grad: Array, slopes: Array) -> bool:
-    """Whether intercepts, if they have no penalty, are at their minimum but for rounding."""
-    if not problem.frees_intercept:
-        return True
-    return bool(np.abs(grad[problem.n_coefs :]).max() <= _rounding(slopes))
+def _fenchel_bound(problem: LinearProblem, theta: Array, value: float, grad: Array, slopes: Array) -> float:
+    """The objective of the dual where the variables are the slopes: value - |grad|^2/(2*alpha), less rounding."""
+    if problem.alpha == 0:
+        return -math.inf
+    uncertain = 0.0
+    if problem.frees_intercept:
+        of_intercepts = np.abs(grad[problem.n_coefs :])
+        if not of_intercepts.max() <= _rounding(problem, slopes):
+            return -math.inf
+        uncertain = float(np.dot(of_intercepts, np.abs(theta[problem.n_coefs :])))
+    gap = 0.5 * _penalised_square(problem, grad)
+    return value - gap - ROUNDING * (value + gap) - uncertain
 
 
 def newton_step(hessian: Array, penalties: Array, grad: Array) -> Array:
     """Of (hessian + diag(penalties)) @ x = -grad, whatever the rank of the hessian."""
-    scale = float((hessian.diagonal() + penalties).max(initial=0.0))
     # Without a penalty, rows without curvature, or columns that depend on each other: rounding decides about the sign
-    # of what is all but 0.
-    least = np.finfo(np.float64).eps * len(penalties) * scale if scale > 0 else 1.0
+    # of what is all but 0, in units of each column.
+    own = hessian.diagonal() + penalties
+    least = np.finfo(np.float64).eps * len(penalties) * np.where(own > 0, own, own.max(initial=0.0) or 1.0)
     whole = hessian.copy()
     whole[np.diag_indices_from(whole)] += np.maximum(penalties, least)
     return solution(whole, -grad)
@@ -287,7 +404,7 @@ def _along(
 def _best_shift(losses: OneScore, slopes: Array) -> float:
     """What to add to all scores so that the sum of losses is least."""
     first, second = losses.derivatives(losses.ones, 0.0)
-    target = _rounding(slopes)
+    target = _rounding(losses.problem, slopes)
     if not abs(first) > target:
         return 0.0
     sign = -math.copysign(1.0, first)
@@ -303,7 +420,7 @@ def _best_shift(losses: OneScore, slopes: Array) -> float:
 def _search(
     derivatives: Callable[[float], tuple[float, float]], slope: float, target: float, start: float = 1.0
 ) -> float:
-    """The t > 0 where a convex function has its minimum, by Newton's method between bounds; 0 if it does not fall.
+    """A t > 0 where a convex function is about least, by Newton's method between bounds; 0 if none is found.
 
     Parameters
     ----------
@@ -321,8 +438,9 @@ def _search(
         return 0.0
     for _ in range(MAX_EVALUATIONS):
         first, second = derivatives(t)
-        if not abs(first) > target:
-            break
+        # Beyond the minimum it may have risen, if that is not near.
+        if not abs(first) > target and not first > 0.5 * t * second:
+            return t
         if first < 0:
             low = t
         else:
@@ -335,4 +453,4 @@ def _search(
         if guess in (low, high):
             break
         t = guess
-    return t
+    return low

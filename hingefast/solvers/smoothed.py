@@ -6,8 +6,8 @@ Neural Computation 19, 2007). Only rows on the parabola have a second derivative
 Hessian costs less than in an interior-point method, which needs all rows for it.
 
 The certificate: both losses have the same box, so slopes of one are dual variables of the other. Let the slope of a
-row be -c*s with 0 <= s <= 1. Its dual objective is c*h*s*(1 - s) lower for the hinge, and by the sum of these the bound
-that Newton's method has is too high.
+row be -c*s with 0 <= s <= 1. Its dual objective is c*h*s*(1 - s) lower for the hinge: when no more than the sum of
+these is left to the minimum for one h, the next has its turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ import numpy.typing as npt
 from hingefast.losses import HuberizedHinge
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem
-from hingefast.solvers.newton import OneScore, begin, iterates, newton_step, search_along
+from hingefast.solvers.newton import (
+    MAX_COLUMNS,
+    NEAR,
+    OneScore,
+    begin,
+    dual_bound,
+    iterates,
+    newton_step,
+    search_along,
+)
 
 __all__ = ["smoothed_newton"]
 
@@ -34,6 +43,8 @@ RATIO = 8.0
 NARROWEST = 1e-11
 # The last h is such that what the parabola leaves is so much of what is wanted.
 SHARE = 0.4
+# A step that gains no more than this of the value is the last for one h.
+IDLE = 1e-13
 
 
 def smoothed_newton(
@@ -41,33 +52,39 @@ def smoothed_newton(
 ) -> Iterator[Iterate]:
     """Minimise from theta on, which is changed. Neither `dual` nor `seed` matters."""
     margin = problem.loss._bound.box[0]
-    if not theta.any():  # of no margin this is the minimum
-        yield Iterate(theta, problem.value(np.zeros(problem.n_rows)), 0.0, passes=problem.passes)
-    half_width = WIDEST * margin
+    if margin == 0:
+        theta[:] = 0  # which loses nothing
+    if not theta.any():
+        yield Iterate(theta, problem.value_at_0(), 0.0, passes=problem.passes)
+    half_width, narrowest = WIDEST * margin, max(NARROWEST * margin, 1e-300)
+    if not half_width > narrowest:
+        yield Iterate(
+            theta, problem.value(problem.scores(theta)) + problem.penalty(theta), passes=problem.passes
+        )
+        return
     losses = OneScore(problem.with_loss(HuberizedHinge(margin, half_width)))
     begin(losses, theta)
     step = 0.0
     while True:
+        before = math.inf
         for iterate in iterates(losses, theta, step):
             value = problem.value(losses.scores) + problem.penalty(theta)
-            on_parabola = _shortfall(problem, losses.slopes, half_width)
+            on_parabola = half_width * _on_parabola(problem, losses.slopes)
+            left = min(iterate.decrease, iterate.value - iterate.bound)
+            if not losses.is_feasible and left <= NEAR * abs(value):
+                losses.balance()
+            bound = dual_bound(problem, *losses.dual) if losses.is_feasible else -math.inf
             problem.passes = iterate.passes
-            yield Iterate(
-                theta,
-                value,
-                iterate.bound - on_parabola,
-                iterate.decrease + on_parabola,
-                passes=iterate.passes,
-            )
-            left = iterate.decrease if iterate.bound == -math.inf else iterate.value - iterate.bound
-            if left <= on_parabola:
+            yield Iterate(theta, value, bound, iterate.decrease + on_parabola, passes=iterate.passes)
+            if left <= on_parabola or not before - iterate.value > IDLE * abs(iterate.value):
                 break
+            before = iterate.value
         # What the parabola leaves falls with the square of h, as fewer rows are on it.
         enough = SHARE * tol * abs(value)
         ratio = RATIO
         while ratio > 2 and on_parabola * 4 <= enough * ratio * ratio:
             ratio /= 2
-        if not half_width > NARROWEST * margin * ratio:
+        if not half_width > narrowest * ratio:
             return
         step = _predict(losses, theta, problem, half_width, ratio)
         half_width /= ratio
@@ -80,6 +97,10 @@ def _predict(
 
     That is a step of Newton's method with these rows on a parabola without ends.
     """
+    loss = HuberizedHinge(problem.loss._bound.box[0], half_width / ratio)
+    if problem.n_features > MAX_COLUMNS:
+        losses.take(problem.with_loss(loss))
+        return 0.0
     hessian = losses.hessian()
     hessian *= ratio
     losses.made_of *= ratio
@@ -93,7 +114,7 @@ def _predict(
     slopes += losses.slopes
     grad = problem.combine(slopes) + problem.penalties * theta
     direction = newton_step(hessian, problem.penalties, grad)
-    losses.take(problem.with_loss(HuberizedHinge(problem.loss._bound.box[0], half_width / ratio)))
+    losses.take(problem.with_loss(loss))
     problem.scores(direction, losses.along)
     step = search_along(losses, theta, direction)
     if step > 0:
@@ -102,8 +123,7 @@ def _predict(
     return step
 
 
-def _shortfall(problem: LinearProblem, slopes: Array, half_width: float) -> float:
-    """The sum of c*h*s*(1 - s) over rows of slope -c*s."""
+def _on_parabola(problem: LinearProblem, slopes: Array) -> float:
+    """The sum of c*s*(1 - s) over rows of slope -c*s."""
     assert problem.signs is not None
-    squares = float(np.dot(slopes, slopes / problem.weights))
-    return half_width * max(-float(np.dot(problem.signs, slopes)) - squares, 0.0)
+    return max(-float(np.dot(problem.signs, slopes)) - problem.squares_of_slopes(slopes), 0.0)
