@@ -72,6 +72,8 @@ def interior_point(
             return
         theta += length * step
         rows.move(along, length)
+        if problem.dtype != np.float64:  # sums of rounded steps are not the scores
+            problem.scores(theta, rows.scores)
 
 
 def _length(steepest: float, share: float) -> float:
