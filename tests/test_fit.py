@@ -759,6 +759,8 @@ def test_nothing_is_below_zero(loss):
     objective = hf.Objective(X, np.where(X[:, 0] > 0, 1, -1), loss=loss, alpha=0.1, penalize_intercept=True)
     result = hf.minimize(objective)
     assert result.success and result.fun == result.gap == 0 and not result.x.any()
+    result = hf.minimize(objective, np.ones(objective.size), method="newton")
+    assert result.success and result.fun == result.gap == 0
 
 
 @pytest.mark.parametrize("rest", ["alike", "of another kind", "one class"])
@@ -784,6 +786,91 @@ def test_newton_begins_with_a_sample(loss, dtype, intercept, rest):
     if rest == "alike" and dtype is np.float64:
         assert result.nit < other.nit and result.nfev <= other.nfev
         assert result.history["fun"][0] < 1.1 * result.fun < other.history["fun"][0]
+
+
+@pytest.mark.parametrize("loss", ["hinge", "smooth_hinge"])
+def test_a_bound_far_from_the_minimum_is_one(loss):
+    """Where the objective is 1e19 times the minimum, the difference of two such numbers proves nothing."""
+    X = np.array([[1001.0, 979.0], [986.0, 992.0]])
+    objective = hf.Objective(X, [1, 1], loss=loss, alpha=1e-5, penalize_intercept=True, reduction="sum")
+    best = hf.minimize(objective, method="interior_point", tol=1e-9)
+    result = hf.minimize(objective, method="newton", tol=1e-4)
+    assert best.success and result.success and abs(result.fun / best.fun - 1) <= 1e-4
+
+
+@pytest.mark.parametrize("start", [1e10, 1e50])
+@pytest.mark.parametrize(
+    "intercept", [INTERCEPTS["penalised"], INTERCEPTS["free"]], ids=["penalised", "free"]
+)
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "logistic"])
+def test_far_starts(loss, intercept, start):
+    """What was rounded in scores of 1e50 does not count at the end."""
+    X, y = data(50, 3)
+    objective = hf.Objective(X, y, loss=loss, alpha=0.01, **intercept)
+    best = hf.minimize(objective, tol=1e-9)
+    result = hf.minimize(objective, np.full(4, start), method="newton", tol=1e-4)
+    assert result.success and abs(result.fun / best.fun - 1) <= 1e-4
+    assert math.isclose(result.fun, objective.value(result.x), rel_tol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6, 1e8])
+@pytest.mark.parametrize("alpha", [1e-4, 1.0])
+@pytest.mark.parametrize("loss", ["hinge", "smooth_hinge", "squared_hinge"])
+def test_separable_rows_of_any_scale(loss, alpha, scale):
+    X = np.array([[1.0], [-1.0], [2.0]]) * scale
+    objective = hf.Objective(X, [1, -1, 1], loss=loss, alpha=alpha, fit_intercept=False)
+    best = hf.minimize(objective, method="interior_point", tol=1e-6)
+    result = hf.minimize(objective, method="newton", tol=1e-4)
+    assert best.success and result.success and abs(result.fun / best.fun - 1) <= 1.1e-4
+
+
+@pytest.mark.parametrize("loss", ["hinge", "smooth_hinge", "squared_hinge"])
+def test_a_free_intercept_and_a_weak_penalty(loss):
+    """Its minimum after every step would hide the only rows that have a second derivative."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(30, 4))
+        for noise in (0, 1):
+            y = np.where(X[:, 0] + noise * rng.normal(size=30) > 0.3, 1, -1)
+            objective = hf.Objective(X, y, loss=loss, alpha=1e-4 / 30)
+            assert hf.minimize(objective, method="newton", tol=1e-6).success
+    X = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
+    result = hf.minimize(hf.Objective(X, [-1, 1, 1], loss=loss, alpha=1 / 3e4), tol=1e-4)
+    assert result.success and result.fun <= 3.3337e-5
+
+
+@pytest.mark.parametrize("loss", ["squared_hinge", "smooth_hinge", "logistic"])
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_a_free_intercept_far_from_the_origin(loss, alpha):
+    """The scale of one column is nothing to another's."""
+    X, y = data(300, 3)
+    best = hf.minimize(hf.Objective(X, y, loss=loss, alpha=alpha), tol=1e-9)
+    result = hf.minimize(hf.Objective(X + 1e5, y, loss=loss, alpha=alpha), method="newton", tol=1e-6)
+    assert result.success and abs(result.fun / best.fun - 1) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    "intercept", [INTERCEPTS["penalised"], INTERCEPTS["none"]], ids=["penalised", "none"]
+)
+@pytest.mark.parametrize("size", [1e6, 1e20])
+def test_a_sample_with_an_outlier(size, intercept):
+    """One row in the sample may lead it where the others lose more than at 0."""
+    X, y = data(960, 5)
+    X[8] *= size
+    objective = hf.Objective(X, y, loss="smooth_hinge", alpha=1e-3, **intercept)
+    result = hf.minimize(objective, method="newton")
+    best = hf.minimize(objective, np.full(objective.size, 1e-12), method="newton")
+    assert result.fun <= best.fun * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [8, 9])
+def test_a_sample_of_rows_without_a_value(row, number):
+    X, y = data(960, 5)
+    X[row, 0] = number
+    for loss in ("hinge", "squared_hinge", "logistic"):
+        objective = hf.Objective(X, y, loss=loss, alpha=1e-3, penalize_intercept=True)
+        assert not hf.minimize(objective, method="newton").success
 
 
 @pytest.mark.parametrize("loss", ["psi_g", "psi_m"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -50,15 +51,26 @@ class Method:
     counts_passes: bool = False
 
 
+# Steps of Newton's method in a row that gain no more than so much of the value, after which it ends.
+IDLE_STEPS, IDLE = 10, 1e-13
+
+
 def _newton(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
-    if problem.loss.smoothness != "nonsmooth":
-        yield from newton(problem, theta, dual, seed, tol)
-        return
-    yield from smoothed_newton(problem, theta, dual, seed, tol)
-    # Where rounding hides which scores are on the parabola, as for separable data of a scale far from 1.
-    yield from interior_point(problem, theta, dual, seed, tol)
+    is_smooth = problem.loss.smoothness != "nonsmooth"
+    value, bound, n_idle = math.inf, -math.inf, 0
+    for iterate in (newton if is_smooth else smoothed_newton)(problem, theta, dual, seed, tol):
+        gains = max(value - iterate.value, iterate.bound - bound)
+        n_idle = 0 if gains > IDLE * abs(iterate.value) else n_idle + 1
+        value, bound = min(value, iterate.value), max(bound, iterate.bound)
+        yield iterate
+        if is_smooth and n_idle == IDLE_STEPS:
+            break
+    # Where rounding of the scores hides the dual variables, as on separable data of a scale far from 1.
+    is_missed = value - bound > tol * abs(value) > 0
+    if is_missed and problem.n_features <= MAX_COLUMNS and _without_box(problem) is None:
+        yield from interior_point(problem, theta, dual, seed, tol)
 
 
 def _without_slope(problem: LinearProblem) -> str | None:

@@ -111,7 +111,11 @@ def iterates(losses: OneScore | _ManyScores, theta: Array, step: float = 0.0) ->
         decrement = -float(np.dot(grad, direction))
         left = decrement / 2
         if not is_bounded:
-            yield Iterate(theta, value, decrease=left, passes=problem.passes)
+            if left <= NEAR * abs(value):
+                bound = losses.bound(theta, value, sums, grad, True)
+            is_bounded = bound > -math.inf
+            known = (bound, math.inf) if is_bounded else (-math.inf, left)
+            yield Iterate(theta, value, *known, passes=problem.passes)
         problem.scores(direction, losses.along)
         step = search_along(losses, theta, direction, -decrement)
         if step != 0:
