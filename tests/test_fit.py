@@ -539,6 +539,10 @@ def test_no_columns():
         assert math.isclose(result.x[0], 1 / 3, abs_tol=1e-4) and math.isclose(
             result.fun, 8 / 9, rel_tol=1e-8
         )
+    for loss in ("hinge", "squared_hinge"):
+        objective = hf.Objective(np.zeros((200, 0)), np.ones(200), loss=loss, alpha=0.1, fit_intercept=False)
+        result = hf.minimize(objective, method="newton")
+        assert result.success and result.fun == 1 and result.x.shape == (0,)
 
 
 def test_without_a_penalty():
@@ -861,6 +865,16 @@ def test_a_sample_with_an_outlier(size, intercept):
     result = hf.minimize(objective, method="newton")
     best = hf.minimize(objective, np.full(objective.size, 1e-12), method="newton")
     assert result.fun <= best.fun * (1 + 1e-3)
+
+
+def test_newton_for_the_hinge_on_many_columns():
+    """Conjugate gradients, and no matrix of 1200 columns."""
+    X = sparse.random(60, 1200, 0.05, format="csr", random_state=0)
+    y = np.where(np.arange(60) % 3, 1, -1)
+    objective = hf.Objective(X, y, loss="hinge", alpha=0.01, penalize_intercept=True)
+    result = hf.minimize(objective, method="newton", tol=1e-3)
+    best = hf.minimize(objective, method="dual_cd", tol=1e-6)
+    assert result.success and abs(result.fun / best.fun - 1) <= 1e-3
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])

@@ -73,11 +73,8 @@ def newton(
 def begin(losses: OneScore | _ManyScores, theta: Array) -> None:
     """Find the scores of theta; from 0 and with many rows, go near the minimum first."""
     problem = losses.problem
-    if (
-        problem.width == 1
-        and not theta.any()
-        and problem.n_rows >= SAMPLE * SAMPLE_ROWS * max(problem.size, 1)
-    ):
+    has_many_rows = problem.n_rows >= SAMPLE * SAMPLE_ROWS * max(problem.size, 1)
+    if has_many_rows and problem.width == 1 and not theta.any():
         _approach(problem, theta, losses.scores)
     else:
         _find_scores(problem, theta, losses.scores)
@@ -133,14 +130,18 @@ def iterates(losses: OneScore | _ManyScores, theta: Array, step: float = 0.0) ->
 def dual_bound(problem: LinearProblem, slopes: Array, sums: Array) -> float:
     """The objective of the dual of a loss with a box, where the slopes of the rows are minus y times the variables.
 
-    `sums` is what `problem.combine` makes of the slopes. Nothing here depends on scores, nor on theta.
+    `sums` is what `problem.combine` makes of the slopes. Nothing here depends on scores, nor on theta. The variables
+    are multiplied by what is best for all of them, if the box allows it.
     """
-    margin, _, compliance = problem.loss._bound.box
+    margin, steepest, compliance = problem.loss._bound.box
     assert problem.signs is not None
-    bound: float = -margin * float(np.dot(problem.signs, slopes))
+    linear = -margin * float(np.dot(problem.signs, slopes))
+    square = _penalised_square(problem, sums)
     if compliance > 0:
-        bound -= 0.5 * compliance * problem.squares_of_slopes(slopes)
-    return bound - 0.5 * _penalised_square(problem, sums)
+        square += compliance * problem.squares_of_slopes(slopes)
+    factor = linear / square if square > 0 else 1.0
+    factor = factor if steepest == math.inf else min(factor, 1.0)
+    return factor * (linear - 0.5 * factor * square)
 
 
 def _penalised_square(problem: LinearProblem, grad: Array) -> float:
@@ -181,10 +182,8 @@ def _approach(problem: LinearProblem, theta: Array, scores: Array) -> None:
             break
     problem.passes += part.passes / SAMPLE
     problem.scores(theta, scores)
-    if not (
-        problem.value(scores) + problem.penalty(theta) <= min(ALIKE * value, problem.value_at_0())
-        and np.isfinite(scores).all()
-    ):
+    of_all = problem.value(scores) + problem.penalty(theta)
+    if not (of_all <= min(ALIKE * value, problem.value_at_0()) and np.isfinite(scores).all()):
         theta[:] = scores[:] = 0  # the rest is nothing like the sample
 
 
@@ -240,15 +239,13 @@ class OneScore:
     def bound(self, theta: Array, value: float, sums: Array, grad: Array, is_near: bool) -> float:
         """What the minimum is not below; -inf if that is not known, or not worth knowing far from it."""
         problem = self.problem
-        if not self.has_box:
+        if not self.has_box or problem.alpha == 0:
             return _fenchel_bound(problem, theta, value, grad, self.slopes)
         self.dual = self.slopes, sums
         self.is_feasible = not problem.frees_intercept
-        if problem.frees_intercept and is_near:
+        if is_near and not self.is_feasible:
             self.balance()
-        if not self.is_feasible or problem.alpha == 0:
-            return -math.inf
-        return dual_bound(problem, *self.dual)
+        return dual_bound(problem, *self.dual) if self.is_feasible else -math.inf
 
     def balance(self) -> None:
         """Make `dual` feasible for an intercept without a penalty."""
@@ -299,7 +296,8 @@ class _ManyScores:
         """Add step*along to the scores; value and slopes there."""
         if step != 0:
             self.scores += step * along
-        return self.problem.value(self.scores), self.problem.slopes(self.scores)
+        self.slopes = self.problem.slopes(self.scores)
+        return self.problem.value(self.scores), self.slopes
 
     def derivatives(self, along: Array, t: float) -> tuple[float, float]:
         """First derivative in t of the losses at scores + t*along; the second is not known."""
@@ -311,7 +309,7 @@ class _ManyScores:
 
     def bound(self, theta: Array, value: float, sums: Array, grad: Array, is_near: bool) -> float:
         """What the minimum is not below; -inf if that is not known."""
-        return _fenchel_bound(self.problem, theta, value, grad, self.problem.slopes(self.scores))
+        return _fenchel_bound(self.problem, theta, value, grad, self.slopes)
 
     def direction(self, theta: Array, grad: Array) -> Array:
         """Newton's direction, roughly."""
