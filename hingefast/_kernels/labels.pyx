@@ -130,7 +130,7 @@ def pair_index(y, tuple classes):
     negative, positive = classes
     is_positive = equal_to(y, positive)
     # Sums, not selections: these wait where labels are in no order.
-    return is_positive.astype(np.intp) - ~(is_positive | equal_to(y, negative))
+    return is_positive.astype(np.int8) - ~(is_positive | equal_to(y, negative))
 
 
 def class_index(y, Py_ssize_t n_classes, labels):

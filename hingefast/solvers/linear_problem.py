@@ -87,7 +87,7 @@ class LinearProblem:
         if of_class is not None:
             assert isinstance(objective.loss, OneVsRest)
             index, self.loss, self.width = index == of_class, objective.loss.base, 1
-        self.signs = index * 2.0 - 1.0 if self.width == 1 else None
+        self.signs = _signs(index) if self.width == 1 else None
         self.y = index if self.signs is None else self.signs
         self.n_coefs = self.width * self.n_features
         self.size = self.n_coefs + self.has_intercept * self.width
@@ -243,6 +243,14 @@ class LinearProblem:
         with np.errstate(over="ignore"):
             of_intercepts = self.intercept_alpha * np.dot(intercepts, intercepts)
             return float(0.5 * (self.alpha * np.dot(coefs, coefs) + of_intercepts))
+
+
+def _signs(is_positive: Array) -> Array:
+    """-1.0 and 1.0 for 0 and 1."""
+    signs: Array = is_positive.astype(np.float64)
+    signs *= 2
+    signs -= 1
+    return signs
 
 
 def solution(matrix: Array, right: Array) -> Array:

@@ -141,7 +141,7 @@ def dual_bound(problem: LinearProblem, slopes: Array, sums: Array) -> float:
         square += compliance * problem.squares_of_slopes(slopes)
     factor = linear / square if square > 0 else 1.0
     factor = factor if steepest == math.inf else min(factor, 1.0)
-    return factor * (linear - 0.5 * factor * square)
+    return float(factor * (linear - 0.5 * factor * square))
 
 
 def _penalised_square(problem: LinearProblem, grad: Array) -> float:
