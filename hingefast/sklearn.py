@@ -45,7 +45,7 @@ MULTI_CLASS: dict[str, Callable[[MarginLoss], Loss] | None] = {
 }
 
 # Second-order methods go on beyond `tol`, until rounding ends it, where a step takes next to nothing: so many
-# multiplications make the products of columns, some ms.
+# multiplications make the products of columns, some ms (of the hinge there are some fifty steps).
 FREE_PRODUCTS = 2**24
 SECOND_ORDER = ("auto", "newton", "interior_point")
 IDLE_STEPS = 10
@@ -82,8 +82,8 @@ class HingeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         The method of `hingefast.minimize`, which says what each is for.
     tol : float, default 1e-4
         The relative duality gap to reach. On small data (at most 100 columns, and n*d^2 at most 2^24) "newton" and
-        "interior_point" go on, if in float64, until rounding ends it, which takes a few ms: there, weights of rows
-        equal their repetition to some 1e-7 or less.
+        "interior_point" go on, if in float64, until rounding ends it, which takes some ms, of the hinge up to 0.1 s:
+        there, weights of rows equal their repetition to some 1e-7 or less.
     max_iter : int, default 1000
         Iterations, or, of "dual_cd", passes over the rows, at most.
     warm_start : bool, default False
