@@ -53,7 +53,7 @@ NEAR = 0.1
 # The method begins with every eighth row, and that with every eighth of these, while that leaves so many rows a column;
 # and how many steps it takes there, at most. Where the objective of all rows is more than so many times that of the
 # sample, this says nothing about the rest.
-SAMPLE, SAMPLE_ROWS, SAMPLE_STEPS = 8, 20, 20
+SAMPLE, SAMPLE_ROWS, SAMPLE_STEPS = 8, 8, 20
 ALIKE = 2.0
 # Conjugate gradients: the residual beside the gradient at which a step is good enough (the smaller the closer to the
 # minimum), and how many of them there are.
