@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from conftest import LEVELS, run_at_level
+from hingefast._kernels.rows import Line
 from scipy import sparse
 
 import hingefast as hf
@@ -885,6 +886,33 @@ def test_a_sample_of_rows_without_a_value(row, number):
     for loss in ("hinge", "squared_hinge", "logistic"):
         objective = hf.Objective(X, y, loss=loss, alpha=1e-3, penalize_intercept=True)
         assert not hf.minimize(objective, method="newton").success
+
+
+@pytest.mark.at_every_level
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 300, 1029])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
+def test_sums_along_lines_of_scores(loss, weighted, n):
+    rng = np.random.default_rng(n)
+    found = hf.Objective([[0.0]], [1], loss=loss).loss
+    signs = np.where(rng.random(n) > 0.5, 1.0, -1.0)
+    scores, along = rng.normal(size=(2, n))
+    of_rows = rng.random(n) if weighted else np.full(n, 0.3)
+    line = Line(found._bound.margin, signs, of_rows if weighted else 0.3)
+    t = 0.7
+    at = scores + t * along
+    values = found.value(signs, at, reduction="none")
+    first = found.grad(signs, at, reduction="none") * along
+    second = found.curvature(signs, at, reduction="sum") * along**2
+    got = line.along(scores, along, t)
+    assert np.allclose(got, (of_rows @ first, of_rows @ second), rtol=1e-12, atol=1e-12)
+    slopes, curvatures = np.empty((2, n))
+    value = line.at(scores, slopes, curvatures, along, t)
+    assert math.isclose(value, of_rows @ values, rel_tol=1e-12)
+    assert np.allclose(scores, at, rtol=1e-15)
+    assert np.allclose(slopes * along, of_rows * first, rtol=1e-12)
+    assert np.allclose(curvatures * along**2, of_rows * second, rtol=1e-12)
+    assert math.isclose(line.at(scores, slopes, curvatures), value, rel_tol=1e-15)
 
 
 @pytest.mark.parametrize("loss", ["psi_g", "psi_m"])
