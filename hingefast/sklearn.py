@@ -48,6 +48,7 @@ MULTI_CLASS: dict[str, Callable[[MarginLoss], Loss] | None] = {
 # multiplications make the products of columns, some ms (of the hinge there are some fifty steps).
 FREE_PRODUCTS = 2**24
 SECOND_ORDER = ("auto", "newton", "interior_point")
+# Steps in a row that may leave the gap of "newton" as it is: some lead from one smoothed hinge to the next.
 IDLE_STEPS = 10
 
 
@@ -417,10 +418,7 @@ def _minimum(
 
 
 class _ToRounding:
-    """A callback that ends a method where steps make a gap of at most `tol` no smaller; without a gap, the value.
-
-    Newton's method for the hinge makes some steps for a narrower parabola before the gap is smaller.
-    """
+    """A callback that ends a method where steps make a gap of at most `tol` no smaller; without a gap, the value."""
 
     def __init__(self, tol: float) -> None:
         self.tol, self.gap, self.fun, self.n_idle = tol, math.inf, math.inf, 0

@@ -112,7 +112,7 @@ def test_rows_without_weight_are_not_multiplied(layout):
     call = problem_of(layout(X))
     after = [*call(lambda problem, _: problem.product_columns(weights), None)]
     after.append(call(lambda problem, _: problem.square_columns(weights), None))
-    assert all((now == then).all() for now, then in zip(after, before, strict=True))
+    assert all((got == wanted).all() for got, wanted in zip(after, before, strict=True))
 
 
 def test_contiguous_columns_after_narrow_rows():

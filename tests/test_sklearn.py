@@ -108,23 +108,6 @@ def test_the_minimum_of_linear_svc(loss, C, scaling):
     assert model.coef_.shape == other.coef_.shape and model.intercept_.shape == (1,)
 
 
-@pytest.mark.filterwarnings("ignore:Liblinear failed")  # with the hinge its own tolerance is out of its reach
-@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
-def test_the_minimum_of_linear_svc_on_real_data(data_dir, loss):
-    if not (data_dir / "a9a.xz").exists():
-        pytest.skip("a9a.xz is absent")
-    X, y = read_svmlight(data_dir / "a9a.xz")
-    C = 1.0 if loss == "squared_hinge" else 0.01  # which LIBLINEAR can do in a second
-    model = HingeClassifier(loss, C=C, tol=1e-7).fit(X, y)
-    plain = sparse.csr_matrix((X.data, X.indices, X.indptr), shape=X.shape)
-    options = {"dual": loss == "hinge", "tol": 1e-8, "max_iter": 500, "random_state": 0}
-    other = LinearSVC(loss=loss, C=C, **options).fit(plain, y)
-    ours, theirs = (stated_minimum(theta_of(m), plain, y, loss, C=C) for m in (model, other))
-    assert math.isclose(ours, theirs, rel_tol=1e-6)
-    assert model.dual_gap_ <= 1e-7
-    assert abs(model.score(X, y) - other.score(plain, y)) < 0.003
-
-
 @pytest.mark.parametrize("loss", list(PHI))
 def test_the_gap_bounds_the_objective_and_the_scores(loss):
     X, y = problem(n=600, d=101)  # too many columns to go beyond tol

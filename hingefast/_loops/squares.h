@@ -90,6 +90,7 @@ static void product_narrow(const double *rows, const double *weights, ptrdiff_t 
             add_products_of_rows(kept, of_kept, m, 8, sum);
         }
     }
+    /* Those of more than four columns are taken for WIDTH, so that the sums of columns are behind so many. */
     for (ptrdiff_t j = 0; j <= n_features; j++) {
         double lane[HF_LINE_BYTES / sizeof(double)];
         const FN(line) *const of_j = sum + (j == n_features && j > 4 ? WIDTH : j);

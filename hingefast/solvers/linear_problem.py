@@ -159,13 +159,12 @@ class LinearProblem:
     def scores(self, theta: Array, out: Array | None = None) -> Array:
         """z, (n_rows,) or (n_rows, K); float64, in `out` if that is given."""
         self.passes += 0.5
-        own = out if self.dtype == np.float64 else None
-        if own is None:
-            own = np.empty(self.shape_of_scores, self.dtype)
-        explained(self._problem.scores, theta, None, own)
-        if out is None or own is out:
-            return own.astype(np.float64, copy=False)
-        out[...] = own
+        found = np.empty(self.shape_of_scores, self.dtype) if out is None or self.dtype != np.float64 else out
+        explained(self._problem.scores, theta, None, found)
+        if out is None:
+            return found.astype(np.float64, copy=False)
+        if found is not out:
+            out[...] = found
         return out
 
     def combine(self, slopes: Array) -> Array:

@@ -16,7 +16,7 @@ from hingefast.solvers.interior_point import interior_point
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.lbfgs import lbfgs
 from hingefast.solvers.linear_problem import LinearProblem
-from hingefast.solvers.newton import MAX_COLUMNS, newton
+from hingefast.solvers.newton import IDLE, MAX_COLUMNS, newton
 from hingefast.solvers.one_vs_rest import one_vs_rest
 from hingefast.solvers.smoothed import smoothed_newton
 
@@ -51,13 +51,14 @@ class Method:
     counts_passes: bool = False
 
 
-# Steps of Newton's method in a row that gain no more than so much of the value, after which it ends.
-IDLE_STEPS, IDLE = 10, 1e-13
+# Steps of Newton's method in a row that gain nothing but rounding, after which it ends.
+IDLE_STEPS = 10
 
 
 def _newton(
     problem: LinearProblem, theta: Array, dual: Array | None, seed: int, tol: float
 ) -> Iterator[Iterate]:
+    """Newton's method, on the hinge smoothed; where that ends before the gap is `tol`, an interior point if it can."""
     is_smooth = problem.loss.smoothness != "nonsmooth"
     value, bound, n_idle = math.inf, -math.inf, 0
     for iterate in (newton if is_smooth else smoothed_newton)(problem, theta, dual, seed, tol):

@@ -26,6 +26,7 @@ from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem, solution
 
 __all__ = [
+    "IDLE",
     "MAX_COLUMNS",
     "NEAR",
     "OneScore",
@@ -44,6 +45,8 @@ MAX_COLUMNS = 1000
 # Evaluations of a line search, at most, and where it ends: the slope is so much of that at its beginning.
 MAX_EVALUATIONS = 60
 SLOPE_LEFT = 1e-2
+# A step that gains no more than so much of the value gains nothing but rounding.
+IDLE = 1e-13
 # Rounding of a sum of slopes that cancel, beside the sum of their sizes, and of values.
 ROUNDING, ROUNDING_OF_FLOAT32 = 1e-14, 1e-6
 # Scores are computed anew when they have become so many times as small.
@@ -151,19 +154,6 @@ def _penalised_square(problem: LinearProblem, grad: Array) -> float:
         return float(np.sum(grad[is_penalised] ** 2 / problem.penalties[is_penalised]))
 
 
-def balanced(problem: LinearProblem, slopes: Array, sums: Array) -> tuple[Array, Array]:
-    """Slopes and sums where the slopes of the sign that has more are made smaller, so that their sum is 0."""
-    total = sums[-1]
-    if total == 0:
-        return slopes, sums
-    has_more = slopes * total > 0
-    of_sign = float(slopes[has_more].sum())
-    slopes = np.where(has_more, slopes * (1 - total / of_sign if of_sign != 0 else 0.0), slopes)
-    sums = problem.combine(slopes)
-    sums[-1] = 0
-    return slopes, sums
-
-
 def _find_scores(problem: LinearProblem, theta: Array, out: Array) -> None:
     """The scores of theta, without a pass over X if it is 0."""
     if theta.any():
@@ -187,18 +177,40 @@ def _approach(problem: LinearProblem, theta: Array, scores: Array) -> None:
         theta[:] = scores[:] = 0  # the rest is nothing like the sample
 
 
-class OneScore:
-    """The losses of one score a row, and Newton's direction from their second derivatives.
+class _Scores:
+    """Where Newton's method is.
 
     Attributes
     ----------
     problem : LinearProblem
-    scores, along : ndarray of shape (n_rows,)
-        Where it is, and how scores change along a direction.
+    scores, along, slopes : ndarray of the shape of scores
+        Scores, how they change along a direction, and the slopes of the weighted losses there.
     is_fresh : bool
         Whether scores are those of theta, and not sums of what steps have added to them.
-    slopes, curvature : ndarray of shape (n_rows,)
-        First and second derivatives of the weighted losses there.
+    """
+
+    problem: LinearProblem
+    scores: Array
+    along: Array
+    slopes: Array
+    is_fresh = False
+    _largest = 0.0
+
+    def has_strayed(self) -> bool:
+        """Whether scores have been so much larger than they are that what was rounded then counts now."""
+        with np.errstate(over="ignore"):
+            square = float(np.vdot(self.scores, self.scores))
+        self._largest = square if self.is_fresh else max(self._largest, square)
+        return self._largest > STRAYED**2 * square
+
+
+class OneScore(_Scores):
+    """The losses of one score a row, and Newton's direction from their second derivatives.
+
+    Attributes
+    ----------
+    curvature : ndarray of shape (n_rows,)
+        Second derivatives of the weighted losses.
     dual : tuple of ndarray
         Of a loss with a box, slopes and what `LinearProblem.combine` makes of them.
     is_feasible : bool
@@ -207,7 +219,6 @@ class OneScore:
 
     def __init__(self, problem: LinearProblem) -> None:
         self.take(problem)
-        self.is_fresh, self.largest = False, 0.0
         self.dual, self.is_feasible = (np.zeros(0), np.zeros(0)), False
         self.ones = np.ones(problem.n_rows if problem.frees_intercept else 0)
         # One array, as large ones lie on large pages; rows begin with a cache line.
@@ -221,13 +232,6 @@ class OneScore:
         self.problem = problem
         self.line = problem.line()
         self.has_box = problem.loss._bound.box is not None
-
-    def has_strayed(self) -> bool:
-        """Whether scores have been so much larger than they are that what was rounded then counts now."""
-        with np.errstate(over="ignore"):
-            square = float(np.dot(self.scores, self.scores))
-        self.largest = square if self.is_fresh else max(self.largest, square)
-        return self.largest > STRAYED**2 * square
 
     def needs_shift(self, step: float, is_near: bool) -> bool:
         """Whether an intercept without a penalty is to be put to its minimum: for the bound, or for lack of curvature.
@@ -248,8 +252,19 @@ class OneScore:
         return dual_bound(problem, *self.dual) if self.is_feasible else -math.inf
 
     def balance(self) -> None:
-        """Make `dual` feasible for an intercept without a penalty."""
-        self.dual, self.is_feasible = balanced(self.problem, *self.dual), True
+        """Make `dual` feasible for an intercept without a penalty: slopes whose sum is 0.
+
+        Those of the sign that has more are made smaller.
+        """
+        slopes, sums = self.dual
+        total = sums[-1]
+        if total != 0:
+            has_more = slopes * total > 0
+            of_sign = float(slopes[has_more].sum())
+            slopes = np.where(has_more, slopes * (1 - total / of_sign if of_sign != 0 else 0.0), slopes)
+            sums = self.problem.combine(slopes)
+            sums[-1] = 0
+        self.dual, self.is_feasible = (slopes, sums), True
 
     def move(self, along: Array, step: float) -> tuple[float, Array]:
         """Add step*along to the scores; value and slopes there. Second derivatives are kept."""
@@ -285,11 +300,11 @@ class OneScore:
         return self.products
 
 
-class _ManyScores:
+class _ManyScores(_Scores):
     """The losses of K scores a row, which meet in second derivatives: a Hessian is only multiplied with."""
 
     def __init__(self, problem: LinearProblem) -> None:
-        self.problem, self.is_fresh = problem, False
+        self.problem = problem
         self.scores, self.along = (np.zeros(problem.shape_of_scores) for _ in range(2))
 
     def move(self, along: Array, step: float) -> tuple[float, Array]:
@@ -302,10 +317,6 @@ class _ManyScores:
     def derivatives(self, along: Array, t: float) -> tuple[float, float]:
         """First derivative in t of the losses at scores + t*along; the second is not known."""
         return float(np.vdot(self.problem.slopes(self.scores + t * along), along)), math.nan
-
-    def has_strayed(self) -> bool:
-        """Not found out."""
-        return False
 
     def bound(self, theta: Array, value: float, sums: Array, grad: Array, is_near: bool) -> float:
         """What the minimum is not below; -inf if that is not known."""
@@ -381,26 +392,18 @@ def _conjugate_gradients(product: Callable[[Array], Array], diagonal: Array, gra
 def search_along(
     losses: OneScore | _ManyScores, theta: Array, direction: Array, slope: float | None = None
 ) -> float:
-    """How far to go along a direction, of which `losses` has the scores; `slope` is the first derivative there."""
-    derivatives = _along(losses, theta, direction)
-    if slope is None:
-        slope = derivatives(0.0)[0]
-    return _search(derivatives, slope, SLOPE_LEFT * -slope)
-
-
-def _along(
-    losses: OneScore | _ManyScores, theta: Array, direction: Array
-) -> Callable[[float], tuple[float, float]]:
-    """First and second derivative of the objective at theta + t*direction, as a function of t."""
+    """How far to go along a direction, of which `losses` has the scores; `slope` is the first derivative at theta."""
     penalties = losses.problem.penalties
     bend = float(np.dot(penalties * direction, direction))
-    slope = float(np.dot(penalties * theta, direction))
+    at_theta = float(np.dot(penalties * theta, direction))
 
     def derivatives(t: float) -> tuple[float, float]:
         first, second = losses.derivatives(losses.along, t)
-        return first + slope + t * bend, second + bend
+        return first + at_theta + t * bend, second + bend
 
-    return derivatives
+    if slope is None:
+        slope = derivatives(0.0)[0]
+    return _search(derivatives, slope, SLOPE_LEFT * -slope)
 
 
 def _best_shift(losses: OneScore, slopes: Array) -> float:

@@ -23,6 +23,7 @@ from hingefast.losses import HuberizedHinge
 from hingefast.solvers.iterate import Iterate
 from hingefast.solvers.linear_problem import LinearProblem
 from hingefast.solvers.newton import (
+    IDLE,
     MAX_COLUMNS,
     NEAR,
     OneScore,
@@ -43,8 +44,6 @@ RATIO = 8.0
 NARROWEST = 1e-11
 # The last h is such that what the parabola leaves is so much of what is wanted.
 SHARE = 0.4
-# A step that gains no more than this of the value is the last for one h.
-IDLE = 1e-13
 
 
 def smoothed_newton(
