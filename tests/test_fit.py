@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import pickle
 from fractions import Fraction
 
@@ -363,6 +364,108 @@ def test_same_bits(method, loss):
         result = hf.minimize(objective, method=method, tol=1e-5, random_state=7)
         bits.append((result.x.tobytes(), result.fun, result.gap, result.nit, result.nfev))
     assert len(set(bits)) == 1
+
+
+def long_rows(n=2100, d=70_000, k=132, seed=0):
+    """CSR that two threads visit together: random columns in order."""
+    rng = np.random.default_rng(seed)
+    columns = np.sort(rng.integers(0, d, (n, k), np.int32), axis=1)
+    values = rng.standard_normal((n, k)) / math.sqrt(k)
+    X = sparse.csr_array((values.ravel(), columns.ravel(), np.arange(n + 1) * k), (n, d))
+    return X, np.where(X @ rng.standard_normal(d) + 0.3 > 0, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("kind", ["float64", "float32", "int64 indices", "int16", "some rows out of order"])
+def test_two_threads_visit_rows_together(kind, loss):
+    X, y = long_rows()
+    if kind == "int64 indices":
+        X.indices = X.indices.astype(np.int64)
+    elif kind == "some rows out of order":
+        for i in range(3, X.shape[0], 70):
+            row = slice(X.indptr[i], X.indptr[i + 1])
+            X.indices[row], X.data[row] = X.indices[row][::-1].copy(), X.data[row][::-1].copy()
+        X = sparse.csr_array((X.data, X.indices, X.indptr), X.shape)
+    elif kind == "int16":
+        X.data = np.round(X.data * 1000)
+        X = sparse.csr_array((X.data.astype(np.int16), X.indices, X.indptr), X.shape)
+    elif kind == "float32":
+        X = X.astype(np.float32)
+    options = {"loss": loss, "alpha": 1e-3 * (1e6 if kind == "int16" else 1), "penalize_intercept": True}
+    results = []
+    for n_threads in (1, 2, 3, 2):
+        objective = hf.Objective(X, y, n_threads=n_threads, **options)
+        results.append(hf.minimize(objective, method="dual_cd", tol=1e-5))
+        assert results[-1].success
+        assert math.isclose(objective.value(results[-1].x), results[-1].fun, rel_tol=1e-6)
+    assert len({(r.x.tobytes(), r.fun, r.gap, r.nit, r.nfev) for r in results}) == 1
+    if loss != "hinge":  # Newton's method takes seconds for it here
+        other = hf.minimize(objective, method="newton", tol=1e-5)
+        assert other.success and math.isclose(other.fun, results[0].fun, rel_tol=2e-5)
+
+
+@pytest.mark.parametrize("column", [-1, 70_000])
+def test_two_threads_meet_a_fault(column):
+    """-1 at a row's begin is found by the thread that has the lower features, and what is too large by the other."""
+    X, y = long_rows()
+    objective = hf.Objective(X, y, loss="hinge", alpha=1e-3, n_threads=2)
+
+    def spoil(result):
+        if result.nit == 2:
+            X.indices[X.indptr[1000] if column < 0 else X.indptr[1001] - 1] = column
+
+    with pytest.raises(hf.InvalidCSRError, match=rf"\(row 1000\) is {column}, must be in \[0, 70000\)$"):
+        hf.minimize(objective, method="dual_cd", tol=0.0, callback=spoil)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
+def test_two_threads_on_one_processor():
+    """A helper that does not come, or keeps the other waiting, is done without."""
+    X, y = long_rows()
+    before = os.sched_getaffinity(0)
+    bits = set()
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        for n_threads in (1, 2):
+            objective = hf.Objective(X, y, loss="hinge", alpha=1e-4, n_threads=n_threads)
+            bits.add(hf.minimize(objective, method="dual_cd", tol=1e-4).x.tobytes())
+    finally:
+        os.sched_setaffinity(0, before)
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_long_rows_that_are_all_alike(loss):
+    """To score a row before the step of the one before it does not converge there: it is left off."""
+    X, y = long_rows()
+    row = sparse.csr_array(X[[0]])
+    X = sparse.csr_array(
+        (np.tile(row.data, len(y)), np.tile(row.indices, len(y)), np.arange(len(y) + 1) * row.nnz), X.shape
+    )
+    objective = hf.Objective(X, y, loss=loss, alpha=1e-3, penalize_intercept=True, n_threads=2)
+    result = hf.minimize(objective, method="dual_cd", tol=1e-4)
+    other = hf.minimize(objective, method="newton", tol=1e-6)
+    assert result.success and math.isclose(result.fun, other.fun, rel_tol=2e-4)
+
+
+# Of these a descent swung about the intercept, or ended at one that few rows agreed on: (seed, penalised).
+SWINGS = [
+    (27, False), (30, True), (59, False), (99, False), (183, False), (240, False), (249, False), (267, True),
+    (276, False), (285, False), (291, False), (294, False), (294, True), (306, True), (309, True), (327, False),
+    (336, False), (357, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed, penalised", SWINGS)
+def test_the_intercept_settles(seed, penalised):
+    rng = np.random.default_rng(1000 + seed)
+    n, d = int(rng.integers(20, 600)), int(rng.integers(1, 20))
+    X = rng.standard_normal((n, d)) * 10 ** rng.uniform(-1, 1) + rng.standard_normal(d) * rng.integers(0, 2)
+    noise = rng.standard_normal(d), rng.standard_normal(n) * X.std(), rng.standard_normal() * X.std()
+    y = np.where(X @ noise[0] + noise[1] > noise[2], 1.0, -1.0)
+    alpha, loss = 10 ** rng.uniform(-3, 0), ["hinge", "smooth_hinge", "squared_hinge"][seed % 3]
+    objective = hf.Objective(X, y, loss=loss, alpha=alpha, penalize_intercept=penalised)
+    assert hf.minimize(objective, method="dual_cd", tol=1e-6, max_iter=5000).success
 
 
 def test_random_state_changes_the_order():

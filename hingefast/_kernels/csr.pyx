@@ -30,6 +30,8 @@ cdef enum:
     # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task.
     # Fewer are shared out more evenly, but one takes less than waking a thread.
     TASK_ENTRIES = 65536
+    # Entries looked at for the feature in the middle, about.
+    SOME_ENTRIES = 8192
     ENTRIES_PER_FEATURE = 8
     # Rows of a task, or one a feature: so that a matrix of all but empty rows is shared out too.
     TASK_ROWS = 32768
@@ -124,6 +126,13 @@ cdef class CSR(Layout):
                 self.data_at = cnp.PyArray_DATA(data)
         self.needs_numpy = self.dtype < 0
         self.is_touched = self.n_stored * ((8 if is_f64 else 4) + (8 if self.wide_indices else 4)) > TOUCH_BYTES
+
+    def middle_feature(self):
+        """The feature below which about half of the entries are, by some of them; at least 0."""
+        if self.n_stored == 0:
+            return 0
+        some = self.indices[::max(self.n_stored // SOME_ENTRIES, 1)]
+        return max(int(np.median(some)), 0)
 
     cdef Py_ssize_t length(self, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         """Entries of rows first .. end of X, as far as the row pointers can be believed."""

@@ -4,8 +4,10 @@ Knows no layout and no loss: rows are opened a few at a time and visited where t
 margin and, for each row, an end and a diagonal (`BoundLoss.box`). What is done between the passes is
 `hingefast.solvers.dual_cd`'s.
 """
-from libc.math cimport copysign, fabs
+from libc.math cimport INFINITY, copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from libc.string cimport memset
 
 from cpython.exc cimport PyErr_CheckSignals
 
@@ -13,13 +15,15 @@ cimport numpy as cnp
 
 import numpy as np
 
+from hingefast import _threads
 from hingefast._kernels.run import DataFault
 
+from hingefast._kernels.job cimport Job
 from hingefast._kernels.labels cimport SIGNS, Targets
 from hingefast._kernels.layout cimport Layout, Rows
 from hingefast._kernels.loaded cimport FAULT_ERROR, take_error
 from hingefast._kernels.table cimport (
-    hf_class_descent, hf_descent, hf_dual_row, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, table,
+    HF_TURNS, hf_class_descent, hf_descent, hf_dual_row, hf_fp_enter, hf_fp_leave, hf_fp_state, hf_real_loops, table,
 )
 from hingefast._kernels.worker cimport Worker, borrow_worker, give_back
 
@@ -27,17 +31,23 @@ cnp.import_array()
 
 cdef enum:
     # Rows opened together: where they begin is known while the ones before them are visited.
-    AT_ONCE = 64
+    AT_ONCE = HF_TURNS
     # Visits between two looks for Ctrl-C, at most, and numbers of rows, about.
     LOOK_ROWS = 1048576
     LOOK_NUMBERS = 8388608
+    # With fewer rows to visit none is scored ahead of time, and nobody is woken.
+    LEAST_AHEAD = 2048
 
 # How the gain of a centre's steps may change from pass to pass, and how far a step may go next to the one before; tried
 # on rcv1 and imdb.
 cdef double SLOWER = 0.25, FASTER = 2, LONGER = 1.5, FIRST_RADIUS = 0.5
 
+# The share of the largest gradient met from which on rows rest: all of it (Hsieh et al.) takes up to 1.3 times the time
+# (imdb, rcv1). And how far an intercept must have moved, in units of scores, so that all rows are looked at.
+cdef double REST = 0.1, FAR = 0.1
 
-cdef class Visits:
+
+cdef class Visits(Job):
     """Visits of rows in random order. Abstract; `Descent` and `ClassDescent` say what a visit does.
 
     Parameters
@@ -72,42 +82,59 @@ cdef class Visits:
 
     cdef int visit_active(self) except -1:
         """Visit each active row once."""
-        cdef Worker worker = borrow_worker()
-        cdef hf_fp_state caller
-        cdef Py_ssize_t at = 0
-        cdef int failed = 0
+        self.at = 0
+        self.worker = borrow_worker()
         try:
-            worker.begin(self.targets, self.layout.is_f64, 1)
-            worker.want = 0
-            self.layout.reserve(worker)
-            worker.reserve()
-            while at < self.n_active and not failed:
-                with nogil:
-                    caller = hf_fp_enter()
-                    failed = self.visit_some(worker, &at)
-                    hf_fp_leave(caller)
-                if failed and worker.fault.kind == FAULT_ERROR:
-                    raise take_error(&worker.fault)
+            self.worker.begin(self.targets, self.layout.is_f64, 1)
+            self.worker.want = 0
+            self.layout.reserve(self.worker)
+            self.worker.reserve()
+            while self.at < self.n_active:
+                self.run_on(self.n_together())
                 PyErr_CheckSignals()
-            if failed:
-                met = worker.fault.kind, worker.fault.position, worker.fault.row, (<char*>worker.fault.seen)[:16]
-                raise DataFault(*(self.layout.first_fault(self.targets) or met), self.targets, self.layout)
         finally:
-            give_back(worker)
+            give_back(self.worker)
+            self.worker = None
         return 0
 
-    cdef int visit_some(self, Worker worker, Py_ssize_t* at) noexcept nogil:
+    cdef Py_ssize_t n_together(self) noexcept:
+        """The number of threads that are worth it."""
+        return 1
+
+    cdef int share(self, bint is_caller) except -1:
+        cdef Worker worker = self.worker
+        cdef hf_fp_state caller
+        cdef int failed = 0
+        with nogil:
+            caller = hf_fp_enter()
+            if is_caller:
+                failed = self.visit_some(worker)
+            else:
+                self.help()
+            hf_fp_leave(caller)
+        if not failed:
+            return 0
+        if worker.fault.kind == FAULT_ERROR:
+            raise take_error(&worker.fault)
+        met = worker.fault.kind, worker.fault.position, worker.fault.row, (<char*>worker.fault.seen)[:16]
+        raise DataFault(*(self.layout.first_fault(self.targets) or met), self.targets, self.layout)
+
+    cdef void help(self) noexcept nogil:
+        """What a second thread does."""
+        pass
+
+    cdef int visit_some(self, Worker worker) noexcept nogil:
         """Visit rows from `at` on until it is time to look for Ctrl-C; 0, or -1 with the fault noted."""
         cdef int64_t[AT_ONCE] places
         cdef int64_t* order = self.order_at
-        cdef Py_ssize_t first = at[0], n, opened, i, other, n_numbers = 0
+        cdef Py_ssize_t first = self.at, n, opened, i, other, n_numbers = 0
         cdef Rows rows
-        while at[0] < self.n_active and at[0] - first < LOOK_ROWS and n_numbers < LOOK_NUMBERS:
-            n = min(<Py_ssize_t>AT_ONCE, self.n_active - at[0])
+        while self.at < self.n_active and self.at - first < LOOK_ROWS and n_numbers < LOOK_NUMBERS:
+            n = min(<Py_ssize_t>AT_ONCE, self.n_active - self.at)
             for i in range(n):   # what comes next is drawn from those that are left (Fisher and Yates)
-                other = at[0] + i + self.draw(self.n_active - at[0] - i)
+                other = self.at + i + self.draw(self.n_active - self.at - i)
                 places[i] = order[other]
-                order[other] = order[at[0] + i]
+                order[other] = order[self.at + i]
                 table.prefetch(self.rows_at + places[i], sizeof(hf_dual_row))
                 worker.loaded.rows[i] = self.numbers_at[places[i]] if self.numbers_at != NULL else places[i]
             worker.loaded.row_index = worker.loaded.rows
@@ -120,7 +147,7 @@ cdef class Visits:
                     return -1
                 opened += worker.n
                 n_numbers += rows.n_numbers
-            at[0] += n
+            self.at += n
         return 0
 
     cdef Py_ssize_t draw(self, Py_ssize_t n) noexcept nogil:
@@ -152,6 +179,10 @@ cdef class Descent(Visits):
         float64: the sum of y_i*a_i*x_i, but for rounding.
     dual : ndarray of shape (n_rows, 1)
         A view.
+
+    Notes
+    -----
+    Long CSR rows are visited by two threads where there are that many (duet.h): see `halve`.
     """
 
     def __cinit__(self, Layout layout not None, numbers, cnp.ndarray signs, tuple box, seed):
@@ -167,6 +198,44 @@ cdef class Descent(Visits):
         self.state.margin = margin
         self.state.rows, self.state.order = self.rows_at, self.order_at
         self.state.coef = <double*>cnp.PyArray_DATA(self.coef)
+
+    def halve(self, Py_ssize_t split, n_threads):
+        """Let many rows be scored in halves, each row before the step of the one before it, so that two threads can.
+
+        One that is alone does the same, to the bit. To be called before the first visit.
+
+        Parameters
+        ----------
+        split : int
+            The first feature of the second half.
+        n_threads : int or None
+        """
+        self.middles = np.empty(len(self.rows), np.int32)
+        self.state.middles, self.state.split = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>self.middles), split
+        self.state.duet = &self.duet if _threads.resolve_threads(n_threads) > 1 else NULL
+
+    def score_in_turn(self):
+        """Score each row after the step of the one before it from now on, as without `halve`."""
+        self.is_in_turn = True
+
+    cdef Py_ssize_t n_together(self) noexcept:
+        memset(&self.duet, 0, sizeof(self.duet))
+        return 2 if self.state.duet != NULL and self.state.is_ahead and self.n_active - self.at >= LEAST_AHEAD else 1
+
+    cdef void help(self) noexcept nogil:
+        cdef Py_ssize_t turn = 1, n
+        table.arrive(&self.duet)
+        n = table.rows_asked(&self.duet, turn)
+        while n > 0:
+            table.real[self.layout.is_f64].csr_help_descend[self.duet.wide](
+                &self.duet, turn, n, self.layout.n_features, self.state.coef)
+            turn += 1
+            n = table.rows_asked(&self.duet, turn)
+
+    cdef int visit_some(self, Worker worker) noexcept nogil:
+        cdef int failed = Visits.visit_some(self, worker)
+        table.dismiss(&self.duet)
+        return failed
 
     def visit(self, intercepts, double rate, highs, lows):
         """Visit each active row once; those that rest at a bound with gradients beyond these are active no more.
@@ -194,6 +263,7 @@ cdef class Descent(Visits):
         state.high, state.low = highs[0], lows[0]
         state.largest = state.smallest = state.estimate = state.moved = 0
         state.n_kept = 0
+        state.is_ahead = state.middles != NULL and not self.is_in_turn and self.n_active >= LEAST_AHEAD
         self.visit_active()
         self.n_active = state.n_kept
         return state.estimate, np.array([state.largest]), np.array([state.smallest]), np.array([state.moved])
@@ -204,6 +274,7 @@ cdef class Descent(Visits):
         if rows.starts == NULL:
             real.descend_rows(rows.dense, places, worker.n, d, &self.state)
             return 0
+        self.duet.wide = rows.wide
         at = real.csr_descend_rows[rows.wide](rows.data, rows.indices, rows.starts, rows.ends, places, worker.n, d,
                                               &self.state)
         return 0 if at < 0 else self.layout.note_index(worker, at)
@@ -302,13 +373,25 @@ cdef class ClassDescent(Visits):
         return 0 if at < 0 else self.layout.note_index(worker, at)
 
 
+cdef struct Centre:
+    # Of one class. What was missing at the last move and how long that was; how long the next may be for what is
+    # missing, and at all; since the sign of what is missing changed: the most of it and the largest gain; the most
+    # before, and what the gain may be for good.
+    double lack, last, gain, radius, most, gain_then, most_before, gain_limit
+    # The intercept since all rows were seen, and the least gradient from which on rows have rested since.
+    double lowest, highest, borne
+
+
 cdef class Centres:
     """Intercepts b = centre + rate*(sum of y_i*a_i - share*centre), one or K, and how their centres move.
 
     With a centre held, rows are visited as if a penalty of stiffness 1/rate held the intercept; at the minimum the sum
     of y_i*a_i is share*b whatever the rate. A step of `rate` times what is missing there is that of the proximal point
     method, which converges; longer ones come from the secant through the last two, and are never beyond bounds that
-    halve when the sign changes.
+    halve when the sign changes. Dual variables follow late, so that the two may swing: where what is missing grows from
+    one change of the sign to the next, the gain is limited to half of what it was, for good.
+
+    Rows rest at a bound by a gradient of which the intercept is a part: see `rest` and `is_far`.
 
     Parameters
     ----------
@@ -320,14 +403,27 @@ cdef class Centres:
 
     cdef readonly object centres, totals
     cdef readonly double rate, share
-    cdef object gains, radii, lasts, lacks
+    cdef object states
+    cdef double* centre
+    cdef double* total
+    cdef Centre* state
+    cdef Py_ssize_t n
 
     def __cinit__(self, cnp.ndarray centres, cnp.ndarray totals, double rate, double share, double gain):
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(centres)
+        cdef Py_ssize_t k
+        self.n = cnp.PyArray_SIZE(centres)
         self.centres, self.totals = centres, totals
         self.rate, self.share = rate, share
-        self.gains, self.radii = np.full(n, gain), np.full(n, FIRST_RADIUS)
-        self.lasts, self.lacks = np.zeros(n), np.zeros(n)
+        self.states = np.zeros((self.n, sizeof(Centre) // sizeof(double)))
+        self.centre, self.total = <double*>cnp.PyArray_DATA(centres), <double*>cnp.PyArray_DATA(totals)
+        self.state = <Centre*>cnp.PyArray_DATA(self.states)
+        for k in range(self.n):
+            self.state[k].gain, self.state[k].radius = gain, FIRST_RADIUS
+            self.state[k].most_before = self.state[k].gain_limit = INFINITY
+        self.begin()
+
+    cdef double intercept(self, Py_ssize_t k) noexcept:
+        return self.centre[k] + self.rate * (self.total[k] - self.share * self.centre[k])
 
     def intercepts(self):
         """b, a new array."""
@@ -339,35 +435,71 @@ cdef class Centres:
             return 0.0
         return float(np.sum((self.totals - self.share * self.intercepts()) ** 2)) / (2 * self.share)
 
+    def begin(self):
+        """All rows have been seen, or are about to be."""
+        for k in range(self.n):
+            self.state[k].lowest = self.state[k].highest = self.intercept(k)
+            self.state[k].borne = INFINITY
+
+    def rest(self, cnp.ndarray largest, cnp.ndarray smallest):
+        """The gradients beyond which rows rest at a bound in the next pass, from the extremes that the last one met.
+
+        A share of these, and as much more as the intercept has moved since all rows were seen: as much as it may move
+        yet. Where no row of that sign moved, none rests.
+        """
+        cdef cnp.ndarray highs = largest.copy(), lows = smallest.copy()
+        cdef double* high = <double*>cnp.PyArray_DATA(highs)
+        cdef double* low = <double*>cnp.PyArray_DATA(lows)
+        cdef double slack
+        cdef Py_ssize_t k
+        for k in range(self.n):
+            slack = self.state[k].highest - self.state[k].lowest
+            high[k] = REST * high[k] + slack if high[k] > 0 else INFINITY
+            low[k] = REST * low[k] - slack if low[k] < 0 else -INFINITY
+            self.state[k].borne = min(self.state[k].borne, min(high[k], -low[k]))
+        return highs, lows
+
+    @property
+    def is_far(self):
+        """Whether an intercept has moved further than rows can bear that rest, and not just a little.
+
+        Else those that are left agree on one at which the others would not rest, and do so again after each check.
+        """
+        cdef Py_ssize_t k
+        for k in range(self.n):
+            if self.state[k].highest - self.state[k].lowest > max(self.state[k].borne, FAR):
+                return True
+        return False
+
     def move(self, cnp.ndarray moved, double noise):
-        """Move on after a pass that changed the totals by `moved`; the largest change of an intercept since the last.
+        """Move on after a pass that changed the totals by `moved`.
 
         noise : what of a sum of y_i*a_i is rounding.
         """
-        cdef double* centre = <double*>cnp.PyArray_DATA(self.centres)
-        cdef double* total = <double*>cnp.PyArray_DATA(self.totals)
-        cdef double* gain = <double*>cnp.PyArray_DATA(self.gains)
-        cdef double* radius = <double*>cnp.PyArray_DATA(self.radii)
-        cdef double* last = <double*>cnp.PyArray_DATA(self.lasts)
-        cdef double* before = <double*>cnp.PyArray_DATA(self.lacks)
         cdef const double* change = <const double*>cnp.PyArray_DATA(moved)
-        cdef double missing, size, ratio, faster, length, largest = 0, start
+        cdef double missing, size, ratio, faster, length, b
+        cdef Centre* state
         cdef Py_ssize_t k
-        for k in range(cnp.PyArray_SIZE(self.centres)):
-            start = centre[k] + self.rate * (total[k] - self.share * centre[k])
-            total[k] += change[k]
-            missing = total[k] - self.share * centre[k]
+        for k in range(self.n):
+            state = &self.state[k]
+            self.total[k] += change[k]
+            missing = self.total[k] - self.share * self.centre[k]
             size = fabs(missing)
             if size > noise:
-                if before[k] != 0:
-                    ratio = missing / before[k]
+                if state.lack != 0:
+                    ratio = missing / state.lack
                     faster = min(max(1 / (1 - ratio), SLOWER), FASTER) if ratio < 1 else FASTER
-                    gain[k] = max(self.rate, gain[k] * faster)
-                    radius[k] = min(radius[k], fabs(last[k]) / 2) if ratio < 0 else LONGER * radius[k]
-                length = max(min(gain[k] * size, radius[k]), self.rate * size)
-                radius[k] = max(radius[k], length)
-                gain[k] = length / size
-                last[k], before[k] = copysign(length, missing), missing
-                centre[k] += last[k]
-            largest = max(largest, fabs(centre[k] + self.rate * (total[k] - self.share * centre[k]) - start))
-        return largest
+                    state.gain = max(self.rate, state.gain * faster)
+                    state.radius = min(state.radius, fabs(state.last) / 2) if ratio < 0 else LONGER * state.radius
+                    if ratio < 0:
+                        if state.most >= state.most_before:
+                            state.gain_limit = max(self.rate, min(state.gain_limit, state.gain_then) / 2)
+                        state.most_before, state.most, state.gain_then = state.most, 0, 0
+                length = max(min(min(state.gain, state.gain_limit) * size, state.radius), self.rate * size)
+                state.radius = max(state.radius, length)
+                state.gain = length / size
+                state.most, state.gain_then = max(state.most, size), max(state.gain_then, state.gain)
+                state.last, state.lack = copysign(length, missing), missing
+                self.centre[k] += state.last
+            b = self.intercept(k)
+            state.lowest, state.highest = min(state.lowest, b), max(state.highest, b)

@@ -30,6 +30,8 @@ cdef extern from "../_loops/table.h" nogil:
         HF_SWAPPED
         HF_N_NUMBERS
     enum:
+        HF_TURNS
+    enum:
         HF_NO_FAULT
         HF_FAULT_INDPTR
         HF_FAULT_INDEX
@@ -99,9 +101,33 @@ cdef extern from "../_loops/table.h" nogil:
         double diagonal
         double step
 
+    ctypedef struct hf_word:
+        double value
+        Py_ssize_t turn
+
+    ctypedef struct hf_duet:
+        hf_word sums[HF_TURNS]
+        hf_word changes[HF_TURNS]
+        hf_word here
+        hf_word done
+        hf_word asked
+        const void* data
+        const void* indices
+        const int64_t* starts
+        const int64_t* ends
+        int64_t middles[HF_TURNS]
+        int wide
+        Py_ssize_t turn
+        int is_late
+        int is_over
+
     ctypedef struct hf_descent:
         double* coef
         hf_dual_row* rows
+        int32_t* middles
+        int64_t split
+        int is_ahead
+        hf_duet* duet
         double margin
         double intercept
         double intercept_rate
@@ -218,6 +244,8 @@ cdef extern from "../_loops/table.h" nogil:
         Py_ssize_t (*csr_descend_rows[2])(const void* data, const void* indices, const int64_t* starts,
                                           const int64_t* ends, const int64_t* places, Py_ssize_t n_rows,
                                           Py_ssize_t n_features, hf_descent* state) noexcept nogil
+        void (*csr_help_descend[2])(hf_duet * duet, Py_ssize_t turn, Py_ssize_t n_rows, Py_ssize_t n_features,
+                                    double* coef) noexcept nogil
         void (*descend_class_rows)(const void* const* rows, const int64_t* places, Py_ssize_t n_rows,
                                    Py_ssize_t n_features, hf_class_descent* state) noexcept nogil
         Py_ssize_t (*csr_descend_class_rows[2])(const void* data, const void* indices, const int64_t* starts,
@@ -294,6 +322,9 @@ cdef extern from "../_loops/table.h" nogil:
                                double* sums) noexcept nogil
         void (*product_columns)(const double* panel, const double* weighted, Py_ssize_t n_rows, Py_ssize_t capacity,
                                 Py_ssize_t n_features, double* sums) noexcept nogil
+        void (*arrive)(hf_duet * duet) noexcept nogil
+        Py_ssize_t (*rows_asked)(hf_duet * duet, Py_ssize_t turn) noexcept nogil
+        void (*dismiss)(hf_duet * duet) noexcept nogil
         Py_ssize_t (*decode_classes[HF_N_DTYPES])(const void* labels, Py_ssize_t n, const hf_class_labels* classes,
                                                   int32_t* columns) noexcept nogil
         void (*class_weights)(const int32_t* columns, const double* of_class, int exponent, Py_ssize_t n,

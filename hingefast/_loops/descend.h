@@ -5,7 +5,7 @@
  */
 #ifndef HF_DESCEND_H
 #define HF_DESCEND_H
-#include "once.h"
+#include "duet.h"
 
 /* Smaller projected gradients, which are in units of the margin, are rounding: no step. */
 #define HF_NO_GRADIENT 1e-14

@@ -108,6 +108,11 @@ REAL_LOOP(ONE, void, descend_rows,
 REAL_LOOP(PER_INDEX, ptrdiff_t, csr_descend_rows,
           (const void *data, const void *indices, const int64_t *starts, const int64_t *ends,
            const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features, hf_descent *state))
+REAL_LOOP(PER_INDEX, void, csr_help_descend,
+          (hf_duet * duet, ptrdiff_t turn, ptrdiff_t n_rows, ptrdiff_t n_features, double *coef))
+LOOP(ONE, void, arrive, (hf_duet * duet))
+LOOP(ONE, ptrdiff_t, rows_asked, (hf_duet * duet, ptrdiff_t turn))
+LOOP(ONE, void, dismiss, (hf_duet * duet))
 
 REAL_LOOP(ONE, void, descend_class_rows,
           (const void *const *rows, const int64_t *places, ptrdiff_t n_rows, ptrdiff_t n_features,

@@ -106,6 +106,35 @@ HF_INLINE int64_t hf_pinned(int64_t x) {
     return x;
 }
 
+/* A word that one thread writes and another waits for: what was written before it is there when it is read. HF_PAUSE: in a
+ * short wait; hf_yield: in a long one, so that somebody else may have the processor. */
+#if defined(__GNUC__) || defined(__clang__)
+#define HF_LOAD(word) __atomic_load_n(word, __ATOMIC_ACQUIRE)
+#define HF_STORE(word, x) __atomic_store_n(word, x, __ATOMIC_RELEASE)
+#elif defined(_M_ARM64)
+#include <intrin.h>
+#define HF_LOAD(word) ((ptrdiff_t)__ldar64((const volatile unsigned __int64 *)(word)))
+#define HF_STORE(word, x) __stlr64((volatile unsigned __int64 *)(word), (unsigned __int64)(x))
+#else /* MSVC: there volatile means just that on x86, see /volatile:ms */
+#define HF_LOAD(word) (*(const volatile ptrdiff_t *)(word))
+#define HF_STORE(word, x) (*(volatile ptrdiff_t *)(word) = (x))
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#define HF_PAUSE() __builtin_ia32_pause()
+#elif defined(_M_X64)
+#include <emmintrin.h>
+#define HF_PAUSE() _mm_pause()
+#else
+#define HF_PAUSE() ((void)0)
+#endif
+#ifdef _WIN32
+__declspec(dllimport) int __stdcall SwitchToThread(void);
+HF_INLINE void hf_yield(void) { SwitchToThread(); }
+#else
+#include <sched.h>
+HF_INLINE void hf_yield(void) { sched_yield(); }
+#endif
+
 /* The bytes of a number in the other order; compilers know the pattern. */
 HF_INLINE uint16_t hf_swap_16(uint16_t x) { return (uint16_t)(x << 8 | x >> 8); }
 HF_INLINE uint32_t hf_swap_32(uint32_t x) {

@@ -75,9 +75,35 @@ typedef struct {
     double diagonal; /* its share of the diagonal */
     double step; /* 1/(|x|^2 + diagonal + intercept_rate), with the sign of its label; +-0: not known yet */
 } hf_dual_row;
+/* Two threads that visit the same rows, of which each has the coefficients of its own features (duet.h). What one tells the
+ * other, and of which turn it is; a batch of rows is HF_TURNS turns. */
+enum { HF_TURNS = 64 };
+typedef struct {
+    double value;
+    ptrdiff_t turn;
+} hf_word;
+typedef struct {
+    hf_word sums[HF_TURNS];     /* of the helper: its share of each row's score */
+    hf_word changes[HF_TURNS];  /* to the helper: what is to be added to coef a row of X */
+    hf_word here;               /* of the helper, in turn 1 */
+    hf_word done;               /* of the helper: the first row where an index is outside, or -1 */
+    hf_word asked;              /* to the helper: a batch of so many rows; none: it is not needed any more */
+    const void *data, *indices; /* the batch */
+    const int64_t *starts, *ends;
+    int64_t middles[HF_TURNS]; /* where the helper's entries begin */
+    int wide;
+    ptrdiff_t turn; /* of the last batch */
+    int is_late;    /* the helper was waited for too long */
+    int is_over;    /* it has been told to go */
+} hf_duet;
 typedef struct {
     double *coef;
     hf_dual_row *rows;
+    /* Of each row how many entries belong to the lower features, -1 where these do not come first. NULL: rows are whole. */
+    int32_t *middles;
+    int64_t split; /* the first of the upper features */
+    int is_ahead;  /* whether each row is scored before the step of the one before it */
+    hf_duet *duet; /* NULL: a thread alone */
     double margin;
     double intercept,
         intercept_rate; /* the intercept moves by so much for a change of a dual variable by y; 0: not at all */
