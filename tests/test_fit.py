@@ -1,5 +1,6 @@
 """`minimize`: it finds the minimum, proves it, and every method finds the same."""
 
+import functools
 import itertools
 import math
 import os
@@ -9,10 +10,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from conftest import LEVELS, run_at_level
+from hingefast._kernels.dual import Descent
 from hingefast._kernels.rows import Line
 from scipy import sparse
 
 import hingefast as hf
+from hingefast.checks.explain import explained
+from hingefast.solvers.dual import DualBox
 from hingefast.solvers.linear_problem import LinearProblem
 
 BOXES = ("hinge", "squared_hinge", "smooth_hinge", "modified_huber", "huberized_hinge", "huber_margin")
@@ -408,14 +412,15 @@ def test_two_threads_visit_rows_together(kind, loss):
 def test_two_threads_meet_a_fault(column):
     """-1 at a row's begin is found by the thread that has the lower features, and what is too large by the other."""
     X, y = long_rows()
-    objective = hf.Objective(X, y, loss="hinge", alpha=1e-3, n_threads=2)
-
-    def spoil(result):
-        if result.nit == 2:
-            X.indices[X.indptr[1000] if column < 0 else X.indptr[1001] - 1] = column
-
+    problem = LinearProblem(hf.Objective(X, y, loss="hinge", alpha=1e-3))
+    box = DualBox(problem)
+    descent = Descent(problem.layout, None, problem.signs, (box.margin, box.upper, box.diagonal), 0)
+    descent.halve(problem.layout.middle_feature(), 2)
+    visit = functools.partial(descent.visit, np.zeros(1), 0.0, np.array([math.inf]), np.array([-math.inf]))
+    visit()
+    X.indices[X.indptr[1000] if column < 0 else X.indptr[1001] - 1] = column
     with pytest.raises(hf.InvalidCSRError, match=rf"\(row 1000\) is {column}, must be in \[0, 70000\)$"):
-        hf.minimize(objective, method="dual_cd", tol=0.0, callback=spoil)
+        explained(visit)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
