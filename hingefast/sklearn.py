@@ -44,9 +44,9 @@ MULTI_CLASS: dict[str, Callable[[MarginLoss], Loss] | None] = {
     "ovo": None,
 }
 
-# Second-order methods go on beyond `tol`, until rounding ends it, where a step takes next to nothing: so many
-# multiplications make the products of columns, some ms (of the hinge there are some fifty steps).
-FREE_PRODUCTS = 2**24
+# Second-order methods go on beyond `tol`, until rounding ends it, where that takes next to nothing: with at most so many
+# products of columns, and of at least so many columns, which take no longer. Of the hinge there are some fifty steps.
+FREE_PRODUCTS, FREE_COLUMNS = 2**21, 16
 SECOND_ORDER = ("auto", "newton", "interior_point")
 # Steps in a row that may leave the gap of "newton" as it is: some lead from one smoothed hinge to the next.
 IDLE_STEPS = 10
@@ -408,7 +408,7 @@ def _minimum(
 ) -> FitResult:
     """What `minimize` finds, to a gap of `tol`, or to rounding where that takes next to nothing."""
     n, d = objective.n_rows, objective.n_features
-    is_free = d <= FEW_COLUMNS and n * d**2 <= FREE_PRODUCTS and objective._problem.layout.is_f64
+    is_free = d <= FEW_COLUMNS and n * max(d, FREE_COLUMNS) ** 2 <= FREE_PRODUCTS and objective._problem.layout.is_f64
     if not is_free or solver not in SECOND_ORDER:
         return minimize(objective, start, method=solver, tol=tol, **options)
     result = minimize(objective, start, method=solver, tol=0.0, callback=_ToRounding(tol), **options)
