@@ -44,8 +44,8 @@ MULTI_CLASS: dict[str, Callable[[MarginLoss], Loss] | None] = {
     "ovo": None,
 }
 
-# Second-order methods go on beyond `tol`, until rounding ends it, where that takes next to nothing: with at most so many
-# products of columns, and of at least so many columns, which take no longer. Of the hinge there are some fifty steps.
+# Second-order methods go on beyond `tol`, until rounding ends it, where that takes next to nothing: with at most so
+# many products of columns, and of at least so many columns, which take no longer. Of the hinge there are some 50 steps.
 FREE_PRODUCTS, FREE_COLUMNS = 2**21, 16
 SECOND_ORDER = ("auto", "newton", "interior_point")
 # Steps in a row that may leave the gap of "newton" as it is: some lead from one smoothed hinge to the next.
@@ -82,8 +82,8 @@ class HingeClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
     solver : {"auto", "newton", "interior_point", "dual_cd", "lbfgs"}, default "auto"
         The method of `hingefast.minimize`, which says what each is for.
     tol : float, default 1e-4
-        The relative duality gap to reach. On small data (at most 100 columns, and n*d^2 at most 2^24) "newton" and
-        "interior_point" go on, if in float64, until rounding ends it, which takes some ms, of the hinge up to 0.1 s:
+        The relative duality gap to reach. On small data (at most 100 columns, and n*max(d, 16)^2 at most 2^21) "newton"
+        and "interior_point" go on, if in float64, until rounding ends it, which takes some ms, of the hinge some 20:
         there, weights of rows equal their repetition to some 1e-7 or less.
     max_iter : int, default 1000
         Iterations, or, of "dual_cd", passes over the rows, at most.
@@ -408,7 +408,11 @@ def _minimum(
 ) -> FitResult:
     """What `minimize` finds, to a gap of `tol`, or to rounding where that takes next to nothing."""
     n, d = objective.n_rows, objective.n_features
-    is_free = d <= FEW_COLUMNS and n * max(d, FREE_COLUMNS) ** 2 <= FREE_PRODUCTS and objective._problem.layout.is_f64
+    is_free = (
+        d <= FEW_COLUMNS
+        and n * max(d, FREE_COLUMNS) ** 2 <= FREE_PRODUCTS
+        and objective._problem.layout.is_f64
+    )
     if not is_free or solver not in SECOND_ORDER:
         return minimize(objective, start, method=solver, tol=tol, **options)
     result = minimize(objective, start, method=solver, tol=0.0, callback=_ToRounding(tol), **options)
