@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import pickle
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from hingefast._kernels.rows import Line
 from scipy import sparse
 
 import hingefast as hf
+from hingefast import _threads
 from hingefast.checks.explain import explained
 from hingefast.solvers.dual import DualBox
 from hingefast.solvers.linear_problem import LinearProblem
@@ -421,6 +423,24 @@ def test_two_threads_meet_a_fault(column):
     X.indices[X.indptr[1000] if column < 0 else X.indptr[1001] - 1] = column
     with pytest.raises(hf.InvalidCSRError, match=rf"\(row 1000\) is {column}, must be in \[0, 70000\)$"):
         explained(visit)
+
+
+def test_interrupted_before_two_threads_begin(monkeypatch):
+    """The helper has come, and nobody asks it for anything."""
+    X, y = long_rows()
+    objective = hf.Objective(X, y, loss="hinge", alpha=1e-3, n_threads=2)
+    hand_out = _threads.hand_out
+
+    def interrupted(work, n_helpers):
+        hand_out(work, n_helpers)
+        time.sleep(0.05)
+        if isinstance(work.__self__, Descent):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(_threads, "hand_out", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        hf.minimize(objective, method="dual_cd")
+    assert caught.value.result.nit == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")

@@ -6,7 +6,6 @@ margin and, for each row, an end and a diagonal (`BoundLoss.box`). What is done 
 """
 from libc.math cimport INFINITY, copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint64_t
-
 from libc.string cimport memset
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -179,10 +178,6 @@ cdef class Descent(Visits):
         float64: the sum of y_i*a_i*x_i, but for rounding.
     dual : ndarray of shape (n_rows, 1)
         A view.
-
-    Notes
-    -----
-    Long CSR rows are visited by two threads where there are that many (duet.h): see `halve`.
     """
 
     def __cinit__(self, Layout layout not None, numbers, cnp.ndarray signs, tuple box, seed):
@@ -202,7 +197,7 @@ cdef class Descent(Visits):
     def halve(self, Py_ssize_t split, n_threads):
         """Let many rows be scored in halves, each row before the step of the one before it, so that two threads can.
 
-        One that is alone does the same, to the bit. To be called before the first visit.
+        One that is alone does the same, to the bit. To be called before the first visit (duet.h).
 
         Parameters
         ----------
@@ -231,6 +226,11 @@ cdef class Descent(Visits):
                 &self.duet, turn, n, self.layout.n_features, self.state.coef)
             turn += 1
             n = table.rows_asked(&self.duet, turn)
+
+    cdef int stop(self, error) except -1:
+        """A helper may have come before the work began, which now does not."""
+        table.dismiss(&self.duet)
+        return Job.stop(self, error)
 
     cdef int visit_some(self, Worker worker) noexcept nogil:
         cdef int failed = Visits.visit_some(self, worker)
