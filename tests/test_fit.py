@@ -141,6 +141,10 @@ for A in (X, sparse.csr_array(X), X.astype(np.float32)):
     for loss in ("one_vs_rest:hinge", "crammer_singer:hinge"):
         objective = hf.Objective(A, rng.integers(0, 3, 500), loss=loss, classes=3, alpha=0.1, penalize_intercept=True)
         print(hf.minimize(objective, method="dual_cd", tol=1e-3).x.tobytes().hex())
+columns = np.sort(rng.integers(0, 70000, (2100, 132)), axis=1)
+A = sparse.csr_array((rng.normal(size=columns.size) / 11, columns.ravel(), np.arange(2101) * 132), (2100, 70000))
+objective = hf.Objective(A, np.where(rng.random(2100) < 0.4, -1, 1), loss="hinge", alpha=1e-3, n_threads=2)
+print(hf.minimize(objective, method="dual_cd", tol=1e-4).x.tobytes().hex())
 """
 
 
@@ -381,6 +385,7 @@ def long_rows(n=2100, d=70_000, k=132, seed=0):
     return X, np.where(X @ rng.standard_normal(d) + 0.3 > 0, 1.0, -1.0)
 
 
+@pytest.mark.at_every_level
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 @pytest.mark.parametrize("kind", ["float64", "float32", "int64 indices", "int16", "some rows out of order"])
 def test_two_threads_visit_rows_together(kind, loss):
@@ -410,6 +415,7 @@ def test_two_threads_visit_rows_together(kind, loss):
         assert other.success and math.isclose(other.fun, results[0].fun, rel_tol=2e-5)
 
 
+@pytest.mark.at_every_level
 @pytest.mark.parametrize("column", [-1, 70_000])
 def test_two_threads_meet_a_fault(column):
     """-1 at a row's begin is found by the thread that has the lower features, and what is too large by the other."""
