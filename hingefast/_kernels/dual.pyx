@@ -36,6 +36,8 @@ cdef enum:
     LOOK_NUMBERS = 8388608
     # With fewer rows to visit none is scored ahead of time, and nobody is woken.
     LEAST_AHEAD = 2048
+    # A helper may be late so many times in a row until nobody waits longer for the next.
+    MOST_LATE = 6
 
 # How the gain of a centre's steps may change from pass to pass, and how far a step may go next to the one before; tried
 # on rcv1 and imdb.
@@ -214,8 +216,17 @@ cdef class Descent(Visits):
         self.is_in_turn = True
 
     cdef Py_ssize_t n_together(self) noexcept:
+        # Processors are busy where a helper was late: each time twice as long nobody is asked for.
+        if self.duet.is_late:
+            self.n_late = min(self.n_late + 1, MOST_LATE)
+            self.n_alone = 1 << self.n_late
+        elif self.duet.turn > 0:
+            self.n_late //= 2
         memset(&self.duet, 0, sizeof(self.duet))
-        return 2 if self.state.duet != NULL and self.state.is_ahead and self.n_active - self.at >= LEAST_AHEAD else 1
+        if self.state.duet == NULL or not self.state.is_ahead or self.n_active - self.at < LEAST_AHEAD:
+            return 1
+        self.n_alone = max(self.n_alone - 1, 0)
+        return 1 if self.n_alone > 0 else 2
 
     cdef void help(self) noexcept nogil:
         cdef Py_ssize_t turn = 1, n
