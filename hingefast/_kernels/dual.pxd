@@ -33,7 +33,7 @@ cdef class Descent(Visits):
     cdef readonly object coef, dual
     cdef object middles
     cdef bint is_in_turn
-    cdef Py_ssize_t n_late, n_alone   # how often in a row the helper was late; parts of passes until it is asked for
+    cdef readonly Py_ssize_t n_late, n_alone   # how often in a row the helper was late; parts of passes until it is asked for
     cdef hf_descent state
     cdef hf_duet duet
 

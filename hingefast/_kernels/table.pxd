@@ -104,6 +104,7 @@ cdef extern from "../_loops/table.h" nogil:
     ctypedef struct hf_word:
         double value
         Py_ssize_t turn
+        char rest_of_line[48]
 
     ctypedef struct hf_duet:
         hf_word sums[HF_TURNS]

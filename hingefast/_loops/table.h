@@ -81,6 +81,7 @@ enum { HF_TURNS = 64 };
 typedef struct {
     double value;
     ptrdiff_t turn;
+    char rest_of_line[48]; /* who looks at a word does not hinder who writes the next */
 } hf_word;
 typedef struct {
     hf_word sums[HF_TURNS];     /* of the helper: its share of each row's score */
