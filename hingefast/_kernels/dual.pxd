@@ -33,7 +33,8 @@ cdef class Descent(Visits):
     cdef readonly object coef, dual
     cdef object middles
     cdef bint is_in_turn
-    cdef readonly Py_ssize_t n_late, n_alone   # how often in a row the helper was late; parts of passes until it is asked for
+    cdef Py_ssize_t n_late            # how often the helper was late, less where it was not
+    cdef Py_ssize_t n_alone           # parts of passes until it is asked for
     cdef hf_descent state
     cdef hf_duet duet
 
