@@ -30,9 +30,9 @@ cdef enum:
     # Entries of a task at most, or so many a feature: its gradient has numbers to be zeroed and added once a task.
     # Fewer are shared out more evenly, but one takes less than waking a thread.
     TASK_ENTRIES = 65536
+    ENTRIES_PER_FEATURE = 8
     # Entries looked at for the feature in the middle, about.
     SOME_ENTRIES = 8192
-    ENTRIES_PER_FEATURE = 8
     # Rows of a task, or one a feature: so that a matrix of all but empty rows is shared out too.
     TASK_ROWS = 32768
     MAX_TASK_ROWS = 65536

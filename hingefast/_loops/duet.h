@@ -48,6 +48,6 @@ static void arrive(hf_duet *duet) { hf_tell(&duet->here, 0, 1); }
 static ptrdiff_t rows_asked(hf_duet *duet, ptrdiff_t turn) {
     int is_late;
     const double n_rows = hf_await(&duet->asked, turn, &is_late);
-    return duet->asked.turn == turn ? (ptrdiff_t)n_rows : 0;
+    return HF_LOAD(&duet->asked.turn) == turn ? (ptrdiff_t)n_rows : 0;
 }
 #endif

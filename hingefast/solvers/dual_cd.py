@@ -51,9 +51,9 @@ MAX_IDLE = 40
 # One class against the rest: a visit of a row for all classes takes the time of so many for one. Where fewer classes
 # are left for each row, the descent in step ends, and each class goes on by itself (20 classes, 20 Newsgroups).
 WORTH_TOGETHER = 4
-# So many rows of so many entries on average, of so many features, are halved, so that two threads can visit them
-# together: with less a visit takes no longer than what one has to tell the other (0.2 us; 20 Newsgroups).
-MANY, LONG_ROW, WIDE = 2048, 128, 65536
+# Rows of so many entries on average, of so many features, are halved, so that two threads can visit them together:
+# with less a visit takes no longer than what one has to tell the other (0.2 us; 20 Newsgroups).
+LONG_ROW, WIDE = 128, 65536
 # Rows whose norms are looked at to set the spring.
 SAMPLE = 1000
 # Below this relative gap the rounding of coef counts: it is summed anew from the dual variables.
@@ -114,7 +114,7 @@ def dual_cd(
             checks.take(iterate)
             if checks.idle == MAX_IDLE:
                 return
-            if checks.fell and problem.width == 1:
+            if problem.width == 1 and not checks.rises:  # as the bound of a descent in turn does
                 descent.score_in_turn()
             largest, smallest, n_pairs = _reopen(descent, box, scores.reshape(a.shape), a)
             if problem.width > 1 and n_pairs < WORTH_TOGETHER * descent.n_active:
@@ -227,7 +227,7 @@ class _Checks:
         self.problem, self.tol = problem, tol
         self.value = self.gap = self.lowest = math.inf
         self.highest = -math.inf
-        self.fell = False
+        self.rises = True
         self.estimate, self.seen, self.since, self.idle = math.inf, math.inf, math.inf, 0
 
     def count(self, share: float, estimate: float) -> None:
@@ -248,8 +248,7 @@ class _Checks:
         """Note a check."""
         self.value, self.gap = iterate.value, iterate.value - iterate.bound
         # With little penalty, or features far from centred, values rise and fall for long while bounds only rise.
-        rises = iterate.bound - self.highest > ROUNDING * abs(iterate.bound)
-        self.fell = not rises
-        self.idle = 0 if rises or iterate.value < self.lowest else self.idle + 1
+        self.rises = iterate.bound - self.highest > ROUNDING * abs(iterate.bound)
+        self.idle = 0 if self.rises or iterate.value < self.lowest else self.idle + 1
         self.lowest, self.highest = min(self.lowest, iterate.value), max(self.highest, iterate.bound)
         self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0
