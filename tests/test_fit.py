@@ -439,7 +439,7 @@ def test_interrupted_before_two_threads_begin(monkeypatch):
 
     def interrupted(work, n_helpers):
         hand_out(work, n_helpers)
-        time.sleep(0.05)
+        time.sleep(0.05)  # until the helper is there
         if isinstance(work.__self__, Descent):
             raise KeyboardInterrupt
 

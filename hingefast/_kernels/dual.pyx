@@ -199,7 +199,8 @@ cdef class Descent(Visits):
     def halve(self, Py_ssize_t split, n_threads):
         """Let many rows be scored in halves, each row before the step of the one before it, so that two threads can.
 
-        One that is alone does the same, to the bit. To be called before the first visit (duet.h).
+        One that is alone does the same, to the bit (duet.h). Few rows stay as they are. To be called before the first
+        visit.
 
         Parameters
         ----------
@@ -207,6 +208,8 @@ cdef class Descent(Visits):
             The first feature of the second half.
         n_threads : int or None
         """
+        if len(self.rows) < LEAST_AHEAD:
+            return
         self.middles = np.empty(len(self.rows), np.int32)
         self.state.middles, self.state.split = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>self.middles), split
         self.state.duet = &self.duet if _threads.resolve_threads(n_threads) > 1 else NULL

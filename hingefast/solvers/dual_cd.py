@@ -10,6 +10,8 @@ moves only by a stiff spring about a centre, and after each pass the centre move
 passes says, within bounds. The same works without a penalty on the intercept, which no method of this kind has by
 itself.
 
+Two threads. Of long CSR rows each can have half of the features (`Descent.halve`); the bits are those of one.
+
 The certificate. At a check the scores of all rows give the value, and the dual variables the bound. Between them the
 rows' own shares of the gap, which each visit adds up, tell when a check is worth it.
 """
@@ -71,12 +73,7 @@ def dual_cd(
     limits = (box.margin, box.upper, box.diagonal)
     if problem.width == 1:
         descent = Descent(problem.layout, problem.rows, problem.signs, limits, seed)
-        if (
-            problem.is_sparse
-            and problem.entries_a_row >= LONG_ROW
-            and problem.n_features >= WIDE
-            and n >= MANY
-        ):
+        if problem.is_sparse and problem.entries_a_row >= LONG_ROW and problem.n_features >= WIDE:
             descent.halve(problem.layout.middle_feature(), problem.n_threads)
     else:
         own = problem.y.astype(np.int32)
