@@ -467,7 +467,7 @@ def test_two_threads_on_one_processor():
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 def test_long_rows_that_are_all_alike(loss):
-    """To score a row before the step of the one before it does not converge there: it is left off."""
+    """Scoring a row before the step of the one before it converges there too: most rest, few are scored in turn."""
     X, y = long_rows()
     row = sparse.csr_array(X[[0]])
     X = sparse.csr_array(

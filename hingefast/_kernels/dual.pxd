@@ -32,7 +32,6 @@ cdef class Visits(Job):
 cdef class Descent(Visits):
     cdef readonly object coef, dual
     cdef object middles
-    cdef bint is_in_turn
     cdef Py_ssize_t n_late            # how often the helper was late, less where it was not
     cdef Py_ssize_t n_alone           # parts of passes until it is asked for
     cdef hf_descent state

@@ -214,10 +214,6 @@ cdef class Descent(Visits):
         self.state.middles, self.state.split = <int32_t*>cnp.PyArray_DATA(<cnp.ndarray>self.middles), split
         self.state.duet = &self.duet if _threads.resolve_threads(n_threads) > 1 else NULL
 
-    def score_in_turn(self):
-        """Score each row after the step of the one before it from now on, as without `halve`."""
-        self.is_in_turn = True
-
     cdef Py_ssize_t n_together(self) noexcept:
         # Processors are busy where a helper was late: each time twice as long nobody is asked for.
         if self.duet.is_late:
@@ -277,7 +273,7 @@ cdef class Descent(Visits):
         state.high, state.low = highs[0], lows[0]
         state.largest = state.smallest = state.estimate = state.moved = 0
         state.n_kept = 0
-        state.is_ahead = state.middles != NULL and not self.is_in_turn and self.n_active >= LEAST_AHEAD
+        state.is_ahead = state.middles != NULL and self.n_active >= LEAST_AHEAD
         self.visit_active()
         self.n_active = state.n_kept
         return state.estimate, np.array([state.largest]), np.array([state.smallest]), np.array([state.moved])

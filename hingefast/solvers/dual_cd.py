@@ -111,8 +111,6 @@ def dual_cd(
             checks.take(iterate)
             if checks.idle == MAX_IDLE:
                 return
-            if problem.width == 1 and not checks.rises:  # as the bound of a descent in turn does
-                descent.score_in_turn()
             largest, smallest, n_pairs = _reopen(descent, box, scores.reshape(a.shape), a)
             if problem.width > 1 and n_pairs < WORTH_TOGETHER * descent.n_active:
                 return
@@ -224,7 +222,6 @@ class _Checks:
         self.problem, self.tol = problem, tol
         self.value = self.gap = self.lowest = math.inf
         self.highest = -math.inf
-        self.rises = True
         self.estimate, self.seen, self.since, self.idle = math.inf, math.inf, math.inf, 0
 
     def count(self, share: float, estimate: float) -> None:
@@ -245,7 +242,7 @@ class _Checks:
         """Note a check."""
         self.value, self.gap = iterate.value, iterate.value - iterate.bound
         # With little penalty, or features far from centred, values rise and fall for long while bounds only rise.
-        self.rises = iterate.bound - self.highest > ROUNDING * abs(iterate.bound)
-        self.idle = 0 if self.rises or iterate.value < self.lowest else self.idle + 1
+        rises = iterate.bound - self.highest > ROUNDING * abs(iterate.bound)
+        self.idle = 0 if rises or iterate.value < self.lowest else self.idle + 1
         self.lowest, self.highest = min(self.lowest, iterate.value), max(self.highest, iterate.bound)
         self.seen, self.estimate, self.since = self.estimate, math.inf, 0.0
